@@ -1,0 +1,127 @@
+"""DeepCluster (Caron et al., ECCV 2018): clusters of the features are the labels of the next period.
+
+The 3D port clusters windows, not volumes: a few fixed windows per volume, one in the middle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import normalized_mutual_info_score
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.draws import Draws, stream_seed
+from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
+from ssl_bench.transforms.views import one_view, view_side
+
+
+class DeepClusterConfig(MethodConfig):
+    """The original counts clusters for a million images and periods in epochs; a 3D corpus has hundreds of volumes."""
+
+    clusters: int = Field(default=8, gt=1)
+    period: int = Field(default=40, gt=0)
+    """Steps between two clusterings."""
+    windows_per_volume: int = Field(default=2, gt=0)
+    components: int = Field(default=256, gt=0)
+    """Largest number of principal components kept."""
+    iterations: int = Field(default=20, gt=0)
+    """Of k-means."""
+    head_learning_rate: float = Field(default=0.05, gt=0)
+    """The classifier has an optimiser of its own, plain SGD, made anew with it."""
+
+
+class DeepCluster(Method):
+    """Features, whitening, k-means; then cross-entropy on the clusters, drawn uniformly, under a fresh classifier."""
+
+    Config = DeepClusterConfig
+    facts = MethodFacts(
+        title="DeepCluster",
+        paper="Caron et al., Deep Clustering for Unsupervised Learning of Visual Features, ECCV 2018",
+        year=2018,
+        version=1,
+        paradigm="centroid-absolute",
+        pretrains="encoder",
+        smallest_batch=8,
+    )
+
+    def __init__(self, backbone: UNet3D, config: DeepClusterConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.options = config
+        self.refresh_every = config.period
+        self.classifier = nn.Linear(backbone.global_channels, config.clusters)
+        self.register_buffer("assignments", torch.empty(0, dtype=torch.int64))
+        self.labels = torch.empty(0, dtype=torch.int64)
+        self.agreement: list[float] = []
+
+    def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
+        """Cluster the windows of `corpus` by their features and start a fresh classifier."""
+        features = torch.cat([self.pool(volumes).float() for volumes in corpus.batches(self.windows(len(corpus)))])
+        assignments = cluster(features.cpu().numpy(), self.options, generator)
+        if len(self.assignments):
+            # How much of the last clustering survived: logged by the original too.
+            self.agreement.append(float(normalized_mutual_info_score(self.assignments.cpu().numpy(), assignments)))
+        self.assignments = torch.from_numpy(assignments)
+        weights = torch.Generator().manual_seed(stream_seed(int(generator.integers(2**62))))
+        self.classifier.weight.copy_(torch.empty(self.classifier.weight.shape).normal_(0, 0.01, generator=weights))
+        self.classifier.bias.zero_()
+
+    def choose_windows(self, corpus_size: int, batch: int, generator: np.random.Generator) -> Windows:
+        """Windows drawn uniformly over the clusters that are not empty, then uniformly within one."""
+        assignments = self.assignments.numpy()
+        clusters, members = np.unique(assignments, return_inverse=True)
+        drawn = generator.integers(len(clusters), size=batch)
+        chosen = np.array([generator.choice(np.flatnonzero(members == cluster)) for cluster in drawn])
+        self.labels = torch.from_numpy(assignments[chosen])
+        windows = self.windows(corpus_size)
+        return Windows(windows.volumes[chosen], windows.positions[chosen])
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
+        logits = self.classifier(self.pool(one_view(volumes, draws, view_side(self.crop))))
+        return {"loss": F.cross_entropy(logits.float(), self.labels.to(logits.device))}
+
+    def held_out_step(self, volumes: Tensor, draws: Draws) -> None:
+        """None: only the corpus has clusters."""
+
+    def optimised_parameters(self) -> list[nn.Parameter]:
+        """The backbone's; the classifier has plain SGD of its own."""
+        return list(self.backbone.parameters())
+
+    def after_step(self, step: int, steps: int) -> None:
+        """The classifier's own update."""
+        with torch.no_grad():
+            for parameter in self.classifier.parameters():
+                if parameter.grad is not None:
+                    parameter -= self.options.head_learning_rate * parameter.grad
+                    parameter.grad = None
+
+    def pool(self, volumes: Tensor) -> Tensor:
+        """Volumes (B, 1, D, H, W) -> pooled global features (B, channels)."""
+        return self.backbone.encode(volumes).mean(dim=(2, 3, 4))
+
+    def windows(self, corpus_size: int) -> Windows:
+        """The fixed windows that are clustered: the middle one of every volume, then others along its diagonal."""
+        places = np.full(self.options.windows_per_volume, 0.5)
+        places[1:] = np.linspace(0, 1, len(places) - 1) if len(places) > 2 else 0.0
+        volumes = np.repeat(np.arange(corpus_size), len(places))
+        return Windows(volumes, np.tile(np.repeat(places[:, None], 3, axis=1), (corpus_size, 1)))
+
+
+def cluster(
+    features: NDArray[np.float32], options: DeepClusterConfig, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Features (N, channels) -> cluster of each: PCA with whitening, rows of unit length, k-means from a new seed."""
+    components = min(options.components, features.shape[1], len(features) - 1)
+    whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(features.astype(np.float64))
+    whitened /= np.linalg.norm(whitened, axis=1, keepdims=True).clip(1e-12)
+    seed = int(generator.integers(2**31))
+    with threadpool_limits(1):  # threads would add partial sums in any order
+        means = KMeans(min(options.clusters, len(features)), n_init=1, max_iter=options.iterations, random_state=seed)
+        return means.fit_predict(whitened).astype(np.int64)

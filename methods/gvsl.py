@@ -1,0 +1,181 @@
+"""GVSL: Geometric Visual Similarity Learning (He et al., CVPR 2023).
+
+Two different images of one anatomy are matched by an affine and a deformable map that the backbone's global and local
+features predict (Z-matching), while the backbone restores a corrupted version of one of them (the fundament).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ssl_bench.backbone import CHANNELS_PER_GROUP, DoubleConv, Features, UNet3D
+from ssl_bench.draws import Draws
+from ssl_bench.heads import RestorationHead
+from ssl_bench.losses import ncc_loss, smoothness_loss
+from ssl_bench.method import Method, MethodConfig, MethodFacts, scale_voxels
+from ssl_bench.transforms.corruption import GVSL as CORRUPTION
+from ssl_bench.transforms.corruption import corrupt
+from ssl_bench.transforms.spatial import random_spatial
+from ssl_bench.warp import AffineForm, CompositionOrder, affine_displacement, affine_matrix, compose, warp
+
+LARGEST_ROTATION = torch.pi / 9
+LARGEST_SCALE_CHANGE = 0.25
+LARGEST_SHEAR = torch.pi / 18
+
+
+class GVSLConfig(MethodConfig):
+    """Where paper, supplement and released code differ; the defaults follow the code that made the published weights."""
+
+    direction: Literal["b_to_a", "a_to_b"] = "b_to_a"
+    """Which image moves. A is always the corrupted one: the released code moves B, the paper A."""
+    composition: CompositionOrder = "affine_of_deformed"
+    """The released order A(p + u(p)), here in one resampling; `eq9` samples u at the affine-moved place."""
+    affine: AffineForm = "released"
+    """Shear . scale . rotation with the translation outside; `eq8` is the supplement's product."""
+    bound: Literal["tanh", "clamp"] = "tanh"
+    """How rotation, scale and shear stay in their ranges; the released clamp has no gradient outside."""
+    smoothness_of: Literal["deformation", "whole"] = "deformation"
+    """The released code smooths the deformable map alone, the paper's Eq. 2 the whole one."""
+    spatial_augmentation: bool = True
+    """The same random affine and elastic warp for both images: in the released code, not in the paper."""
+    initial_std: float = Field(default=1e-3, gt=0)
+    """Of the last layers' weights, so that matching starts near the identity."""
+
+
+class Matching(NamedTuple):
+    """What Z-matching predicts for the moving image; all in voxels, axes in the order D, H, W."""
+
+    deformation: Tensor
+    """(B, 3, D, H, W), on the fixed image's grid."""
+    whole: Tensor
+    """(B, 3, D, H, W), affine and deformation in one displacement field."""
+    warped: Tensor
+    """(B, 1, D, H, W), the moving image under `whole`."""
+
+
+class AffineHead(nn.Module):
+    """Global features of both images -> a matrix (B, 3, 4): rotation, scale, shear and translation."""
+
+    def __init__(self, channels: int, config: GVSLConfig) -> None:
+        super().__init__()
+        hidden = channels // 2
+        self.config = config
+        self.f_conv = DoubleConv(2 * channels, hidden)
+        self.fc_rot, self.fc_scl, self.fc_trans = (nn.Linear(hidden, 3) for _ in range(3))
+        self.fc_shear = nn.Linear(hidden, 6)
+        for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear):
+            start_near_zero(layer, config.initial_std)
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Global features (B, channels, d, h, w) of the moving and the fixed image -> (B, 3, 4), float32."""
+        pooled = self.f_conv(torch.cat([moving, fixed], dim=1)).mean(dim=(2, 3, 4))
+        rotation, scale, translation, shear = (
+            layer(pooled).float() for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
+        )
+        bound = torch.tanh if self.config.bound == "tanh" else _clamp
+        return affine_matrix(
+            rotation=LARGEST_ROTATION * bound(rotation),
+            scale=1 + LARGEST_SCALE_CHANGE * bound(scale),
+            translation=translation,
+            shear=LARGEST_SHEAR * bound(shear),
+            form=self.config.affine,
+        )
+
+
+class DeformableHead(nn.Sequential):
+    """Local features of both images -> a displacement (B, 3, D, H, W) in voxels."""
+
+    def __init__(self, channels: int, initial_std: float) -> None:
+        hidden = max(CHANNELS_PER_GROUP, channels // 2)
+        flow = nn.Conv3d(hidden, 3, 3, padding=1)
+        start_near_zero(flow, initial_std)
+        super().__init__(DoubleConv(2 * channels, hidden), flow)
+
+
+class GVSL(Method):
+    """Restoration + Z-matching: mean squared error + normalised cross-correlation + smoothness, all weights one."""
+
+    Config = GVSLConfig
+    facts = MethodFacts(
+        title="GVSL",
+        paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, CVPR 2023",
+        year=2023,
+        version=1,
+        paradigm="geometric",
+        pretrains="encoder and decoder",
+        smallest_batch=2,
+    )
+
+    def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.options = config
+        self.affine_head = AffineHead(backbone.global_channels, config)
+        self.deformable_head = DeformableHead(backbone.local_channels, config.initial_std)
+        self.restoration = RestorationHead(backbone.local_channels)
+        self.window = odd(scale_voxels(9, crop, smallest=5))
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Volumes (B, 1, D, H, W) are paired: A, B, A, B, ...; an odd last one is paired with the first."""
+        a, b, draws = pair_up(volumes, draws)
+        if self.options.spatial_augmentation:
+            a, b = random_spatial((a, b), draws)
+        return self.losses(a, b, draws)
+
+    def held_out_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Fixed pairs without spatial augmentation, and what matching by the identity would score on them."""
+        a, b, draws = pair_up(volumes, draws)
+        return {**self.losses(a, b, draws), "ncc of the identity": ncc_loss(a, b, self.window)}
+
+    def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Algorithm 1 of the supplement: corrupt A, encode both in one call, restore A, match the pair."""
+        corrupted = corrupt(a, draws, CORRUPTION).corrupted
+        features = self.backbone(torch.cat([corrupted, b]))
+        (global_a, global_b), (local_a, local_b) = features.global_.chunk(2), features.local.chunk(2)
+        restoration = F.mse_loss(self.restoration(local_a).float(), a)
+        if self.options.direction == "b_to_a":
+            matching, fixed = self.match(b, Features(global_b, local_b), Features(global_a, local_a)), a
+        else:
+            matching, fixed = self.match(a, Features(global_a, local_a), Features(global_b, local_b)), b
+        ncc = ncc_loss(matching.warped, fixed, self.window)
+        smoothness = smoothness_loss(getattr(matching, self.options.smoothness_of))
+        return {
+            "loss": ncc + smoothness + restoration,
+            "ncc": ncc.detach(),
+            "smoothness": smoothness.detach(),
+            "restoration": restoration.detach(),
+        }
+
+    def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
+        """Z-matching: map the clean `moving` image (B, 1, D, H, W) onto the fixed one, resampling it once."""
+        matrix = self.affine_head(moving_features.global_, fixed_features.global_)
+        aligned = warp(moving_features.local, affine_displacement(matrix, moving.shape[2:]))
+        deformation = self.deformable_head(torch.cat([aligned, fixed_features.local.float()], dim=1)).float()
+        whole = compose(matrix, deformation, self.options.composition)
+        return Matching(deformation, whole, warp(moving, whole))
+
+
+def pair_up(volumes: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Draws]:
+    """Volumes (B, 1, D, H, W), all different -> A and B (ceil(B/2), 1, D, H, W) and one random stream per pair."""
+    b = torch.cat([volumes[1::2], volumes[:1]]) if len(volumes) % 2 else volumes[1::2]
+    return volumes[0::2], b, draws[0::2]
+
+
+def start_near_zero(layer: nn.Linear | nn.Conv3d, std: float) -> None:
+    """Small weights and no bias: not exactly zero, so that gradients pass to the layers before."""
+    nn.init.normal_(layer.weight, std=std)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+
+
+def odd(voxels: float) -> int:
+    """The nearest odd integer at most half a step above."""
+    return 2 * int(voxels // 2) + 1
+
+
+def _clamp(raw: Tensor) -> Tensor:
+    return raw.clamp(-1, 1)

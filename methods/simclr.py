@@ -1,0 +1,52 @@
+"""SimCLR (Chen et al., ICML 2020): two views of one volume attract, views of different volumes repel."""
+
+from __future__ import annotations
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
+from pydantic import Field
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.draws import Draws
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.transforms.views import two_views, view_side
+
+
+class SimCLRConfig(MethodConfig):
+    """Temperature of the 3D port in nnssl; heads of lightly's small-scale examples."""
+
+    temperature: float = Field(default=0.5, gt=0)
+    hidden: int = Field(default=512, gt=0)
+    output: int = Field(default=128, gt=0)
+
+
+class SimCLR(Method):
+    """Encoder, global average pooling, projection head; NT-Xent loss over the batch."""
+
+    Config = SimCLRConfig
+    facts = MethodFacts(
+        title="SimCLR",
+        paper="Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020",
+        year=2020,
+        version=1,
+        paradigm="centroid-relative",
+        pretrains="encoder",
+        smallest_batch=8,
+    )
+
+    def __init__(self, backbone: UNet3D, config: SimCLRConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.projection = SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output)
+        self.criterion = NTXentLoss(config.temperature)
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Contrast two views of each of `volumes` (B, 1, D, H, W)."""
+        first, second = two_views(volumes, draws, view_side(self.crop))
+        return {"loss": self.criterion(self.project(first), self.project(second))}
+
+    def project(self, views: Tensor) -> Tensor:
+        """Views (B, 1, d, h, w) -> projections (B, output), float32."""
+        pooled = self.backbone.encode(views).mean(dim=(2, 3, 4))
+        projected: Tensor = self.projection(pooled)
+        return projected.float()

@@ -1,0 +1,57 @@
+"""SimSiam (Chen and He, CVPR 2021): one view predicts the other, without negatives and without a momentum encoder."""
+
+from __future__ import annotations
+
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
+from pydantic import Field
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.draws import Draws
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.transforms.views import two_views, view_side
+
+
+class SimSiamConfig(MethodConfig):
+    """Sizes of lightly's small-scale example; the bottleneck of the predictor is what prevents collapse."""
+
+    hidden: int = Field(default=512, gt=0)
+    output: int = Field(default=128, gt=0)
+    bottleneck: int = Field(default=64, gt=0)
+
+
+class SimSiam(Method):
+    """Encoder, global average pooling, projector, predictor; symmetrised negative cosine with a stopped gradient."""
+
+    Config = SimSiamConfig
+    facts = MethodFacts(
+        title="SimSiam",
+        paper="Chen and He, Exploring Simple Siamese Representation Learning, CVPR 2021",
+        year=2021,
+        version=1,
+        paradigm="centroid-relative",
+        pretrains="encoder",
+        smallest_batch=8,
+    )
+
+    def __init__(self, backbone: UNet3D, config: SimSiamConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.projection = SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output)
+        self.prediction = SimSiamPredictionHead(config.output, config.bottleneck, config.output)
+        self.criterion = NegativeCosineSimilarity()
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Predict each of two views of `volumes` (B, 1, D, H, W) from the other."""
+        first, second = two_views(volumes, draws, view_side(self.crop))
+        z_first, z_second = self.project(first), self.project(second)
+        p_first, p_second = self.prediction(z_first).float(), self.prediction(z_second).float()
+        # Stopping the gradient at the target is the method: without it the two branches collapse.
+        loss = self.criterion(p_first, z_second.detach()) + self.criterion(p_second, z_first.detach())
+        return {"loss": loss / 2}
+
+    def project(self, views: Tensor) -> Tensor:
+        """Views (B, 1, d, h, w) -> projections (B, output), float32."""
+        pooled = self.backbone.encode(views).mean(dim=(2, 3, 4))
+        projected: Tensor = self.projection(pooled)
+        return projected.float()

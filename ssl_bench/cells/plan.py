@@ -1,0 +1,155 @@
+"""Planning: from names and settings to cells with resolved science."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ssl_bench.errors import UserError
+from ssl_bench.cells.record import Setting
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience, key_of
+from ssl_bench.settings import Preset, validated
+
+
+class Cell(BaseModel):
+    """One planned unit of work: a pre-training or an evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["pretraining", "evaluation"]
+    science: EvaluationScience | PretrainingScience
+    setting: Setting
+    anatomy: tuple[Path, Path] | None = None
+    """The user's own image and labels, if the cohort grows from them."""
+    backbone_file: Path | None = None
+    """Where an external backbone's weights lie."""
+
+    @property
+    def key(self) -> str:
+        """The cell's name in the store."""
+        return key_of(self.science)
+
+    @property
+    def evaluation(self) -> EvaluationScience:
+        """The science of an evaluation. Raises TypeError for a pre-training."""
+        if not isinstance(self.science, EvaluationScience):
+            raise TypeError(f"cell {self.key} is a pre-training")
+        return self.science
+
+    @property
+    def pretraining(self) -> Cell | None:
+        """The pre-training this evaluation rests on; None if it needs none."""
+        if not isinstance(self.science, EvaluationScience):
+            return None
+        backbone = self.science.backbone
+        if isinstance(backbone, ExternalBackbone) or backbone.steps == 0:
+            return None
+        return Cell(kind="pretraining", science=backbone, setting=self.setting)
+
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        science = self.science
+        if isinstance(science, PretrainingScience):
+            return f"{science.method} pre-training, seed {science.seed}"
+        return f"{science.method} {science.task} {science.protocol}, seed {science.seed}"
+
+
+class Planner:
+    """Resolves cells under one preset and one precision."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        overrides: Sequence[str],
+        precision: Literal["float32", "bf16"],
+        anatomy: tuple[Path, Path] | None = None,
+    ) -> None:
+        for name in preset.methods:
+            METHODS.check(name)
+        bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
+        for name in preset.protocols.keys() - bare:
+            raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
+        self.preset = preset
+        self.precision = precision
+        self.anatomy = anatomy
+        comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"}) | {"precision": precision}
+        digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
+        self.setting = Setting(preset=preset.name, overrides=sorted(overrides), digest=digest, ranked=preset.ranked)
+
+    def pretraining(self, method: str, seed: int) -> Cell:
+        """The pre-training of `method`."""
+        return Cell(kind="pretraining", science=self._pretraining_science(method, seed), setting=self.setting)
+
+    def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
+        """One cell of the matrix."""
+        return self._evaluation(self._pretraining_science(method, seed), task, protocol, seed, None)
+
+    def external(self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int) -> Cell:
+        """The evaluation of a backbone that came in a file."""
+        return self._evaluation(backbone, task, protocol, seed, file.resolve())
+
+    def _evaluation(
+        self,
+        backbone: PretrainingScience | ExternalBackbone,
+        task: str,
+        protocol: str,
+        seed: int,
+        file: Path | None,
+    ) -> Cell:
+        from ssl_bench.data import data_science
+
+        TASKS.check(task)
+        protocol = resolve_protocol(protocol)
+        bare = protocol.rpartition("-v")[0]
+        settings = validated(
+            PROTOCOLS.load(protocol).Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}"
+        )
+        science = EvaluationScience(
+            backbone=backbone,
+            task=task,
+            data=data_science(task, self.preset.cohort, self.anatomy),
+            protocol=protocol,
+            protocol_settings=settings.model_dump(mode="json", exclude_defaults=True),
+            crop=self.preset.crop,
+            overlap=self.preset.overlap,
+            precision=self.precision,
+            seed=seed,
+        )
+        return Cell(
+            kind="evaluation", science=science, setting=self.setting, anatomy=self.anatomy, backbone_file=file
+        )
+
+    def _pretraining_science(self, method: str, seed: int) -> PretrainingScience:
+        from ssl_bench.data import corpus_science
+
+        plugin = METHODS.load(method)
+        options = validated(plugin.Config, self.preset.methods.get(method, {}), f"methods.{method}")
+        trains = plugin.facts.pretrains != "nothing"
+        settings = self.preset.pretraining
+        batch = max(settings.batch, plugin.facts.smallest_batch)
+        if trains and batch > self.preset.cohort.corpus:
+            raise UserError(
+                f"method {method!r} needs {batch} volumes a step and the corpus has {self.preset.cohort.corpus}; "
+                "raise --set cohort.corpus"
+            )
+        return PretrainingScience(
+            method=method,
+            method_version=plugin.facts.version,
+            plugin_source=METHODS.source_digest(method),
+            options=options.model_dump(mode="json", exclude_defaults=True) if trains else {},
+            width=self.preset.width,
+            crop=self.preset.crop if trains else 0,
+            steps=settings.steps if trains else 0,
+            batch=batch if trains else 0,
+            watch_every=settings.watch_every if trains else 0,
+            optimiser=settings.optimiser if trains else None,
+            corpus=corpus_science(self.preset.cohort) if trains else None,
+            precision=self.precision,
+            seed=seed,
+        )

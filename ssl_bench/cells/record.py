@@ -1,0 +1,93 @@
+"""Records: how a cell ended, one immutable JSON document each, schema 1."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ssl_bench.cells.science import EvaluationScience, PretrainingScience
+
+SCHEMA = 1
+
+
+class Setting(BaseModel):
+    """From what a cell was resolved: cells of one `digest` may stand in one table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    preset: str
+    overrides: list[str]
+    digest: str
+    ranked: bool
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    schema_version: int = SCHEMA
+    key: str
+    status: Literal["ok", "failed"]
+    reason: str | None = None
+    """Why a failed cell failed: the error's last line."""
+    setting: Setting
+    data: str
+    """``real``, or ``semi-real (1 anatomy)``."""
+    cost: dict[str, float] = {}
+    provenance: dict[str, Any]
+
+
+class PretrainingRecord(_Record):
+    """How a pre-training ended."""
+
+    science: PretrainingScience
+    volumes_seen: int = 0
+    loss_curve: list[float] = []
+    """Training loss of every step."""
+    held_out_curve: list[dict[str, float]] = []
+    """Pretext losses on the fixed held-out volumes; ``step`` counts the updates made before."""
+    health: dict[str, float] = {}
+
+
+class ModuleReport(BaseModel):
+    """What happened to each part of the network."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    pretrained: list[str]
+    """Modules whose weights come from pre-training."""
+    random: list[str]
+    """Modules whose weights come from the seed alone."""
+    frozen: list[str]
+    """Modules that the protocol does not train."""
+    decoder: str
+    """The decoder in words: pre-trained or random, frozen or trained, or unused."""
+    tensors_matched: int
+    tensors_missing: int
+    tensors_left_over: int
+
+
+class EvaluationRecord(_Record):
+    """How a cell ended, with the scores of every test case."""
+
+    science: EvaluationScience
+    paradigm: str = "external"
+    """Of the method; ``external`` for weights from a file."""
+    scene: Literal["inner", "inter", "unknown", "none"] = "none"
+    """Whether the pre-training corpus shows the same anatomy as the task; ``none`` without pre-training."""
+    metric: Literal["DSC", "AUC"] = "DSC"
+    score: float | None = None
+    """The ranked number: mean DSC over cases, or AUC; None where it is undefined."""
+    cases: list[dict[str, Any]] = []
+    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability."""
+    policy: str = ""
+    """How classes absent from a case are scored."""
+    validation_curve: list[dict[str, float]] = []
+    best_step: int = 0
+    converged: bool = False
+    """False where the best validation score lies in the last tenth of the steps."""
+    volumes_seen_in_pretraining: int = 0
+    modules: ModuleReport | None = None
+    health: dict[str, float] = {}
+    cases_digest: str = ""
+
+
+AnyRecord = PretrainingRecord | EvaluationRecord

@@ -1,0 +1,90 @@
+"""The science of a cell: everything that decides its scores, hashed into its key.
+
+Fields of today have no default, so every key holds them. A field added later gets a neutral default and is left out
+of the hash while it has it: old keys stay as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from ssl_bench.settings import OptimiserSettings, Settings, SplitCounts
+
+
+class CorpusScience(Settings):
+    """The unlabelled volumes of a pre-training."""
+
+    name: str
+    fingerprint: str
+    detail: float
+    volumes: int
+    held_out: int
+
+
+class PretrainingScience(Settings):
+    """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
+
+    method: str
+    method_version: int
+    plugin_source: str | None
+    """SHA-256 of a third-party plugin's file; None for a built-in method, whose declared version counts."""
+    options: dict[str, Any]
+    width: int
+    crop: int
+    steps: int
+    batch: int
+    watch_every: int
+    optimiser: OptimiserSettings | None
+    corpus: CorpusScience | None
+    precision: Literal["float32", "bf16"]
+    seed: int
+
+
+class ExternalBackbone(Settings):
+    """Weights that came in a file."""
+
+    name: str
+    sha256: str
+    width: int
+
+
+class DataScience(Settings):
+    """The labelled cases of a task."""
+
+    source: Literal["embedded"]
+    fingerprint: str
+    detail: float
+    counts: SplitCounts
+
+
+class EvaluationScience(Settings):
+    """One cell: a backbone, a task, a protocol and a seed."""
+
+    backbone: PretrainingScience | ExternalBackbone
+    task: str
+    data: DataScience
+    protocol: str
+    protocol_settings: dict[str, Any]
+    crop: int
+    overlap: float
+    precision: Literal["float32", "bf16"]
+    seed: int
+
+    @property
+    def method(self) -> str:
+        """The row this cell belongs to."""
+        if isinstance(self.backbone, PretrainingScience):
+            return self.backbone.method
+        return f"external:{self.backbone.name}"
+
+
+def key_of(science: PretrainingScience | EvaluationScience) -> str:
+    """Sixteen hexadecimal digits that stand for `science`."""
+    canonical = json.dumps(_without_neutral(science), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{type(science).__name__}:{canonical}".encode()).hexdigest()[:16]
+
+
+def _without_neutral(science: Settings) -> dict[str, Any]:
+    return science.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,94 @@
+"""``pretrain`` and ``evaluate``: a backbone out to a file, and in from one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssl_bench.cli import options
+from ssl_bench.cli.run import names, plan_with, run_and_print
+from ssl_bench.errors import UserError
+from ssl_bench.registry import METHODS, TASKS, resolve_protocol
+
+
+def pretrain(
+    method: options.Method,
+    out: Annotated[Path, typer.Option(help="Where to write the backbone, as safetensors.")],
+    seed: options.Seed = 0,
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    results: options.Results = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    precision: options.PrecisionOption = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same science share it.
+
+    Example: ssl-bench pretrain --method gvsl --out gvsl.safetensors
+    """
+    METHODS.check(method)
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a file")
+    planner, runtime = plan_with(preset, set_, device, threads, precision, None)
+    cell = planner.pretraining(method, seed)
+
+    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.inline import outcome, run_cell
+    from ssl_bench.engine.progress import Progress
+    from ssl_bench.files import atomic_write
+
+    if METHODS.load(method).facts.pretrains == "nothing":
+        raise UserError(f"--method {method}: pre-trains nothing; evaluate it with ssl-bench run")
+    store = Store(results_folder(results))
+    store.check_writable()
+    store.plan(cell)
+    record = run_cell(cell, store, runtime, Progress(shown=not quiet))
+    if record.status == "ok":
+        with atomic_write(out) as temporary:
+            shutil.copyfile(store.backbone_path(cell.key), temporary)
+    typer.echo(json.dumps(record.model_dump(mode="json")) if as_json else f"{cell.title}: {outcome(record)}  [{cell.key}]")
+    if record.status == "failed":
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo(f"backbone: {out}")
+
+
+def evaluate(
+    backbone: Annotated[Path, typer.Option(help="A backbone written by ssl-bench pretrain.")],
+    task: options.Task,
+    protocol: options.Protocols = "linear,finetune",
+    seed: options.Seed = 0,
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    results: options.Results = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    precision: options.PrecisionOption = None,
+    anatomy: options.Anatomy = None,
+    rerun: options.RerunOption = options.Rerun.missing,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Evaluate the backbone in a file; its row is called external:NAME.
+
+    Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
+    """
+    TASKS.check(task)
+    protocols = names(protocol, "--protocol", [])
+    for name in protocols:
+        resolve_protocol(name)
+
+    from ssl_bench.engine.progress import Progress
+    from ssl_bench.engine.weights import check_fits, describe_external
+
+    external = describe_external(backbone)
+    Progress(shown=not quiet).say(f"{backbone}: {check_fits(backbone, external.width)}")
+    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
+    run_and_print(cells, results, runtime, rerun, as_json, quiet)

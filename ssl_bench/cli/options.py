@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
+
+
+class Rerun(StrEnum):
+    """Which cells run."""
+
+    missing = "missing"
+    failed = "failed"
+    all = "all"
+
+
+class Precision(StrEnum):
+    """Of forward and backward; losses stay in float32."""
+
+    auto = "auto"
+    float32 = "float32"
+    bf16 = "bf16"
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """Method names for the shell."""
+    return [name for name in METHODS.names() if name.startswith(incomplete)]
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Task names for the shell."""
+    return [name for name in TASKS.names() if name.startswith(incomplete)]
+
+
+def complete_protocol(incomplete: str) -> list[str]:
+    """Protocol names for the shell."""
+    return [name for name in PROTOCOLS.names() if name.startswith(incomplete)]
+
+
+Method = Annotated[str, typer.Option(help="A method: see ssl-bench methods.", autocompletion=complete_method)]
+Task = Annotated[str, typer.Option(help="A task: see ssl-bench tasks.", autocompletion=complete_task)]
+Protocols = Annotated[
+    str, typer.Option(help="Protocols, comma-separated; a bare name means its newest version.", autocompletion=complete_protocol)
+]
+Preset = Annotated[str, typer.Option(help="smoke (seconds) or quick (minutes): sizes and schedules of a run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and transforms; the embedded volumes do not change.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting, e.g. --set pretraining.steps=200.")
+]
+Results = Annotated[
+    Path | None, typer.Option(help="Results folder; else $SSL_BENCH_RESULTS, else ./results.", file_okay=True)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all usable cores.")]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option("--precision", help="Default: the preset's; auto is bf16 where it is native.")
+]
+Anatomy = Annotated[
+    str | None,
+    typer.Option(metavar="IMAGE,LABELS", help="Grow the task's cohort from your own anatomy (two NIfTI files)."),
+]
+RerunOption = Annotated[
+    Rerun, typer.Option("--rerun", help="missing: cells without a success; failed: only those; all: everything anew.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

@@ -1,0 +1,214 @@
+"""``run``, ``matrix`` and ``cell``: cells, one or many."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssl_bench.cli import options
+from ssl_bench.errors import UserError
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.plan import Cell, Planner
+    from ssl_bench.cells.record import AnyRecord
+    from ssl_bench.engine.runtime import Runtime
+
+
+def run(
+    method: options.Method,
+    task: options.Task,
+    protocol: options.Protocols = "linear,finetune",
+    seed: options.Seed = 0,
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    results: options.Results = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    precision: options.PrecisionOption = None,
+    anatomy: options.Anatomy = None,
+    rerun: options.RerunOption = options.Rerun.missing,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Pre-train a method, evaluate it on a task, and keep the records.
+
+    Example: ssl-bench run --method gvsl --task sbm
+    """
+    METHODS.check(method)
+    TASKS.check(task)
+    protocols = names(protocol, "--protocol", [])
+    for name in protocols:
+        resolve_protocol(name)
+    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    cells = [planner.evaluation(method, task, name, seed) for name in protocols]
+    run_and_print(cells, results, runtime, rerun, as_json, quiet)
+
+
+def matrix(
+    methods: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
+    tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
+    protocols: options.Protocols = "linear,finetune",
+    seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    executor: Annotated[str, typer.Option(help="inline: in this process.")] = "inline",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and whether they are done.")] = False,
+    results: options.Results = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    precision: options.PrecisionOption = None,
+    anatomy: options.Anatomy = None,
+    rerun: options.RerunOption = options.Rerun.missing,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run every combination of methods, tasks, protocols and seeds; each pre-training once.
+
+    Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
+    """
+    if executor != "inline":
+        raise UserError(f"--executor {executor}: unknown; use inline")
+    chosen_methods = names(methods, "--methods", METHODS.names())
+    chosen_tasks = names(tasks, "--tasks", TASKS.names())
+    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names())
+    for registry, chosen in ((METHODS, chosen_methods), (TASKS, chosen_tasks)):
+        for name in chosen:
+            registry.check(name)
+    for name in chosen_protocols:
+        resolve_protocol(name)
+    chosen_seeds = seed_list(seeds)
+    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    cells = [
+        planner.evaluation(method, task, protocol, seed)
+        for seed in chosen_seeds
+        for method in chosen_methods
+        for task in chosen_tasks
+        for protocol in chosen_protocols
+    ]
+    if dry_run:
+        print_plan(cells, results)
+    else:
+        run_and_print(cells, results, runtime, rerun, as_json, quiet)
+
+
+def cell(
+    key: Annotated[str, typer.Argument(help="A planned cell: 16 hexadecimal digits.")],
+    results: options.Results = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run one planned cell from the store; return at once if its record exists."""
+    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.runtime import resolve_runtime
+
+    planned = Store(results_folder(results)).load_plan(key)
+    runtime = resolve_runtime(device, threads)
+    run_and_print([planned], results, runtime, options.Rerun.missing, as_json, quiet)
+
+
+def plan_with(
+    preset: str,
+    overrides: list[str] | None,
+    device: str,
+    threads: int | None,
+    precision: options.Precision | None,
+    anatomy: str | None,
+) -> tuple[Planner, Runtime]:
+    """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
+    from ssl_bench.cells.plan import Planner
+    from ssl_bench.engine.runtime import resolve_precision, resolve_runtime
+    from ssl_bench.settings import load_preset
+
+    loaded = load_preset(preset, overrides or [])
+    runtime = resolve_runtime(device, threads)
+    resolved = resolve_precision(precision.value if precision else loaded.precision, runtime.device)
+    return Planner(loaded, overrides or [], resolved, anatomy_files(anatomy)), runtime
+
+
+def run_and_print(
+    cells: Sequence[Cell],
+    results: Path | None,
+    runtime: Runtime,
+    rerun: options.Rerun,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run `cells`, print how they ended, exit 1 if one failed."""
+    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.inline import run_cells
+    from ssl_bench.engine.progress import Progress
+
+    store = Store(results_folder(results))
+    records = run_cells(cells, store, runtime, Progress(shown=not quiet), rerun.value)
+    if as_json:
+        typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
+    else:
+        print_records(records)
+    if any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
+
+
+def print_records(records: Sequence[AnyRecord]) -> None:
+    """One line a record on stdout, and what the numbers mean."""
+    from ssl_bench.cells.record import EvaluationRecord
+    from ssl_bench.engine.inline import outcome
+
+    for record in records:
+        place = f"{record.science.task:5} {record.science.protocol:12} " if isinstance(record, EvaluationRecord) else ""
+        typer.echo(f"{record.science.method:16} {place}seed {record.science.seed}  {outcome(record)}  [{record.key}]")
+    if any(record.data.startswith("semi-real") for record in records):
+        typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")
+
+
+def print_plan(cells: Sequence[Cell], results: Path | None) -> None:
+    """The cells with their pre-trainings, in order, and which of them are done."""
+    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.inline import with_pretrainings
+
+    store = Store(results_folder(results))
+    graph = with_pretrainings(cells)
+    for planned in graph:
+        typer.echo(f"{planned.key}  {'done' if store.record(planned) else 'to do':5}  {planned.title}")
+    done = sum(store.record(planned) is not None for planned in graph)
+    typer.echo(f"{len(graph)} cells, {done} done")
+
+
+def names(text: str, option: str, everything: list[str]) -> list[str]:
+    """A comma-separated option as a list without repetitions; `all` is `everything`."""
+    if text == "all" and everything:
+        return everything
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise UserError(f"{option} is empty; name at least one")
+    return found
+
+
+def seed_list(text: str) -> list[int]:
+    """``0,1,2`` or ``0-4`` as numbers."""
+    seeds: list[int] = []
+    for part in names(text, "--seeds", []):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds {text}: expected numbers such as 0,1,2 or a range such as 0-4")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def anatomy_files(text: str | None) -> tuple[Path, Path] | None:
+    """``IMAGE,LABELS`` as two existing files."""
+    if text is None:
+        return None
+    paths = [Path(part).resolve() for part in text.split(",")]
+    if len(paths) != 2:
+        raise UserError(f"--anatomy {text}: expected IMAGE,LABELS, two NIfTI files")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"--anatomy {path}: no such file; give two NIfTI files, IMAGE,LABELS")
+    return paths[0], paths[1]

@@ -1,0 +1,1 @@
+"""Running a cell: pre-training, evaluation, and what both rest on."""

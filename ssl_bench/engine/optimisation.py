@@ -1,0 +1,36 @@
+"""Optimisers and schedules, from timm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ssl_bench.settings import OptimiserSettings
+
+
+def build_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """The optimiser of `settings`, without weight decay (GVSL section 4.1)."""
+    from timm.optim import create_optimizer_v2
+
+    extra: dict[str, Any] = {} if settings.name == "sgd" else {"fused": True}
+    optimiser: torch.optim.Optimizer = create_optimizer_v2(
+        list(parameters), opt=settings.name, lr=settings.learning_rate, weight_decay=0.0, **extra
+    )
+    return optimiser
+
+
+def build_schedule(optimiser: torch.optim.Optimizer, settings: OptimiserSettings, steps: int) -> Any:
+    """A timm scheduler; call ``step_update(n)`` after the n-th update."""
+    from timm.scheduler import CosineLRScheduler, StepLRScheduler
+
+    warmup: dict[str, Any] = {
+        "warmup_t": settings.warmup_steps,
+        "warmup_lr_init": settings.learning_rate / (settings.warmup_steps + 1),
+        "t_in_epochs": False,
+    }
+    if settings.schedule == "cosine":
+        return CosineLRScheduler(optimiser, t_initial=steps, **warmup)
+    return StepLRScheduler(optimiser, decay_t=steps + 1, decay_rate=1.0, **warmup)

@@ -1,0 +1,165 @@
+"""Pre-training: from a corpus and a method to a backbone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.data import Corpus, load_corpus
+from ssl_bench.draws import Draws, numpy_generator, stream_seed
+from ssl_bench.files import atomic_write
+from ssl_bench.engine.health import representation_health
+from ssl_bench.method import Method, Windows
+from ssl_bench.engine.optimisation import build_optimiser, build_schedule
+from ssl_bench.cells.plan import Cell
+from ssl_bench.engine.progress import Progress
+from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.registry import METHODS
+from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance, seeded_initialisation
+from ssl_bench.cells.science import PretrainingScience
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+LAST_STEPS = 20
+"""The held-out loss is watched after each of the last steps, so that its mean is more than one number."""
+
+
+def build_backbone(width: int, seed: int) -> UNet3D:
+    """The backbone that every method of this seed starts from."""
+    with seeded_initialisation(stream_seed(seed, "backbone")):
+        return UNet3D(width).to(memory_format=torch.channels_last_3d)
+
+
+def build_method(science: PretrainingScience) -> Method:
+    """The method around a fresh backbone."""
+    plugin = METHODS.load(science.method)
+    backbone = build_backbone(science.width, science.seed)
+    with seeded_initialisation(stream_seed(science.seed, "heads")):
+        method = plugin(backbone, plugin.Config.model_validate(science.options), science.crop)
+    return method.to(memory_format=torch.channels_last_3d)
+
+
+def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) -> PretrainingRecord:
+    """Run the pre-training `cell` and write its backbone to `weights` as safetensors.
+
+    Raises FloatingPointError if the loss is no longer finite.
+    """
+    science = cell.science
+    assert isinstance(science, PretrainingScience)
+    assert science.corpus is not None
+    assert science.optimiser is not None
+    fabric = make_fabric(runtime, science.precision)
+    corpus = Corpus(load_corpus(science.corpus, "corpus"), science.crop, fabric.device)
+    held_out = Corpus(load_corpus(science.corpus, "held-out"), science.crop, fabric.device)
+    watch = Stopwatch(runtime)
+    method = build_method(science)
+    optimiser = build_optimiser(method.optimised_parameters(), science.optimiser)
+    schedule = build_schedule(optimiser, science.optimiser, science.steps)
+    wrapped, optimiser = fabric.setup(method, optimiser)
+    wrapped.mark_forward_method("training_step")
+    wrapped.mark_forward_method("held_out_step")
+    wrapped.train()
+
+    losses: list[float] = []
+    looks: list[dict[str, float]] = []
+    with progress.track(cell.title, science.steps) as advance:
+        for step in range(science.steps):
+            if step % science.watch_every == 0:
+                looks += _look(wrapped, held_out, step)
+            if method.refresh_every and step % method.refresh_every == 0:
+                _refresh(fabric, method, corpus, step, science.seed)
+            generator = numpy_generator(science.seed, "pretraining windows", step)
+            windows = method.choose_windows(len(corpus), science.batch, generator)
+            samples = range(step * science.batch, (step + 1) * science.batch)
+            draws = Draws.keyed(science.seed, "pretraining", samples=samples, device=fabric.device)
+            loss = wrapped.training_step(corpus.read(windows), draws)["loss"]
+            optimiser.zero_grad()
+            fabric.backward(loss)
+            if science.optimiser.gradient_clip:
+                fabric.clip_gradients(wrapped, optimiser, max_norm=science.optimiser.gradient_clip)
+            optimiser.step()
+            schedule.step_update(step + 1)
+            method.after_step(step, science.steps)
+            losses.append(_finite(loss, step))
+            if step + 1 > science.steps - LAST_STEPS:
+                looks += _look(wrapped, held_out, step + 1)
+            advance(f"loss {losses[-1]:.3f}")
+    record = PretrainingRecord(
+        key=cell.key,
+        status="ok",
+        setting=cell.setting,
+        data="semi-real (1 anatomy)",
+        science=science,
+        volumes_seen=science.steps * science.batch,
+        loss_curve=losses,
+        held_out_curve=looks,
+        health=_health(fabric, method, held_out, corpus),
+        cost=watch.read(),
+        provenance=provenance(runtime, science.precision),
+    )
+    save_backbone(method.backbone, weights, cell)
+    return record
+
+
+def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:
+    """Write the backbone's weights, float32, with the science that made them as metadata."""
+    from safetensors.torch import save_file
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
+    metadata = {"format": "pt", "ssl_bench_key": cell.key, "ssl_bench_science": cell.science.model_dump_json()}
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def _look(method: Any, held_out: Corpus, step: int) -> list[dict[str, float]]:
+    """The pretext losses on held-out volumes, always the same windows and the same draws; running statistics stay."""
+    buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
+    draws = Draws.keyed("held-out", samples=range(len(held_out)), device=held_out.device)
+    with torch.no_grad():
+        losses = method.held_out_step(held_out.read(_centred(len(held_out))), draws)
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    return [] if losses is None else [{"step": step, **{name: float(value) for name, value in losses.items()}}]
+
+
+def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: int) -> None:
+    with torch.no_grad(), fabric.autocast():
+        method.refresh(corpus, step, numpy_generator(seed, "refresh", step))
+
+
+def _health(fabric: Fabric, method: Method, *corpora: Corpus) -> dict[str, float]:
+    with torch.no_grad(), fabric.autocast():
+        features = [
+            method.backbone.encode(volumes).float().mean(dim=(2, 3, 4))
+            for corpus in corpora
+            for volumes in corpus.batches(_centred(len(corpus)))
+        ]
+    return representation_health(torch.cat(features))
+
+
+def _centred(count: int) -> Windows:
+    return Windows(np.arange(count), np.full((count, 3), 0.5))
+
+
+def _finite(loss: Tensor, step: int) -> float:
+    value = float(loss)
+    if not np.isfinite(value):
+        raise FloatingPointError(f"pre-training loss is {value} at step {step}")
+    return value
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The science that made a backbone file of ssl-bench; empty for a file of another origin."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("ssl_bench_science", "{}")
+    values: dict[str, Any] = json.loads(text)
+    return values

@@ -1,0 +1,182 @@
+"""Where and with what a cell runs: recorded, never hashed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ssl_bench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from lightning_fabric import Fabric
+
+Precision = Literal["float32", "bf16"]
+LIBRARIES = ("ssl-bench", "torch", "lightning-fabric", "lightly", "timm", "monai", "torchmetrics", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device and its use."""
+
+    device: str = "cpu"
+    threads: int = 1
+
+
+def resolve_runtime(device: str, threads: int | None) -> Runtime:
+    """`auto` is the first CUDA device, then Apple's, then the CPU. Raises UserError for a device that is not there."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UserError(f"--device {device}: not a device; use auto, cpu, cuda, cuda:N or mps") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False):
+        raise UserError(f"--device {device}: not available on this machine; use --device cpu")
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads {threads}: must be at least 1")
+    return Runtime(device, threads or _usable_cores())
+
+
+def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: str) -> Precision:
+    """`auto` is bf16 where the processor computes it natively, float32 elsewhere: emulated bf16 is slower."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
+    return "float32"
+
+
+def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
+    """Lightning Fabric for one device: placement and autocast."""
+    import torch
+    from lightning_fabric import Fabric
+
+    torch.set_num_threads(runtime.threads)
+    kind, _, index = runtime.device.partition(":")
+    devices = [int(index)] if index else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Fabric(
+            accelerator=kind, devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true"
+        )
+
+
+@contextlib.contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Layers built inside get weights from `seed`; the global random state outside is left as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+class Stopwatch:
+    """What a piece of work costs, from now on."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        import torch
+
+        self.runtime = runtime
+        self.wall = time.perf_counter()
+        self.processor = time.process_time()
+        if runtime.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(runtime.device)
+
+    def read(self) -> dict[str, float]:
+        """Seconds on the clock, on the device and of the processor, and peak memory in MiB of process and device."""
+        import torch
+
+        wall = time.perf_counter() - self.wall
+        on_gpu = self.runtime.device.startswith("cuda")
+        scale = 1 if sys.platform == "darwin" else 1024
+        cost = {
+            "wall_seconds": round(wall, 3),
+            "device_seconds": round(wall, 3),
+            "processor_seconds": round(time.process_time() - self.processor, 3),
+            "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20, 1),
+        }
+        if on_gpu:
+            cost["peak_device_mib"] = round(torch.cuda.max_memory_allocated(self.runtime.device) / 2**20, 1)
+        return cost
+
+
+def provenance(runtime: Runtime, precision: Precision) -> dict[str, object]:
+    """Versions, commit, machine and device: what a reader needs to judge whether two numbers may be compared."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": _commit(),
+        "device": _device_name(runtime.device),
+        "processor": _processor(),
+        "threads": runtime.threads,
+        "precision": precision,
+        "platform": platform.platform(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[library] = metadata.version(library)
+    return found
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the source checkout, with ``+changes`` if it was edited; None for an installed wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip()
+
+
+@cache
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+@cache
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

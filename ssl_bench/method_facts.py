@@ -1,0 +1,26 @@
+"""What is known about a method without importing torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Paradigm = Literal["none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric"]
+"""How a method learns, after the GVSL supplement A.2 and A.3; ``none`` is no pre-training at all."""
+
+PARADIGMS: tuple[Paradigm, ...] = ("none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric")
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What is known about a method without building it."""
+
+    title: str
+    paper: str
+    year: int
+    version: int
+    """Raised whenever the method's results may change; part of every cell's key."""
+    paradigm: Paradigm
+    pretrains: Literal["nothing", "encoder", "encoder and decoder"]
+    smallest_batch: int = 1
+    """Volumes a step below which the loss degenerates; a smaller batch in the preset is raised to it."""

@@ -1,0 +1,1 @@
+"""Scores of predictions: one row per case, one column per foreground class."""

@@ -1,0 +1,32 @@
+"""finetune-v1: head and backbone learn together (GVSL section 4.1, supplement E.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ssl_bench.crops import CaseBatches
+from ssl_bench.draws import numpy_generator
+from ssl_bench.heads import Downstream
+from ssl_bench.protocol import Batch, Protocol, ProtocolFacts
+
+
+class FinetuneV1(Protocol):
+    """All weights learn; each step draws fresh random windows."""
+
+    facts = ProtocolFacts(
+        title="Fine-tuning: all weights learn",
+        source="GVSL (CVPR 2023), section 4.1 and supplement E.3.2",
+        frozen_backbone=False,
+    )
+
+    def prepare(
+        self, model: Downstream, batches: CaseBatches, autocast: Callable[[Tensor], Tensor]
+    ) -> tuple[nn.Module, Callable[[int], Batch]]:
+        """The whole model, fed with windows of the training volumes."""
+
+        def draw(step: int) -> Batch:
+            return batches.draw(self.settings.batch, numpy_generator(self.seed, "finetune-v1", step))
+
+        return model, draw

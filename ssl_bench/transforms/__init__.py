@@ -1,0 +1,1 @@
+"""Random transforms of volumes: batched tensor code that runs on whatever device the volumes are on."""

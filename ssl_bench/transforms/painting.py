@@ -1,0 +1,84 @@
+"""In-painting and out-painting: noise inside, or outside, a few random boxes (Models Genesis, GVSL supplement C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssl_bench.draws import Draws
+from ssl_bench.transforms.boxes import random_starts, uniform_integers, union_of_boxes
+
+MARGIN = 3
+"""Boxes keep this many voxels from the faces of the volume."""
+CONTINUE = 0.95
+"""Before each further box, the probability to go on."""
+
+
+@dataclass(frozen=True)
+class InPaintingSettings:
+    """How many boxes, and their sides as fractions of the axis of n voxels."""
+
+    boxes: int
+    """At most so many; before each one the drawing goes on with probability 0.95."""
+    smallest: int
+    """Sides start at n // smallest."""
+    largest: int
+    """Sides end at n // largest."""
+    inclusive: bool
+    """Whether the largest side and the last start can be drawn."""
+
+
+GVSL_IN_PAINTING = InPaintingSettings(boxes=30, smallest=10, largest=5, inclusive=False)
+MODELS_GENESIS_IN_PAINTING = InPaintingSettings(boxes=5, smallest=6, largest=3, inclusive=True)
+OUT_PAINTING_WINDOWS = 5
+
+
+def in_painting(volumes: Tensor, draws: Draws, settings: InPaintingSettings) -> Tensor:
+    """Replace random boxes of `volumes` (B, C, D, H, W) by uniform noise in [0, 1), the same in all channels.
+
+    Raises ValueError on an axis too short to hold a box (less than 10 voxels).
+    """
+    return fill_with_noise(volumes, in_painting_mask(volumes.shape[2:], draws, settings), draws)
+
+
+def out_painting(volumes: Tensor, draws: Draws) -> Tensor:
+    """Replace all but one to five random windows of `volumes` (B, C, D, H, W) by uniform noise (Models Genesis).
+
+    Raises ValueError on an axis of less than 14 voxels.
+    """
+    return fill_with_noise(volumes, out_painting_mask(volumes.shape[2:], draws), draws)
+
+
+def in_painting_mask(size: Sequence[int], draws: Draws, settings: InPaintingSettings) -> Tensor:
+    """What in-painting replaces, bool (B, 1, D, H, W)."""
+    extent = torch.tensor(size, device=draws.device)
+    low = extent // settings.smallest
+    count = extent // settings.largest - low + int(settings.inclusive)
+    if min(size) < 10:
+        raise ValueError(f"in-painting needs at least 10 voxels along each axis, not {tuple(size)}")
+    sides = uniform_integers(draws, low, count, settings.boxes, 3)
+    starts = random_starts(sides, size, draws, MARGIN, settings.inclusive)
+    going_on = draws.chance(CONTINUE, settings.boxes).cumprod(dim=1).bool()
+    return union_of_boxes(starts, sides, size, going_on)
+
+
+def out_painting_mask(size: Sequence[int], draws: Draws) -> Tensor:
+    """What out-painting replaces, bool (B, 1, D, H, W)."""
+    if min(size) < 14:
+        raise ValueError(f"out-painting needs at least 14 voxels along each axis, not {tuple(size)}")
+    extent = torch.tensor(size, device=draws.device)
+    low = 3 * extent // 7
+    cut = uniform_integers(draws, low, 4 * extent // 7 - low + 1, OUT_PAINTING_WINDOWS, 3)
+    starts = random_starts(extent - cut, size, draws, MARGIN)
+    going_on = draws.chance(CONTINUE, OUT_PAINTING_WINDOWS)
+    going_on[:, 0] = True
+    return ~union_of_boxes(starts, extent - cut, size, going_on.cumprod(dim=1).bool())
+
+
+def fill_with_noise(volumes: Tensor, mask: Tensor, draws: Draws) -> Tensor:
+    """`volumes` with uniform noise in [0, 1) where `mask` (B, 1, D, H, W), the same noise in all channels."""
+    noise = draws.uniform(1, *volumes.shape[2:]).to(volumes.dtype)
+    return torch.where(mask, noise, volumes)

@@ -1,0 +1,85 @@
+"""SBM: segmentation of brain structures on T1 MR (CANDI)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ssl_bench.cohort import mr
+from ssl_bench.cohort.anatomy import Anatomy
+from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
+from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.task import Case, Split, Task, TaskFacts
+
+# The average head in the ICBM space is larger than an average person's.
+_VARIATION = Variation(displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92)
+
+_STRUCTURES = {
+    2: "left cerebral white matter",
+    3: "left cerebral cortex",
+    4: "left lateral ventricle",
+    7: "left cerebellar white matter",
+    8: "left cerebellar cortex",
+    10: "left thalamus",
+    11: "left caudate",
+    12: "left putamen",
+    13: "left pallidum",
+    14: "third ventricle",
+    15: "fourth ventricle",
+    16: "brain stem",
+    17: "left hippocampus",
+    18: "left amygdala",
+    24: "cerebrospinal fluid",
+    28: "left ventral diencephalon",
+    41: "right cerebral white matter",
+    42: "right cerebral cortex",
+    43: "right lateral ventricle",
+    46: "right cerebellar white matter",
+    47: "right cerebellar cortex",
+    49: "right thalamus",
+    50: "right caudate",
+    51: "right putamen",
+    52: "right pallidum",
+    53: "right hippocampus",
+    54: "right amygdala",
+    60: "right ventral diencephalon",
+}
+
+
+class SBM(Task):
+    """28 brain structures on T1 MR: another organ and another modality than the corpus."""
+
+    facts: ClassVar[TaskFacts] = TaskFacts(
+        title="Segmentation of brain on MR",
+        kind="segmentation",
+        metric="DSC",
+        classes=tuple(_STRUCTURES.values()),
+        label_values=tuple(_STRUCTURES),
+        modality="MR",
+        region="brain",
+        spacing_mm=(3.0, 3.0, 3.0),
+        field_of_view_mm=(144.0, 192.0, 144.0),
+        anatomy="brain",
+        dataset="CANDI, Schizophrenia Bulletin 2008",
+        licence="CC BY-NC",
+        access="register with NITRC at https://www.nitrc.org/projects/candi_share",
+    )
+
+    def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
+        """See `Task.grow`."""
+        anatomy.require(self.facts.label_values)
+        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
+        cases: list[Case] = []
+        for draws, wanted in batches(count, "sbm", split, seed):
+            scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION)
+            mr.vary_contrast(scene, anatomy, draws)
+            mr.vary_ventricles(scene, anatomy, draws)
+            mr.add_lesions(scene, anatomy, draws)
+            pooled, labels = pool(scene)
+            images = mr.acquire(pooled, spacing, draws)
+            classes = class_indices(labels, self.facts.label_values)
+            for image, label in zip(images[:wanted].numpy(), classes[:wanted].numpy(), strict=True):
+                identifier = f"sbm-{split}-{len(cases):03d}"
+                cases.append(Case(identifier, np.ascontiguousarray(image), np.ascontiguousarray(label), spacing))
+        return cases

@@ -1,0 +1,62 @@
+"""SHC: segmentation of heart structures on cardiac CT (MM-WHS 2017)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ssl_bench.cohort.anatomy import Anatomy
+from ssl_bench.cohort.ct import acquire
+from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
+from ssl_bench.cohort.thorax import add_lesions, vary_contrast, vary_wall
+from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.task import Case, Split, Task, TaskFacts
+
+_VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
+
+
+class SHC(Task):
+    """Seven heart structures on contrast CT; the structures sit inside the corpus' own scene."""
+
+    facts: ClassVar[TaskFacts] = TaskFacts(
+        title="Segmentation of heart on CT",
+        kind="segmentation",
+        metric="DSC",
+        classes=(
+            "left ventricular myocardium",
+            "left atrium",
+            "left ventricle",
+            "right atrium",
+            "right ventricle",
+            "ascending aorta",
+            "pulmonary artery",
+        ),
+        label_values=(205, 420, 500, 550, 600, 820, 850),
+        modality="CT",
+        region="heart",
+        spacing_mm=(4.0, 4.0, 4.0),
+        field_of_view_mm=(192.0, 192.0, 192.0),
+        anatomy="chest",
+        dataset="MM-WHS 2017, CT",
+        licence="research use, after registration",
+        access="register with the organisers at https://zmiclab.github.io/zxh/0/mmwhs/",
+    )
+
+    def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
+        """See `Task.grow`. Where the scan has no data, there is no label either."""
+        anatomy.require(self.facts.label_values)
+        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
+        cases: list[Case] = []
+        for draws, wanted in batches(count, "shc", split, seed):
+            scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION)
+            vary_contrast(scene, anatomy, draws)
+            vary_wall(scene, anatomy, draws)
+            add_lesions(scene, anatomy, draws)
+            hu, labels = pool(scene)
+            images, seen = acquire(hu, spacing, draws)
+            classes = class_indices(labels * seen, self.facts.label_values)
+            for image, label in zip(images[:wanted].numpy(), classes[:wanted].numpy(), strict=True):
+                identifier = f"shc-{split}-{len(cases):03d}"
+                cases.append(Case(identifier, np.ascontiguousarray(image), np.ascontiguousarray(label), spacing))
+        return cases

@@ -1,0 +1,51 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_bench.cells.plan import Planner
+from ssl_bench.engine.runtime import Runtime
+from ssl_bench.settings import load_preset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One cache of grown volumes for the whole session, never the user's; CI may name one to share."""
+    os.environ.setdefault("SSL_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test writes into the results of whoever runs it."""
+    monkeypatch.setenv("SSL_BENCH_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    torch.set_num_threads(2)
+    return Runtime("cpu", 2)
+
+
+@pytest.fixture
+def planner() -> Planner:
+    """Cells of the smoke preset."""
+    return Planner(load_preset("smoke"), [], "float32")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``ssl-bench`` as a user does, in an empty folder."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        call = [sys.executable, "-c", "from ssl_bench.cli import main; main()", *arguments]
+        return subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+
+    return run
