@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
-from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
-from ssl_bench.transforms.views import one_view, view_side
+from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows, view_size
+from ssl_bench.transforms.views import two_views
 
 
 class DeepClusterConfig(MethodConfig):
@@ -84,7 +84,8 @@ class DeepCluster(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        logits = self.classifier(self.pool(one_view(volumes, draws, view_side(self.crop))))
+        view, _ = two_views(volumes, draws, view_size(self.crop))
+        logits = self.classifier(self.pool(view))
         return {"loss": F.cross_entropy(logits.float(), self.labels.to(logits.device))}
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> None:

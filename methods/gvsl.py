@@ -133,7 +133,7 @@ class GVSL(Method):
 
     def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Algorithm 1 of the supplement: corrupt A, encode both in one call, restore A, match the pair."""
-        corrupted = corrupt(a, draws, CORRUPTION).corrupted
+        corrupted = corrupt(a, draws, CORRUPTION)
         features = self.backbone(torch.cat([corrupted, b]))
         (global_a, global_b), (local_a, local_b) = features.global_.chunk(2), features.local.chunk(2)
         restoration = F.mse_loss(self.restoration(local_a).float(), a)
@@ -173,7 +173,7 @@ def start_near_zero(layer: nn.Linear | nn.Conv3d, std: float) -> None:
 
 
 def odd(voxels: float) -> int:
-    """The nearest odd integer at most half a step above."""
+    """An odd window of about so many voxels: 9 stays 9, 8 becomes 9."""
     return 2 * int(voxels // 2) + 1
 
 

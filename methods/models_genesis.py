@@ -12,7 +12,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.heads import RestorationHead
 from ssl_bench.method import Method, MethodConfig, MethodFacts
-from ssl_bench.transforms.corruption import MODELS_GENESIS, corrupt
+from ssl_bench.transforms.corruption import MODELS_GENESIS, corrupt, random_flip
 
 
 class ModelsGenesis(Method):
@@ -33,6 +33,6 @@ class ModelsGenesis(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Restore `volumes` (B, 1, D, H, W) from their corrupted versions."""
-        target, corrupted = corrupt(volumes, draws, MODELS_GENESIS)
-        restored = self.restoration(self.backbone(corrupted).local)
+        target = random_flip(volumes, draws)
+        restored = self.restoration(self.backbone(corrupt(target, draws, MODELS_GENESIS)).local)
         return {"loss": F.mse_loss(restored.float(), target)}

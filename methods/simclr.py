@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodConfig, MethodFacts
-from ssl_bench.transforms.views import two_views, view_side
+from ssl_bench.method import Method, MethodConfig, MethodFacts, view_size
+from ssl_bench.transforms.views import two_views
 
 
 class SimCLRConfig(MethodConfig):
@@ -42,7 +42,7 @@ class SimCLR(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Contrast two views of each of `volumes` (B, 1, D, H, W)."""
-        first, second = two_views(volumes, draws, view_side(self.crop))
+        first, second = two_views(volumes, draws, view_size(self.crop))
         return {"loss": self.criterion(self.project(first), self.project(second))}
 
     def project(self, views: Tensor) -> Tensor:

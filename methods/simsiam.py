@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodConfig, MethodFacts
-from ssl_bench.transforms.views import two_views, view_side
+from ssl_bench.method import Method, MethodConfig, MethodFacts, view_size
+from ssl_bench.transforms.views import two_views
 
 
 class SimSiamConfig(MethodConfig):
@@ -43,7 +43,7 @@ class SimSiam(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict each of two views of `volumes` (B, 1, D, H, W) from the other."""
-        first, second = two_views(volumes, draws, view_side(self.crop))
+        first, second = two_views(volumes, draws, view_size(self.crop))
         z_first, z_second = self.project(first), self.project(second)
         p_first, p_second = self.prediction(z_first).float(), self.prediction(z_second).float()
         # Stopping the gradient at the target is the method: without it the two branches collapse.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ssl_bench.backbone import UNet3D
+from ssl_bench.backbone import STRIDE, UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.method_facts import MethodFacts as MethodFacts
 
@@ -96,3 +96,9 @@ class Method(nn.Module, ABC):
 def scale_voxels(voxels: float, crop: int, smallest: float) -> float:
     """A constant that its paper gives in voxels of a 128^3 crop, for a crop of another side."""
     return max(smallest, voxels * crop / 128)
+
+
+def view_size(crop: int) -> tuple[int, int, int]:
+    """The side of contrastive views: three quarters of the crop, in whole strides of the backbone (96 of 128)."""
+    side = max(STRIDE, int(0.75 * crop) // STRIDE * STRIDE)
+    return side, side, side

@@ -130,7 +130,7 @@ def _shear_matrix(shear: Tensor) -> Tensor:
 
 
 def _matrix(entries: list[Tensor]) -> Tensor:
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(entries, dim=-1).view(-1, 3, 3)
 
 
 def _product(*matrices: Tensor) -> Tensor:

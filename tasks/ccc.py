@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 
+from ssl_bench.cohort.anatomy import Anatomy
 from ssl_bench.cohort.covid import COVID, LOOK_ALIKES, blend_lesions, lesion_score, lungs_of, vary_lungs
 from ssl_bench.cohort.ct import acquire
-from ssl_bench.cohort.sampling import SUPERSAMPLING, grow_scene, pool, sample
+from ssl_bench.cohort.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
 from ssl_bench.cohort.warps import FAMILY, Variation
 from ssl_bench.draws import Draws, numpy_generator
 from ssl_bench.task import Case, Split, Task, TaskFacts
-
-if TYPE_CHECKING:
-    from ssl_bench.cohort.anatomy import Anatomy
 
 _VARIATION = Variation(displacement_mm=10.0, rotation_deg=6.0, scale=0.08, shift_mm=4.0, size=0.92)
 
@@ -44,19 +42,18 @@ class CCC(Task):
 
     def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:
         draws = Draws.keyed("ccc", split, seed, samples=[index])
-        d, h, w = (step / detail for step in self.facts.spacing_mm)
-        shape = tuple(round(length / step) for length, step in zip(self.facts.field_of_view_mm, (d, h, w), strict=True))
+        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
         fields = lungs_of(anatomy)
-        scene = grow_scene(anatomy, FAMILY[split], draws, shape, (d, h, w), _VARIATION, fields.centre_mm)
-        mask = sample(fields.mask, scene.points, anatomy.spacing_mm)
+        scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION, fields.centre_mm)
+        mask = scene.read(fields.mask)
         vary_lungs(scene, mask, draws)
         positive = _is_positive(split, index, seed)
         look_alike = LOOK_ALIKES[int(draws.integers(0, len(LOOK_ALIKES)))]
         score = lesion_score(COVID if positive else look_alike, scene, anatomy, draws)
         blend_lesions(scene, mask, score, draws)
-        image, _ = acquire(pool(scene)[0], scene.spacing_mm, draws, cuts=False)
+        image, _ = acquire(pool(scene)[0], spacing, draws, cuts=False)
         lung = F.avg_pool3d(mask, SUPERSAMPLING) > 0.5
-        return Case(f"{split}-{index:03d}", (image * lung)[0].numpy(), int(positive), scene.spacing_mm)
+        return Case(f"ccc-{split}-{index:03d}", (image * lung)[0].numpy(), int(positive), spacing)
 
 
 def _is_positive(split: Split, index: int, seed: int) -> bool:

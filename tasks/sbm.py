@@ -67,7 +67,7 @@ class SBM(Task):
     )
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
-        """See `Task.grow`."""
+        """See `Task.grow`. At 6 mm (detail 0.5) the third ventricle and the fluid may fall between the voxels."""
         anatomy.require(self.facts.label_values)
         shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
         cases: list[Case] = []

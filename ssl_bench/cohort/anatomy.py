@@ -61,12 +61,6 @@ class Anatomy:
         """Middle of the labelled region's bounding box."""
         return self.derive("centre", lambda: self._box_centre(self.labels > 0))
 
-    @property
-    def size_mm(self) -> Triple:
-        """Edge lengths of the volume."""
-        d, h, w = (length * step for length, step in zip(self.image.shape, self.spacing_mm, strict=True))
-        return d, h, w
-
     def require(self, values: Sequence[int]) -> None:
         """Raise a UserError if any of the label values is missing."""
         present: NDArray[np.int16] = self.derive("values", lambda: np.unique(self.labels.numpy()))

@@ -14,11 +14,10 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from ssl_bench.cohort.anatomy import Anatomy, Triple
-from ssl_bench.cohort.sampling import Scene, sample
+from ssl_bench.cohort.sampling import Scene
 from ssl_bench.cohort.thorax import PULMONARY_ARTERY, lungs
 from ssl_bench.draws import Draws
 
-MOST_FOCI = 14
 _AIRWAY_HU = -930.0
 _EDGE = 0.06
 """Softness of the edge of a lesion, in units of the score."""
@@ -47,11 +46,11 @@ class Pattern:
     """Weight of the noise that frays the edges."""
 
 
-COVID = Pattern((7, MOST_FOCI), (14, 30), pleural=0.16, anterior=4.0, upper=2.5)
-OEDEMA = Pattern((8, MOST_FOCI), (16, 32), hilar=0.12)
+COVID = Pattern((7, 14), (14, 30), pleural=0.16, anterior=4.0, upper=2.5)
+OEDEMA = Pattern((8, 14), (16, 32), hilar=0.12)
 PNEUMONIA = Pattern((1, 2), (30, 50), unilateral=True)
 TUMOUR = Pattern((1, 4), (10, 24), ragged=0.1)
-UPPER_LOBE_DISEASE = Pattern((5, MOST_FOCI), (12, 28), pleural=-0.02, upper=-5.0)
+UPPER_LOBE_DISEASE = Pattern((5, 14), (12, 28), pleural=-0.02, upper=-5.0)
 LOOK_ALIKES = (OEDEMA, PNEUMONIA, TUMOUR, UPPER_LOBE_DISEASE)
 
 
@@ -94,8 +93,8 @@ def lesion_score(pattern: Pattern, scene: Scene, anatomy: Anatomy, draws: Draws)
     """
     centres = _draw_centres(pattern, anatomy, draws)
     least, most = pattern.foci
-    absent = torch.arange(MOST_FOCI) >= draws.integers(least, most + 1, 1)
-    radius = draws.uniform(MOST_FOCI, low=pattern.radius_mm[0], high=pattern.radius_mm[1])
+    absent = torch.arange(most) >= draws.integers(least, most + 1, 1)
+    radius = draws.uniform(most, low=pattern.radius_mm[0], high=pattern.radius_mm[1])
     distance = torch.cdist(scene.points.flatten(1, 3), centres) / radius[:, None]
     closeness = 1 - distance.masked_fill(absent[:, None], torch.inf).amin(-1).view(scene.image.shape)
     return closeness + pattern.ragged * scene.noise(draws, 24.0)
@@ -104,12 +103,12 @@ def lesion_score(pattern: Pattern, scene: Scene, anatomy: Anatomy, draws: Draws)
 def blend_lesions(scene: Scene, mask: Tensor, score: Tensor, draws: Draws) -> None:
     """Fill the part of the lungs with the highest score (B, D, H, W) with a drawn load of disease. In place.
 
-    The load is the share of the lung `mask` (B, D, H, W) that is diseased: none in a tenth of the subjects, a trace in
-    a fifth. A drawn part of it is consolidation, the rest ground glass.
+    The load is the share of the lung `mask` (B, D, H, W) that is diseased: none in one of twenty subjects, a trace in
+    three of twenty. A drawn part of it is consolidation, the rest ground glass.
     """
     severity, trace = draws.uniform(), draws.uniform(low=0.004, high=0.02)
-    load = torch.where(severity < 0.3, trace, draws.uniform(low=-3.7, high=-1.7).exp())
-    load = torch.where(severity < 0.1, 0.0, load)
+    load = torch.where(severity < 0.2, trace, draws.uniform(low=-3.7, high=-1.7).exp())
+    load = torch.where(severity < 0.05, 0.0, load)
     solid = load * draws.uniform(low=0.0, high=0.6)
     texture = 60 * scene.noise(draws, 14.0)
     for share, (low, high) in ((load, (-620.0, -350.0)), (solid, (-150.0, 40.0))):
@@ -118,7 +117,7 @@ def blend_lesions(scene: Scene, mask: Tensor, score: Tensor, draws: Draws) -> No
 
 
 def _draw_centres(pattern: Pattern, anatomy: Anatomy, draws: Draws) -> Tensor:
-    """(B, MOST_FOCI, 3), mm: places in the lungs drawn with the probabilities of the pattern."""
+    """(B, most foci, 3), mm: places in the lungs drawn with the probabilities of the pattern."""
     fields = lungs_of(anatomy)
     depth, hilum, anterior, upper, side = fields.position.unbind(-1)
     fall = pattern.pleural * depth + pattern.hilar * hilum + pattern.anterior * anterior + pattern.upper * upper
@@ -126,7 +125,7 @@ def _draw_centres(pattern: Pattern, anatomy: Anatomy, draws: Draws) -> Tensor:
     if pattern.unilateral:
         likely = likely * (side == 2.0 * draws.chance(0.5, 1) - 1)
     cumulative = likely.cumsum(-1)
-    drawn = torch.searchsorted(cumulative, draws.uniform(MOST_FOCI) * cumulative[:, -1:])
+    drawn = torch.searchsorted(cumulative, draws.uniform(pattern.foci[1]) * cumulative[:, -1:])
     return fields.places[drawn.clamp(max=len(depth) - 1)]
 
 

@@ -22,14 +22,15 @@ def smooth_noise(draws: Draws, shape: Sequence[int], spacing_mm: Triple, wavelen
         for length, count, nodes in zip(lengths, shape, lattice.shape[2:], strict=True)
     ]
     # A cubic B-spline of independent values keeps about 0.48 of their variance along each axis.
-    return spread(lattice, weights)[:, 0] / 0.48**1.5
+    return spread(lattice, weights)[:, 0].div(0.48**1.5)
 
 
 def spread(lattice: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """(B, C, D, H, W): lattice values (B, C, d, h, w) interpolated by weights (D, d), (H, h), (W, w)."""
     along_d, along_h, along_w = weights
-    rows = along_h @ (lattice @ along_w.mT)
-    return (along_d @ rows.flatten(3)).unflatten(3, rows.shape[3:])
+    rows = along_h @ (lattice @ along_w.transpose(0, 1))
+    planes = torch.matmul(along_d, rows.flatten(3))
+    return planes.reshape(*planes.shape[:3], *rows.shape[3:])
 
 
 def linear_weights(positions: Tensor, nodes: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,7 +17,7 @@ from ssl_bench.task import Case
 
 # Okabe and Ito's colours, told apart with any colour vision; more classes reuse them with another dash.
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-_DASHES = ("solid", "dashed", "dotted", "dashdot")
+_DASHES: tuple[Literal["solid", "dashed", "dotted", "dashdot"], ...] = ("solid", "dashed", "dotted", "dashdot")
 _PLANES = ("axial", "coronal", "sagittal")
 
 
@@ -44,13 +44,14 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
             axes.set_yticks([])
             if column == 0:
                 axes.set_ylabel(plane, fontsize=9)
+            if plane != "sagittal":
+                axes.text(0.02, 0.5, "R", transform=axes.transAxes, color="white", fontsize=8)
             if label is None:
                 continue
             _, outlines = _slice(label, row, middle, case.spacing_mm)
             for index in np.unique(outlines[outlines > 0]):
                 colour, dash = styles[index - 1]
                 axes.contour(outlines == index, [0.5], colors=colour, linestyles=dash, linewidths=0.9)
-        panels[0, column].text(0.02, 0.5, "R", transform=panels[0, column].transAxes, color="white", fontsize=8)
     if segmented:
         handles = [Line2D([], [], color=colour, linestyle=dash) for colour, dash in styles]
         figure.legend(handles, classes, loc="outside lower center", ncols=4, fontsize=7, frameon=False)

@@ -118,8 +118,9 @@ def pool(scene: Scene) -> tuple[Tensor, Tensor]:
     d, h, w = (length // SUPERSAMPLING for length in fine)
     blocks = scene.labels.reshape(batch, d, SUPERSAMPLING, h, SUPERSAMPLING, w, SUPERSAMPLING)
     votes = blocks.permute(0, 1, 3, 5, 2, 4, 6).flatten(4)
-    support = sum((votes == votes.roll(step, -1)).byte() for step in range(1, votes.shape[-1]))
-    assert isinstance(support, Tensor)
+    support = torch.zeros_like(votes, dtype=torch.uint8)
+    for step in range(1, votes.shape[-1]):
+        support += votes == votes.roll(step, -1)
     return image, votes.gather(-1, support.argmax(-1, keepdim=True))[..., 0]
 
 

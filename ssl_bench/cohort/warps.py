@@ -69,14 +69,6 @@ def anatomy_points(
     return torch.movedim(points, 1, -1)
 
 
-def jacobian_determinant(points: Tensor, spacing_mm: Triple) -> Tensor:
-    """(B, D-1, H-1, W-1): local volume change of a map (B, D, H, W, 3), by forward differences."""
-    corner = points[:, :-1, :-1, :-1]
-    steps = (points[:, 1:, :-1, :-1], points[:, :-1, 1:, :-1], points[:, :-1, :-1, 1:])
-    columns = [(step - corner) / edge for step, edge in zip(steps, spacing_mm, strict=True)]
-    return torch.linalg.det(torch.stack(columns, -1))
-
-
 def _unit_nodes() -> Tensor:
     """(N, N, N, 3): nodes from border to border of the field of view, which is [-1/2, 1/2] along each axis."""
     axis = torch.linspace(-0.5, 0.5, _NODES)
@@ -90,7 +82,7 @@ def _flow(
     velocity = velocities(draws, nodes)
     rms = velocity.square().sum(1).mean((1, 2, 3)).sqrt()[:, None, None, None, None]
     target = rms_mm * draws.uniform(1, 1, 1, 1, low=0.6, high=1.2)
-    flow = velocity * (target / rms) / 2**_SQUARINGS
+    flow = velocity * (target / rms) / (1 << _SQUARINGS)
     # grid_sample wants (x, y, z) in [-1, 1]; nodes are half of that.
     towards = (2 / extent).flip(0)
     for _ in range(_SQUARINGS):
@@ -159,4 +151,4 @@ def _cross_product(vector: Tensor) -> Tensor:
     z, y, x = vector.unbind(-1)
     zero = torch.zeros_like(z)
     rows = (zero, -x, y, x, zero, -z, -y, z, zero)
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return torch.stack(rows, -1).reshape(*vector.shape, 3)

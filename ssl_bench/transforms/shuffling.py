@@ -44,7 +44,10 @@ share it, and permutations of different shapes derive from one random order."""
 
 
 def local_shuffling(volumes: Tensor, draws: Draws, settings: ShufflingSettings = GVSL_SHUFFLING) -> Tensor:
-    """Shuffle random blocks of `volumes` (B, C, D, H, W), all channels alike. Raises ValueError below 4 voxels an axis."""
+    """Shuffle random blocks of `volumes` (B, C, D, H, W), all channels alike.
+
+    Raises ValueError on an axis of less than 4 voxels.
+    """
     size = volumes.shape[2:]
     if min(size) < 4:
         raise ValueError(f"local shuffling needs at least 4 voxels along each axis, not {tuple(size)}")
@@ -123,13 +126,11 @@ def _sources(
     voxels = depth * height * width
     sample = torch.arange(batch, device=volumes.device).unsqueeze(1)
     start = ((starts[..., 0] * height + starts[..., 1]) * width + starts[..., 2] + sample * voxels).flatten()
-    counts = shapes.prod(dim=1)
-    first_offset = (counts.cumsum(0) - counts)[shape].flatten()
     first_move = ((sample * per_sample + permutation) * len(offsets)).flatten()
     bits = len(moves).bit_length()
     label = (torch.arange(len(start), device=volumes.device) << bits) + first_move
 
-    destination, code = _covered(start, label, first_offset, counts[shape].flatten(), offsets)
+    destination, code = _covered(start, label, shape.flatten(), shapes.prod(dim=1), offsets)
     last = torch.full((batch * voxels,), -1, device=volumes.device).scatter_reduce_(0, destination, code, "amax")
     # A voxel in no block still holds -1, whose low bits point at the zeros behind the last move.
     low_bits = (1 << bits) - 1
@@ -139,12 +140,14 @@ def _sources(
 
 
 def _covered(
-    start: Tensor, label: Tensor, first_offset: Tensor, counts: Tensor, offsets: Tensor
+    start: Tensor, label: Tensor, shape: Tensor, shape_counts: Tensor, offsets: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Every voxel of every block in one row: its place in the flattened batch, and its code."""
-    if len(offsets) * len(start) == int(counts.sum()):  # one shape
+    if len(shape_counts) == 1:
         entry = torch.arange(len(offsets), device=start.device)
         return (start.unsqueeze(1) + offsets).flatten(), (label.unsqueeze(1) + entry).flatten()
+    first_offset = (shape_counts.cumsum(0) - shape_counts)[shape]
+    counts = shape_counts[shape]
     block = torch.repeat_interleave(counts)
     first_entry = first_offset - (counts.cumsum(0) - counts)
     entry = torch.arange(len(block), device=start.device).add_(first_entry.index_select(0, block))

@@ -1,0 +1,68 @@
+"""Two views of each volume for contrastive methods: overlapping crops, mirrored, turned and changed in appearance.
+
+The recipe is the 3D SimCLR of nnssl: two crops of one volume whose starts differ by at most half a side on each axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ssl_bench.draws import Draws
+from ssl_bench.transforms.appearance import random_appearance
+from ssl_bench.transforms.boxes import uniform_integers
+
+
+def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Two independently augmented crops (B, C, *size) of `volumes` (B, C, D, H, W) in [0, 1]; both stay in [0, 1].
+
+    The crops share at least the fraction `min_overlap` of each side. Raises ValueError where a crop does not fit.
+    """
+    extent = volumes.shape[2:]
+    if len(size) != 3 or any(side < 1 or side > n for side, n in zip(size, extent, strict=True)):
+        raise ValueError(f"cannot crop {tuple(size)} from volumes of {tuple(extent)} voxels")
+    starts = overlapping_starts(extent, size, draws, min_overlap)
+    # Views 2b and 2b + 1 belong to sample b and draw from its stream one after the other.
+    paired = Draws([generator for generator in draws.generators for _ in range(2)])
+    views = _oriented_crops(volumes, starts, size, paired)
+    first, second = random_appearance(views, paired).view(-1, 2, *views.shape[1:]).unbind(1)
+    return first, second
+
+
+def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:
+    """First voxels (B, 2, 3) of two crops of `size` in volumes of `extent` that share `min_overlap` of each side."""
+    last = torch.tensor(extent, device=draws.device) - torch.tensor(size, device=draws.device)
+    reach = torch.tensor([int(side * (1 - min_overlap)) for side in size], device=draws.device)
+    first = uniform_integers(draws, 0, last + 1, 3)
+    low = (first - reach).clamp(min=0)
+    high = (first + reach).minimum(last)
+    return torch.stack([first, uniform_integers(draws, low, high - low + 1, 3)], dim=1)
+
+
+def _oriented_crops(volumes: Tensor, starts: Tensor, size: Sequence[int], draws: Draws) -> Tensor:
+    """Crops (2 B, C, *size) in a random orientation, read in one gather.
+
+    Each axis is mirrored with probability one half. A quarter turn in the plane (H, W) together with the two mirrors of
+    that plane makes the eight symmetries of a square equally likely, and so does a transposition, which stands for it
+    here. It needs a square plane.
+    """
+    mirrored = draws.chance(0.5, 3)
+    transposed = draws.chance(0.5)
+    corners = starts.flatten(0, 1)
+    z, y, x = (_positions(corners[:, axis], size[axis], mirrored[:, axis]) for axis in range(3))
+    height, width = volumes.shape[3:]
+    plane = y.unsqueeze(2) * width + x.unsqueeze(1)
+    if size[1] == size[2]:
+        plane = torch.where(transposed.view(-1, 1, 1), plane.mT, plane)
+    source = (z.view(-1, size[0], 1, 1) * (height * width) + plane.unsqueeze(1)).reshape(len(volumes), 1, -1)
+    channels = volumes.shape[1]
+    crops = volumes.flatten(2).gather(2, source.expand(-1, channels, -1))
+    return crops.view(-1, channels, 2, *size).transpose(1, 2).flatten(0, 1)
+
+
+def _positions(start: Tensor, side: int, mirrored: Tensor) -> Tensor:
+    """Voxel indices along one axis of each crop, (B, side), backwards where `mirrored`."""
+    index = torch.arange(side, device=start.device)
+    return start.unsqueeze(1) + torch.where(mirrored.unsqueeze(1), side - 1 - index, index)

@@ -1,0 +1,70 @@
+"""SAC: segmentation of the coronary arteries on CT angiography, after ASOCA 2020."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ssl_bench.cohort.anatomy import Anatomy
+from ssl_bench.cohort.coronary import ARTERY, grow_arteries, paint_arteries
+from ssl_bench.cohort.ct import acquire
+from ssl_bench.cohort.epicardium import HEART, root_mm, without_coronaries
+from ssl_bench.cohort.sampling import grow_scene, pool, voxel_grid
+from ssl_bench.cohort.thorax import AORTA, vary_contrast, vary_wall
+from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.draws import Draws
+from ssl_bench.task import Case, Split, Task, TaskFacts
+
+_VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=5.0)
+_BESIDE_ROOT_MM = (-6.0, 0.0, -6.0)
+"""From the aortic root down and to the left, where most of the arteries are."""
+
+
+class SAC(Task):
+    """Where are the coronary arteries?"""
+
+    facts: ClassVar[TaskFacts] = TaskFacts(
+        title="Coronary artery segmentation on CT angiography",
+        kind="segmentation",
+        metric="DSC",
+        classes=("coronary artery",),
+        label_values=(1,),
+        modality="CT",
+        region="heart",
+        spacing_mm=(1.0, 1.0, 1.0),
+        field_of_view_mm=(64.0, 64.0, 64.0),
+        anatomy="chest",
+        dataset="ASOCA 2020",
+        licence="non-commercial research",
+        access="by application to the organisers of the challenge (40 labelled CT angiographies)",
+        centreline=True,
+    )
+
+    def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
+        """Surroundings of the aortic root with arteries grown anew in each subject; the real ones are painted over."""
+        anatomy.require(HEART)
+        return [self._grow_one(without_coronaries(anatomy), split, index, detail, seed) for index in range(count)]
+
+    def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:
+        draws = Draws.keyed("sac", split, seed, samples=[index])
+        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
+        z, y, x = (root_mm(anatomy) + _BESIDE_ROOT_MM).tolist()
+        scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION, (z, y, x))
+        vary_contrast(scene, anatomy, draws)
+        vary_wall(scene, anatomy, draws)
+        paint_arteries(scene, grow_arteries(anatomy, draws), draws)
+        hu, labels = pool(scene)
+        image, _ = acquire(hu, spacing, draws, cuts=False)
+        artery = _from_aorta((labels[0] == ARTERY).numpy(), (labels[0] == AORTA).numpy())
+        return Case(f"sac-{split}-{index:03d}", image[0].numpy(), artery.astype(np.uint8), spacing)
+
+
+def _from_aorta(artery: NDArray[np.bool_], aorta: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What of the arteries (D, H, W) hangs together with the aorta inside the field of view."""
+    neighbours = np.ones((3, 3, 3))
+    pieces, _ = ndimage.label(artery, neighbours)
+    touching = np.unique(pieces[ndimage.binary_dilation(aorta, neighbours)])
+    return np.isin(pieces, touching[touching > 0])

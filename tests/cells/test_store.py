@@ -1,0 +1,122 @@
+"""The store: the first success wins, failures block nothing, corruption is set aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ssl_bench.cells.plan import Cell, Planner
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.store import Store, results_folder
+from ssl_bench.errors import UserError
+
+
+def ended(cell: Cell, status: str = "ok", score: float = 0.5) -> EvaluationRecord:
+    return EvaluationRecord.model_validate(
+        {
+            "key": cell.key, "status": status, "reason": "why", "setting": cell.setting, "data": "semi-real (1 anatomy)",
+            "provenance": {}, "science": cell.science, "score": score,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def cell(planner: Planner) -> Cell:
+    return planner.evaluation("scratch", "shc", "linear", 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_first_success_wins(store: Store, cell: Cell) -> None:
+    store.publish(cell, ended(cell, score=0.1))
+    store.publish(cell, ended(cell, score=0.2))
+    record = store.record(cell)
+    assert isinstance(record, EvaluationRecord)
+    assert record.score == 0.1
+    assert (store.folder / "records" / "scratch" / "shc" / "linear-v1" / f"{cell.key}.json").exists()
+
+
+def test_running_anew_replaces_a_success_only_by_a_success(store: Store, cell: Cell) -> None:
+    store.publish(cell, ended(cell, score=0.1))
+    store.publish(cell, ended(cell, "failed"), replace=True)
+    assert store.record(cell).score == 0.1  # type: ignore[union-attr]
+    store.publish(cell, ended(cell, score=0.3), replace=True)
+    assert store.record(cell).score == 0.3  # type: ignore[union-attr]
+
+
+def test_a_failure_never_blocks_a_success(store: Store, cell: Cell) -> None:
+    store.publish(cell, ended(cell, "failed"))
+    store.publish(cell, ended(cell, "failed"))
+    assert store.record(cell) is None
+    assert store.has_failed(cell)
+    assert [record.reason for record in store.failures()] == ["why", "why"]
+    assert list(store.records()) == []
+    store.publish(cell, ended(cell))
+    assert not store.has_failed(cell)
+    assert list(store.failures()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "\x00\x01"])
+def test_a_corrupt_record_is_set_aside_and_the_cell_is_free(
+    text: str, store: Store, cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.publish(cell, ended(cell))
+    (path,) = store.folder.glob("records/*/*/*/*.json")
+    path.write_text(text)
+    assert store.record(cell) is None
+    assert "set aside" in capsys.readouterr().err
+    assert path.with_name(f"{path.name}.corrupt").exists()
+    store.publish(cell, ended(cell))
+    assert store.record(cell) is not None
+
+
+def test_a_temporary_file_is_never_taken_for_a_record(store: Store, cell: Cell) -> None:
+    store.publish(cell, ended(cell))
+    (path,) = store.folder.glob("records/*/*/*/*.json")
+    path.rename(path.with_name(f".{path.name}.abc.partial"))
+    assert list(store.records()) == []
+
+
+def test_a_plan_reads_back_and_a_corrupt_one_is_named(store: Store, cell: Cell) -> None:
+    store.plan(cell)
+    assert store.load_plan(cell.key) == cell
+    (path,) = store.folder.glob("cells/*.json")
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(UserError, match="holds the plan of cell"):
+        store.load_plan(cell.key)
+    path.write_text("{")
+    with pytest.raises(UserError, match=f"{path}: corrupt plan; delete it"):
+        store.load_plan(cell.key)
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "", "0123456789abcdeF", "x" * 16])
+def test_a_key_cannot_leave_the_store(key: str, store: Store) -> None:
+    with pytest.raises(UserError, match="16 hexadecimal digits"):
+        store.load_plan(key)
+
+
+def test_a_method_name_cannot_leave_the_store(store: Store, cell: Cell) -> None:
+    science = cell.evaluation
+    assert not hasattr(science.backbone, "name")
+    evil = science.model_copy(update={"task": "../../../evil"})
+    escaped = cell.model_copy(update={"science": evil})
+    store.publish(escaped, ended(cell))
+    assert all(store.folder in path.parents for path in store.folder.parent.rglob("*.json"))
+
+
+def test_results_that_cannot_be_written_are_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--results .*cannot be written"):
+        Store(tmp_path / "file").check_writable()
+
+
+def test_results_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_BENCH_RESULTS", "elsewhere")
+    assert results_folder(Path("here")) == Path("here")
+    assert results_folder(None) == Path("elsewhere")
+    monkeypatch.delenv("SSL_BENCH_RESULTS")
+    assert results_folder(None) == Path("results")

@@ -1,0 +1,43 @@
+"""Small batches and built methods."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.data import Corpus
+from ssl_bench.draws import Draws
+from ssl_bench.engine.runtime import seeded_initialisation
+from ssl_bench.method import Method
+from ssl_bench.registry import METHODS
+
+CROP = 32
+PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
+
+
+def build(name: str, crop: int = CROP, **options: object) -> Method:
+    """A method of width 8 whose weights are always the same."""
+    plugin = METHODS.load(name)
+    with seeded_initialisation(0):
+        return plugin(UNet3D(8), plugin.Config.model_validate(options), crop)
+
+
+def prepared(name: str, corpus: Corpus, batch: int) -> tuple[Method, Tensor, Draws]:
+    """A method that has refreshed itself, the batch it chose, and that batch's draws."""
+    method = build(name)
+    if method.refresh_every:
+        with torch.no_grad():
+            method.refresh(corpus, 0, np.random.default_rng(0))
+    windows = method.choose_windows(len(corpus), batch, np.random.default_rng(1))
+    return method, corpus.read(windows), Draws.keyed("test", samples=range(batch))
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    """Sixteen smooth random volumes; methods are tested on anatomy in the engine's tests."""
+    noise = torch.rand(16, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    volumes = torch.nn.functional.interpolate(noise, size=(CROP, CROP, CROP), mode="trilinear", align_corners=True)
+    return Corpus(volumes[:, 0].numpy(), CROP, "cpu")

@@ -1,0 +1,132 @@
+"""GVSL: the defects of the released code are not repeated, and the options mean what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ssl_bench.draws import Draws
+from ssl_bench.losses import ncc_loss, smoothness_loss
+from ssl_bench.methods.gvsl import GVSL, odd, pair_up
+from ssl_bench.warp import warp
+
+from .conftest import build
+
+
+def gvsl(**options: object) -> GVSL:
+    method = build("gvsl", **options)
+    assert isinstance(method, GVSL)
+    return method
+
+
+def volumes(batch: int, *shape: int) -> torch.Tensor:
+    return torch.rand(batch, 1, *(shape or (32, 32, 32)), generator=torch.Generator().manual_seed(1))
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_heads_have_the_released_sizes_at_width_32() -> None:
+    from ssl_bench.backbone import UNet3D
+    from ssl_bench.methods.gvsl import GVSLConfig
+
+    method = GVSL(UNet3D(32), GVSLConfig(), 128)
+    assert count(method.affine_head.f_conv) == 8_848_896
+    assert [count(getattr(method.affine_head, f"fc_{name}")) for name in ("rot", "scl", "trans", "shear")] == [
+        771, 771, 771, 1_542,
+    ]  # fmt: skip
+    assert count(method.deformable_head[0]) == 34_656
+    assert count(method.deformable_head[1]) == 1_299
+    assert count(method.restoration) == 13_889
+    assert count(method) == 32_440_739
+    assert method.window == 9
+
+
+def test_affine_head_receives_gradient_from_matching() -> None:
+    method = gvsl()
+    batch = volumes(4)
+    a, b, _ = pair_up(batch, Draws.keyed(0, samples=range(4)))
+    features = method.backbone(torch.cat([a, b]))
+    halves = [part.chunk(2) for part in features]
+    moving, fixed = (type(features)(halves[0][side], halves[1][side]) for side in (1, 0))
+    ncc_loss(method.match(b, moving, fixed).warped, a, 5).backward()
+    for name, parameter in method.affine_head.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("batch", [2, 3, 4, 5])
+def test_a_and_b_of_a_pair_are_different_images(batch: int) -> None:
+    images = torch.arange(float(batch)).view(batch, 1, 1, 1, 1)
+    a, b, draws = pair_up(images, Draws.keyed(0, samples=range(batch)))
+    assert len(a) == len(b) == len(draws) == -(-batch // 2)
+    assert (a != b).all()
+    assert set(a.flatten().tolist()) | set(b.flatten().tolist()) == set(range(batch))
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 32), (31, 33, 24), (20, 36, 48)])
+def test_matching_starts_next_to_the_identity_on_any_shape(shape: tuple[int, int, int]) -> None:
+    method = gvsl()
+    image = volumes(2, *shape)
+    features = method.backbone(image)
+    matching = method.match(image, features, features)
+    assert matching.warped.shape == image.shape
+    assert matching.whole.abs().max() < 0.5
+
+
+def test_clean_moving_image_is_resampled_once_by_the_whole_map() -> None:
+    method = gvsl()
+    image = volumes(2)
+    features = method.backbone(image)
+    matching = method.match(image, features, features)
+    assert torch.equal(matching.warped, warp(image, matching.whole))
+
+
+def test_direction_decides_which_image_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = volumes(1), 0.5 * volumes(1).flip(2)
+    for direction, expected in (("b_to_a", b), ("a_to_b", a)):
+        method = gvsl(direction=direction)
+        moved = []
+        match = GVSL.match
+        monkeypatch.setattr(method, "match", lambda image, *rest, m=method, seen=moved: seen.append(image) or match(m, image, *rest))
+        method.losses(a, b, Draws.keyed(0, samples=[0]))
+        assert torch.equal(moved[0], expected)
+
+
+def test_smoothness_is_of_the_deformation_or_of_the_whole_map() -> None:
+    a, b = volumes(2), volumes(2).flip(2)
+    values = {}
+    for part in ("deformation", "whole"):
+        method = gvsl(smoothness_of=part, initial_std=0.05)
+        values[part] = method.losses(a, b, Draws.keyed(0, samples=range(2)))["smoothness"]
+        features = method.backbone(a)
+        matching = method.match(a, features, features)
+        assert smoothness_loss(matching.deformation) != smoothness_loss(matching.whole)
+    assert values["deformation"] != values["whole"]
+
+
+def test_tanh_keeps_a_gradient_where_the_clamp_has_none() -> None:
+    reached = {}
+    for bound in ("tanh", "clamp"):
+        method = gvsl(bound=bound)
+        with torch.no_grad():
+            method.affine_head.fc_rot.bias.fill_(1.5)
+        features = method.backbone(volumes(2))
+        method.affine_head(features.global_, features.global_).sum().backward()
+        gradient = method.affine_head.fc_rot.bias.grad
+        assert gradient is not None
+        reached[bound] = bool(gradient.abs().sum() > 0)
+    assert reached == {"tanh": True, "clamp": False}
+
+
+def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity() -> None:
+    method = gvsl()
+    batch = volumes(4)
+    losses = method.held_out_step(batch, Draws.keyed(0, samples=range(4)))
+    torch.testing.assert_close(losses["loss"], losses["ncc"] + losses["smoothness"] + losses["restoration"])
+    torch.testing.assert_close(losses["ncc of the identity"], ncc_loss(batch[0::2], batch[1::2], method.window))
+
+
+def test_windows_stay_odd() -> None:
+    assert [odd(value) for value in (5, 8, 9, 9.9)] == [5, 9, 9, 9]
