@@ -13,13 +13,15 @@ from ssl_bench.cohort.coronary import ARTERY, grow_arteries, paint_arteries
 from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.epicardium import HEART, root_mm, without_coronaries
 from ssl_bench.cohort.sampling import grow_scene, pool, voxel_grid
-from ssl_bench.cohort.thorax import AORTA, vary_contrast, vary_wall
+from ssl_bench.cohort.thorax import AORTA, vary_contrast
 from ssl_bench.cohort.warps import FAMILY, Variation
 from ssl_bench.draws import Draws
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
-_VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=5.0)
-_BESIDE_ROOT_MM = (-6.0, 0.0, -6.0)
+_VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=4.0, size=0.85)
+_KERNEL_MM = (0.25, 0.7)
+"""Coronary angiography is reconstructed sharply."""
+_BESIDE_ROOT_MM = (-8.0, 3.0, -20.0)
 """From the aortic root down and to the left, where most of the arteries are."""
 
 
@@ -54,10 +56,9 @@ class SAC(Task):
         z, y, x = (root_mm(anatomy) + _BESIDE_ROOT_MM).tolist()
         scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION, (z, y, x))
         vary_contrast(scene, anatomy, draws)
-        vary_wall(scene, anatomy, draws)
         paint_arteries(scene, grow_arteries(anatomy, draws), draws)
         hu, labels = pool(scene)
-        image, _ = acquire(hu, spacing, draws, cuts=False)
+        image, _ = acquire(hu, spacing, draws, cuts=False, kernel_mm=_KERNEL_MM)
         artery = _from_aorta((labels[0] == ARTERY).numpy(), (labels[0] == AORTA).numpy())
         return Case(f"sac-{split}-{index:03d}", image[0].numpy(), artery.astype(np.uint8), spacing)
 

@@ -16,7 +16,7 @@ def pattern(a: int, b: int, c: int, modulus: int) -> Tensor:
     return (((a * z + b * y + c * x) % modulus).double() / (modulus - 1)).view(1, 1, 16, 16, 16)
 
 
-I, J = pattern(7, 5, 3, 11), pattern(3, 5, 7, 13)
+FIRST, SECOND = pattern(7, 5, 3, 11), pattern(3, 5, 7, 13)
 
 
 def uniform(*shape: int, seed: int = 0) -> Tensor:
@@ -39,7 +39,7 @@ def ncc_by_hand(first: np.ndarray, second: np.ndarray, window: int) -> float:
 
 @pytest.mark.parametrize(
     ("moved", "fixed", "expected", "tolerance"),
-    [(I, J, 0.78220344, 1e-8), (I, I, 1.6e-9, 1e-10), (I, 2 * I + 0.1, 0.00185865, 1e-8)],
+    [(FIRST, SECOND, 0.78220344, 1e-8), (FIRST, FIRST, 1.6e-9, 1e-10), (FIRST, 2 * FIRST + 0.1, 0.00185865, 1e-8)],
 )
 def test_cross_correlation_of_the_reference_patterns(
     moved: Tensor, fixed: Tensor, expected: float, tolerance: float
@@ -88,7 +88,7 @@ def test_correlation_descends_to_a_better_match() -> None:
 @pytest.mark.parametrize("window", [0, 8])
 def test_an_even_window_is_refused(window: int) -> None:
     with pytest.raises(ValueError, match="odd"):
-        ncc_loss(I, J, window)
+        ncc_loss(FIRST, SECOND, window)
 
 
 def test_smoothness_of_a_linear_displacement() -> None:

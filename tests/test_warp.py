@@ -136,15 +136,9 @@ def test_a_quarter_turn_about_z_is_exact_on_a_square_plane_and_keeps_z() -> None
     zero, one = torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
     turn = torch.tensor([[0, 0, math.pi / 2]], dtype=torch.float64)
     matrix = affine_matrix(turn, one, zero, torch.zeros(1, 6, dtype=torch.float64))
-    # out(x, y) = in(-y, x) about the centre.
-    expected = volume.mT.flip(-1)
+    # out(x, y) = in(-y, x) about the centre: row i, column j reads row j, column 6 - i.
     turned = warp(volume, affine_displacement(matrix, (4, 7, 7)))
-    source = affine_displacement(matrix, (4, 7, 7))[0, :, 0, 3, 6] + torch.tensor([0.0, 3.0, 6.0])
-    torch.testing.assert_close(source.float(), torch.tensor([0.0, 6.0, 3.0]), atol=1e-6, rtol=0)
-    inner = turned[..., 1:-1, 1:-1]
-    assert torch.allclose(inner, expected.flip(-1).flip(-2)[..., 1:-1, 1:-1]) or torch.allclose(
-        inner, expected[..., 1:-1, 1:-1]
-    )
+    torch.testing.assert_close(turned, volume.flip(-1).mT)
 
 
 def test_a_rotation_keeps_distances_in_a_volume_that_is_not_a_cube() -> None:
@@ -186,7 +180,9 @@ def test_eq9_reads_the_deformation_at_the_moved_position() -> None:
     psi = compose(matrix, u, "eq9")
     for b, z, y, x in [(0, 0, 0, 0), (0, 3, 1, 2), (1, 2, 4, 5), (1, 1, 2, 0)]:
         target = positions_by_hand(matrix[b].numpy(), z, y, x, size)
-        read = [map_coordinates(u[b, c].numpy(), np.array(target)[:, None], order=1, mode="nearest")[0] for c in (0, 1, 2)]
+        read = [
+            map_coordinates(u[b, c].numpy(), np.array(target)[:, None], order=1, mode="nearest")[0] for c in (0, 1, 2)
+        ]
         np.testing.assert_allclose(psi[b, :, z, y, x], np.add(read, target) - (z, y, x), atol=1e-10)
 
 
@@ -203,7 +199,12 @@ def test_autocast_does_not_coarsen_the_field() -> None:
     matrix, u = random_matrix().float(), normal(2, 3, 4, 5, 6).float()
     expected = compose(matrix, u)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        r, s, t, h = (0.3 * normal(2, 3), 1 + 0.1 * normal(2, 3, seed=1), normal(2, 3, seed=2), 0.1 * normal(2, 6, seed=3))
+        r, s, t, h = (
+            0.3 * normal(2, 3),
+            1 + 0.1 * normal(2, 3, seed=1),
+            normal(2, 3, seed=2),
+            0.1 * normal(2, 6, seed=3),
+        )
         again = compose(affine_matrix(r.float(), s.float(), t.float(), h.float()), u)
         warped = warp(torch.ones(2, 1, 4, 5, 6, dtype=torch.bfloat16), u)
     torch.testing.assert_close(again, expected, atol=1e-5, rtol=0)

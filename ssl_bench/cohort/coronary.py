@@ -20,18 +20,19 @@ from ssl_bench.cohort import thorax
 from ssl_bench.cohort.anatomy import Anatomy
 from ssl_bench.cohort.epicardium import FAT_HU, Epicardium, Floats, Indices, epicardium, root_mm
 from ssl_bench.cohort.fields import smooth_noise
-from ssl_bench.cohort.lesions import paint
+from ssl_bench.cohort.lesions import mean_inside, paint
 from ssl_bench.cohort.sampling import Scene, sample
 from ssl_bench.draws import Draws
 
 ARTERY = 1
 """The label value of coronary arteries in a scene."""
-LEAST_RADIUS_MM = 1.1
+LEAST_RADIUS_MM = 1.35
 _STEP_MM = 0.5
 """Between points of a centreline."""
+_LUMEN_HU = (380.0, 500.0)
 _GRID_MM = 0.75
 """Voxels of the distance field; two and a half of them make the thinnest artery."""
-_REACH_MM = 4.5
+_REACH_MM = 5.25
 _NEAR_MM = 2.0
 """The distance field is constant beyond this."""
 _SLEEVE_MM = 1.3
@@ -67,12 +68,12 @@ def _far(offset: Floats, low: float, high: float) -> NDArray[np.bool_]:
 
 def _lad(heart: Epicardium, offset: Floats) -> NDArray[np.bool_]:
     groove = (heart.to[thorax.MYOCARDIUM] < 5) & (heart.to[thorax.RIGHT_VENTRICLE] < 5)
-    return groove & (offset[:, 1] > 10) & (offset[:, 2] < -15) & _far(offset, 55, 80)
+    return groove & (offset[:, 1] > 10) & (offset[:, 2] < -15) & _far(offset, 50, 75)
 
 
 def _lcx(heart: Epicardium, offset: Floats) -> NDArray[np.bool_]:
     groove = (heart.to[thorax.MYOCARDIUM] < 6) & (heart.to[thorax.LEFT_ATRIUM] < 6)
-    return groove & (offset[:, 1] < -15) & _far(offset, 35, 70)
+    return groove & (offset[:, 1] < -25) & (offset[:, 2] < 0) & _far(offset, 35, 60)
 
 
 def _diagonal(heart: Epicardium, offset: Floats) -> NDArray[np.bool_]:
@@ -92,7 +93,7 @@ def _rca(heart: Epicardium, offset: Floats) -> NDArray[np.bool_]:
 
 def _acute_marginal(heart: Epicardium, offset: Floats) -> NDArray[np.bool_]:
     wall = (heart.to[thorax.RIGHT_VENTRICLE] < 4) & (heart.to[thorax.RIGHT_ATRIUM] > 10)
-    return wall & (heart.to[thorax.MYOCARDIUM] > 12) & (offset[:, 0] < -10) & _far(offset, 35, 60)
+    return wall & (offset[:, 2] > -5) & (offset[:, 0] < -10) & _far(offset, 35, 60)
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,16 @@ class _Side:
 
 
 _LEFT = _Side(
-    (0.0, -0.1, -1.0), (_Branch(_lad), _Branch(_lcx), _Branch(_diagonal, 0.9), _Branch(_marginal, 0.7), _Branch(_diagonal, 0.4))
+    (0.0, -0.1, -1.0), (_Branch(_lad), _Branch(_lcx), _Branch(_diagonal, 0.9), _Branch(_marginal, 0.7), _Branch(_diagonal, 0.5), _Branch(_marginal, 0.4))
 )
-_RIGHT = _Side((0.0, 1.0, 0.3), (_Branch(_rca), _Branch(_acute_marginal, 0.6)))
+_RIGHT = _Side((0.0, 1.0, 0.3), (_Branch(_rca), _Branch(_acute_marginal, 0.7), _Branch(_acute_marginal, 0.4)))
 
 
 def grow_arteries(anatomy: Anatomy, draws: Draws) -> Arteries:
     """Left main, LAD and LCx with side branches, and RCA of one subject; `draws` holds a single stream."""
     heart = epicardium(anatomy)
     bumps = smooth_noise(draws, heart.shape, anatomy.spacing_mm, 14.0)[0].numpy()
-    cost = heart.cost * np.exp(0.6 * bumps[tuple(heart.voxels.T)])
+    cost = heart.cost * np.exp(0.4 * bumps[tuple(heart.voxels.T)])
     first, second = heart.edges
     weight = heart.length * (cost[first] + cost[second])
     graph = sparse.csr_array((weight, (first, second)), shape=(len(cost), len(cost)))
@@ -125,7 +126,7 @@ def _tree(side: _Side, anatomy: Anatomy, graph: sparse.csr_array, draws: Draws) 
     heart = epicardium(anatomy)
     inside, start = _ostium(side, anatomy, draws)
     reached, before = csgraph.dijkstra(graph, directed=False, indices=start, return_predecessors=True)
-    calibre = float(draws.uniform(low=1.85, high=2.15))
+    calibre = float(draws.uniform(low=2.2, high=2.5))
     taken = np.zeros(len(reached), bool)
     branches = []
     for branch in side.branches:
@@ -150,11 +151,11 @@ def paint_arteries(scene: Scene, arteries: Arteries, draws: Draws) -> None:
     """
     distance = surface_distance(arteries, scene.points)
     aorta = scene.labels == thorax.AORTA
-    fat = FAT_HU + 15 * scene.noise(draws, 4.0)
-    sleeve = (1.5 * (1 - distance / _SLEEVE_MM)).clamp(0, 1) * ~aorta
-    lumen = scene.image[aorta].mean().clamp(320, 480) + 12 * draws.normal(1, 1, 1)
-    artery = (0.5 - distance / _STEP_MM).clamp(0, 1) * ~aorta
-    scene.image = torch.lerp(torch.lerp(scene.image, fat, sleeve), lumen + 10 * fat.sub(FAT_HU) / 15, artery)
+    near = (distance < _SLEEVE_MM) & ~aorta
+    tissue, gap, grain = scene.image[near], distance[near], scene.noise(draws, 4.0)[near]
+    tissue = torch.lerp(tissue, FAT_HU + 15 * grain, (1.5 * (1 - gap / _SLEEVE_MM)).clamp(0, 1))
+    lumen = mean_inside(scene, aorta).clamp(*_LUMEN_HU).flatten() + 10 * grain
+    scene.image[near] = torch.lerp(tissue, lumen, (0.5 - gap / _STEP_MM).clamp(0, 1))
     inside = (distance < 0) & ~aorta
     for _ in range(4):
         paint(scene, draws, arteries.points, 0.4, (0.9, 1.8), 1000.0, inside)
@@ -182,7 +183,7 @@ def surface_distance(arteries: Arteries, points: Tensor) -> Tensor:
 
 def _ostium(side: _Side, anatomy: Anatomy, draws: Draws) -> tuple[Floats, int]:
     """Two points (2, 3), mm, that lead out of the aorta, and the voxel of the epicardium where they arrive."""
-    wobble = draws.normal(3)[0].double().numpy() * (0.1, 0.15, 0.15)
+    wobble = draws.normal(3)[0].double().numpy() * (0.1, 0.12, 0.12)
     direction = np.array(side.towards) + wobble
     direction /= np.linalg.norm(direction)
     ray = root_mm(anatomy) + np.arange(0, 30, 0.5)[:, None] * direction
@@ -212,7 +213,7 @@ def _centreline(corners: Floats) -> Floats:
 def _radius(count: int, calibre_mm: float, draws: Draws) -> Floats:
     """(count,), mm: tapering from `calibre_mm`, with up to two stenoses."""
     along = np.arange(count) * _STEP_MM
-    taper = np.maximum(calibre_mm - 0.01 * along, 1.25)
+    taper = np.maximum(calibre_mm - 0.012 * along, 1.5)
     middle, depth = draws.uniform(2)[0].numpy() * along[-1], draws.uniform(2, low=-0.3, high=0.45)[0].clamp(min=0).numpy()
     narrowing = (depth * np.exp(-(((along[:, None] - middle) / 2.5) ** 2))).sum(1)
     return np.maximum(taper * (1 - narrowing), LEAST_RADIUS_MM)

@@ -11,14 +11,22 @@ from ssl_bench.draws import Draws
 AIR = -1024.0
 
 
-def acquire(hu: Tensor, spacing_mm: Triple, draws: Draws, cuts: bool = True) -> tuple[Tensor, Tensor]:
+def acquire(
+    hu: Tensor,
+    spacing_mm: Triple,
+    draws: Draws,
+    cuts: bool = True,
+    kernel_mm: tuple[float, float] = (0.3, 1.3),
+) -> tuple[Tensor, Tensor]:
     """Scan B subjects: blur, dose, and with `cuts` sometimes a round field of view or missing end slices.
+
+    `kernel_mm` is the range from sharp to soft reconstruction kernels, as standard deviations of their blur.
 
     Returns the image (B, D, H, W) in [0, 1], clip(HU + 1024, 0, 2048) / 2048, and what the scan covers
     (B, D, H, W), bool; labels outside it do not count.
     """
-    # Reconstruction kernels from sharp to soft, in mm; the voxels themselves already blur by their own size.
-    hu = blur(hu, spacing_mm, draws.uniform(low=0.3, high=1.3))
+    # The voxels themselves already blur by their own size.
+    hu = blur(hu, spacing_mm, draws.uniform(low=kernel_mm[0], high=kernel_mm[1]))
     white = draws.normal(*hu.shape[1:])
     # Reconstruction correlates noise over a few millimetres; below that, voxels average it away.
     grain = blur(draws.normal(*hu.shape[1:]), (1.0, 1.0, 1.0), draws.uniform(low=0.5, high=1.1))

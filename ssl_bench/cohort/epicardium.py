@@ -18,10 +18,12 @@ Indices = NDArray[np.int64]
 
 HEART = (*LEFT_HEART, *RIGHT_HEART, MYOCARDIUM)
 FAT_HU = -80.0
-_AROUND_MM = 85.0
+_AROUND_MM = 78.0
 """Arteries grow at most this far from the aortic root."""
 _SINUS_MM = 13.0
 """Height of the coronary sinuses above the lowest point of the aortic root."""
+_CLEFT_MM = 22.0
+"""Half the width of the widest cleft that is filled to find the hull of the heart."""
 _SOFT_HU = -40.0
 _LUNG_HU = -400.0
 _BLOOD_HU = 150.0
@@ -66,48 +68,59 @@ def epicardium(anatomy: Anatomy) -> Epicardium:
 
 
 def _cleaned(anatomy: Anatomy) -> NDArray[np.float32]:
+    box, to_heart, to_blood = _surroundings(anatomy)
     hu = anatomy.image.numpy().copy()
-    to_heart = anatomy.distance(HEART).numpy()
+    around = hu[box]
     # One voxel next to blood keeps its partial volume.
-    small = (to_heart > 1) & (to_heart < 8) & (_to_blood(anatomy) > 2) & (hu > _SOFT_HU)
-    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(hu.shape, np.float32), 1.0)
-    hu[small] = (FAT_HU + 60 * texture)[small]
+    small = (to_heart > 1) & (to_heart < 8) & (to_blood > 2) & (around > _SOFT_HU)
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(around.shape, np.float32), 1.0)
+    around[small] = (FAT_HU + 60 * texture)[small]
     return hu
 
 
-def _to_blood(anatomy: Anatomy) -> NDArray[np.float32]:
-    """(D, H, W), mm: distance to blood that is too wide for a coronary artery: appendages, veins, great vessels."""
-    wide = ndimage.binary_opening(anatomy.image.numpy() > _BLOOD_HU, iterations=2) & ~anatomy.mask(HEART).numpy()
-    return anatomy.derive("to wide blood", lambda: anatomy.distance_to(torch.from_numpy(wide), 10.0).numpy())
+def _surroundings(anatomy: Anatomy) -> tuple[tuple[slice, ...], Floats, Floats]:
+    """A box around the aortic root, and in it the distances (D, H, W), mm, to the heart and to other wide blood.
 
-
-def _epicardium(anatomy: Anatomy) -> Epicardium:
+    Wide blood is too wide for a coronary artery: appendages, veins and what the labels miss of the great vessels.
+    """
     spacing = np.array(anatomy.spacing_mm)
     low = np.maximum((root_mm(anatomy) - _AROUND_MM) / spacing, 0).astype(int)
     high = ((root_mm(anatomy) + _AROUND_MM) / spacing).astype(int)
-    box = tuple(slice(first, last) for first, last in zip(low, high, strict=True))
-    hu = anatomy.image.numpy()[box]
-    to_heart = anatomy.distance(HEART).numpy()[box]
-    clearance = np.minimum(to_heart, _to_blood(anatomy)[box])
-    pieces, _ = ndimage.label((clearance > 1) & (to_heart < 5.5) & (hu > _LUNG_HU), np.ones((3, 3, 3)))
+    box = tuple(slice(first, last) for first, last in zip(low.tolist(), high.tolist(), strict=True))
+    heart = anatomy.mask(HEART).numpy()[box]
+    wide = ndimage.binary_opening(anatomy.image.numpy()[box] > _BLOOD_HU, iterations=2)
+    return box, _distance(heart, anatomy), _distance(wide & ~heart, anatomy)
+
+
+def _distance(mask: NDArray[np.bool_], anatomy: Anatomy) -> Floats:
+    distance: Floats = ndimage.distance_transform_edt(~mask, anatomy.spacing_mm)
+    return distance
+
+
+def _epicardium(anatomy: Anatomy) -> Epicardium:
+    box, to_heart, to_blood = _surroundings(anatomy)
+    clearance = np.minimum(to_heart, to_blood)
+    shell = (clearance > 1) & (to_heart < 5.5) & (anatomy.image.numpy()[box] > _LUNG_HU)
+    pieces, _ = ndimage.label(shell, np.ones((3, 3, 3)))
     inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     voxels = np.argwhere(inside)
-    to = {value: anatomy.distance((value,)).numpy()[box][inside].astype(float) for value in HEART}
+    to = {value: _distance(anatomy.mask((value,)).numpy()[box], anatomy)[inside] for value in HEART}
     second = np.sort(np.stack(list(to.values())), axis=0)[1]
     # Clefts between the chambers look like grooves, too; the hull tells the surface of the heart from its inside.
-    depth = _hull_depth(clearance)[inside] * anatomy.spacing_mm[0]
-    cost = 1 + np.minimum(second, 20.0) + 0.5 * (clearance[inside] - 2.2) ** 2 + 1.5 * np.maximum(depth - 5, 0)
+    depth = _hull_depth(clearance, anatomy)[inside]
+    cost = 1 + np.minimum(second, 20.0) + 0.5 * (clearance[inside] - 2.2) ** 2 + np.clip(1.5 * (depth - 8), 0, 20)
     edges = _edges(inside)
+    spacing = np.array(anatomy.spacing_mm)
     length = np.linalg.norm((voxels[edges[0]] - voxels[edges[1]]) * spacing, axis=1)
     d, h, w = inside.shape
-    return Epicardium((d, h, w), voxels, (voxels + low) * spacing, to, cost, edges, length)
+    corner = [side.start for side in box]
+    return Epicardium((d, h, w), voxels, (voxels + corner) * spacing, to, cost, edges, length)
 
 
-def _hull_depth(clearance: Floats, radius: float = 15.0) -> Floats:
-    """(D, H, W), voxels: depth below the surface of the heart with all clefts narrower than 2 radii filled."""
-    filled = ndimage.distance_transform_edt(ndimage.distance_transform_edt(clearance > 0) < radius) > radius
-    depth: Floats = ndimage.distance_transform_edt(filled)
-    return depth
+def _hull_depth(clearance: Floats, anatomy: Anatomy) -> Floats:
+    """(D, H, W), mm: depth below the surface of the heart once all narrow clefts are filled."""
+    outside = clearance > _CLEFT_MM
+    return np.maximum(_distance(outside, anatomy) - _CLEFT_MM, 0)
 
 
 def _edges(inside: NDArray[np.bool_]) -> tuple[Indices, Indices]:

@@ -132,7 +132,7 @@ def _fit(
                 fabric.clip_gradients(wrapped, optimiser, max_norm=settings.optimiser.gradient_clip)
             optimiser.step()
             schedule.step_update(step + 1)
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(f"training loss is {losses[-1]} at step {step}")
             done = step + 1

@@ -149,7 +149,7 @@ def _centred(count: int) -> Windows:
 
 
 def _finite(loss: Tensor, step: int) -> float:
-    value = float(loss)
+    value = float(loss.detach())
     if not np.isfinite(value):
         raise FloatingPointError(f"pre-training loss is {value} at step {step}")
     return value

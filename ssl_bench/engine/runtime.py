@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import resource
@@ -76,6 +77,7 @@ def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
     torch.set_num_threads(runtime.threads)
     kind, _, index = runtime.device.partition(":")
     devices = [int(index)] if index else 1
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Fabric(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.metrics.utils import get_edge_surface_distance
+from monai.metrics.utils import get_mask_edges, get_surface_distance
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from torch import Tensor
@@ -65,10 +65,9 @@ def _pair(
     predicted: NDArray[np.bool_], true: NDArray[np.bool_], spacing_mm: Sequence[float], tolerance_mm: float
 ) -> tuple[float, float]:
     """HD95 and surface Dice of two masks that are not empty."""
-    _, directed, _ = get_edge_surface_distance(
-        torch.from_numpy(predicted), torch.from_numpy(true), spacing=list(spacing_mm), symmetric=True
-    )
-    there, back = (distances.numpy() for distances in directed)
+    edges, true_edges = get_mask_edges(predicted, true)
+    there = get_surface_distance(edges, true_edges, spacing=list(spacing_mm))
+    back = get_surface_distance(true_edges, edges, spacing=list(spacing_mm))
     within = (there <= tolerance_mm).sum() + (back <= tolerance_mm).sum()
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
     return float(hd95), float(within / (there.size + back.size))

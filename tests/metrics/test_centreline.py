@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ssl_bench.metrics.centreline import centreline_dice
+
+
+def tube(length: int, radius: int = 2, row: int = 8) -> torch.Tensor:
+    labels = torch.zeros(1, 16, 17, 24, dtype=torch.long)
+    labels[:, 8 - radius : 9 + radius, row - radius : row + 1 + radius, :length] = 1
+    return labels
+
+
+def test_thickness_does_not_count_but_length_does() -> None:
+    assert centreline_dice(tube(24, radius=1), tube(24, radius=3), 1).item() > 0.95
+    # Half the centreline: all of it lies in the whole tube, about half of the whole tube's centreline in it.
+    assert centreline_dice(tube(12), tube(24), 1).item() == pytest.approx(2 * 0.5 / 1.5, abs=0.08)
+
+
+def test_equal_tubes_score_one_and_distant_tubes_zero() -> None:
+    assert centreline_dice(tube(24), tube(24), 1).item() == 1
+    assert centreline_dice(tube(24, row=3), tube(24, row=13), 1).item() == 0
+
+
+def test_absent_classes_are_excluded_where_absent_from_both_and_zero_where_absent_from_one() -> None:
+    scores = centreline_dice(tube(24), 2 * tube(24), 3)[0]
+    assert scores[:2].tolist() == [0, 0]
+    assert scores[2].isnan()
+
+
+def test_a_single_voxel_is_its_own_centreline() -> None:
+    dot = torch.zeros(1, 5, 5, 5, dtype=torch.long)
+    dot[0, 2, 2, 2] = 1
+    assert centreline_dice(dot, dot, 1).item() == 1
+
+
+def test_label_maps_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        centreline_dice(tube(24), tube(24)[:, 1:], 1)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import SurfaceDiceMetric, compute_hausdorff_distance
+from scipy.ndimage import binary_erosion
+
+from ssl_bench.metrics.surface import surface_distances
+
+
+def cube(start: int, side: int, label: int = 1) -> torch.Tensor:
+    labels = torch.zeros(1, 20, 20, 20, dtype=torch.long)
+    labels[:, start : start + side, 5:11, 5:11] = label
+    return labels
+
+
+def test_a_shift_by_three_slices_is_read_in_millimetres() -> None:
+    distances = surface_distances(cube(2, 6), cube(5, 6), 1, spacing_mm=(2.0, 1.0, 1.0), tolerance_mm=0.5)
+    assert distances.hd95_mm.tolist() == [[6.0]]
+    tolerant = surface_distances(cube(2, 6), cube(5, 6), 1, spacing_mm=(2.0, 1.0, 1.0), tolerance_mm=6.0)
+    assert tolerant.surface_dice.tolist() == [[1.0]]
+    assert 0 < distances.surface_dice.item() < 1
+
+
+def test_equal_structures_are_at_no_distance() -> None:
+    distances = surface_distances(cube(0, 6), cube(0, 6), 1, (1, 1, 1), 0.0)
+    assert (distances.hd95_mm.item(), distances.surface_dice.item()) == (0, 1)
+
+
+def test_both_numbers_equal_all_pairs_of_edge_voxels_and_monais_metrics() -> None:
+    first, second = cube(2, 6), cube(3, 9)
+    second[0, 9, 8, 14] = 1
+    spacing, tolerance = (1.5, 1.0, 0.7), 1.2
+    edges = []
+    for labels in (first, second):
+        mask = labels[0].numpy() == 1
+        edges.append(np.argwhere(mask & ~binary_erosion(mask)) * spacing)
+    pairs = np.linalg.norm(edges[0][:, None] - edges[1][None], axis=-1)
+    there, back = pairs.min(1), pairs.min(0)
+    result = surface_distances(first, second, 1, spacing, tolerance)
+    assert result.hd95_mm.item() == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), abs=1e-5)
+    expected = ((there <= tolerance).sum() + (back <= tolerance).sum()) / (len(there) + len(back))
+    assert result.surface_dice.item() == pytest.approx(expected, abs=1e-12)
+
+    one_hot = [torch.stack([labels == 0, labels == 1], dim=1) for labels in (first, second)]
+    hd95 = compute_hausdorff_distance(*one_hot, percentile=95, spacing=list(spacing))
+    assert result.hd95_mm.item() == pytest.approx(hd95.item(), abs=1e-4)
+    metric = SurfaceDiceMetric(class_thresholds=[tolerance])
+    assert result.surface_dice.item() == pytest.approx(metric(*one_hot, spacing=list(spacing)).item(), abs=1e-6)
+
+
+def test_absent_classes_are_excluded_where_absent_from_both_and_worst_where_absent_from_one() -> None:
+    distances = surface_distances(cube(2, 6), cube(2, 6, label=2), 3, (1, 1, 1), 1.0)
+    assert distances.hd95_mm[0, :2].tolist() == [math.inf, math.inf]
+    assert distances.surface_dice[0, :2].tolist() == [0, 0]
+    assert distances.hd95_mm[0, 2].isnan()
+    assert distances.surface_dice[0, 2].isnan()
+
+
+def test_twenty_eight_classes_take_well_under_half_a_second() -> None:
+    z, y, _ = np.meshgrid(np.arange(48), np.arange(64), np.arange(48), indexing="ij")
+    labels = torch.from_numpy(1 + (z // 12) * 7 + (y // 10).clip(0, 6))[None]
+    moved = labels.roll(2, dims=3).roll(1, dims=1)
+    surface_distances(labels, moved, 28, (1, 1, 1), 1.0)
+    start = time.process_time()
+    surface_distances(labels, moved, 28, (1, 1, 1), 1.0)
+    assert time.process_time() - start < 0.5
+
+
+def test_label_maps_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        surface_distances(cube(2, 6), cube(2, 6)[:, 1:], 1, (1, 1, 1), 1.0)
