@@ -19,7 +19,6 @@ from torch import Tensor
 from ssl_bench.cohort.anatomy import Anatomy, load_anatomy
 from ssl_bench.cohort.corpus import EMBEDDED, grow_corpus
 from ssl_bench.crops import cut
-from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Windows
 from ssl_bench.registry import TASKS
@@ -87,7 +86,8 @@ def data_science(name: str, cohort: CohortSettings, own: tuple[Path, Path] | Non
     """What identifies the embedded cases of a task."""
     task = TASKS.load(name)
     anatomy = task_anatomy(task, own)
-    _check_labels(name, task, anatomy, own)
+    if own:
+        anatomy.require(task.facts.label_values)
     return DataScience(
         source="embedded",
         fingerprint=_digest(name, task.facts.version, anatomy.fingerprint),
@@ -153,17 +153,6 @@ def _cache_folder(*key: object) -> Path:
     # The source and torch's version are in the folder's name, not in a cell's key: they may change bits without
     # changing what the cohort means, and a stale cache must never be read.
     return cache_root() / "cohort" / _digest(*key, _cohort_source(), torch.__version__)
-
-
-def _check_labels(name: str, task: type[Task], anatomy: Anatomy, own: tuple[Path, Path] | None) -> None:
-    if own is None:
-        return
-    missing = sorted(set(task.facts.label_values) - set(anatomy.labels.unique().tolist()))
-    if missing:
-        raise UserError(
-            f"--anatomy {own[1]}: has no voxel of the label values {missing} that task {name!r} needs; "
-            f"leave --anatomy out to use the shipped {task.facts.anatomy} anatomy"
-        )
 
 
 @cache

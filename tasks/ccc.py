@@ -10,6 +10,7 @@ from ssl_bench.cohort.anatomy import Anatomy
 from ssl_bench.cohort.covid import COVID, LOOK_ALIKES, blend_lesions, lesion_score, lungs_of, vary_lungs
 from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
+from ssl_bench.cohort.thorax import PULMONARY_ARTERY
 from ssl_bench.cohort.warps import FAMILY, Variation
 from ssl_bench.draws import Draws, numpy_generator
 from ssl_bench.task import Case, Split, Task, TaskFacts
@@ -38,6 +39,7 @@ class CCC(Task):
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """Lungs cut out of the chest, every other one with COVID-like lesions, in shuffled order; outside is 0."""
+        anatomy.require((PULMONARY_ARTERY,))
         return [self._grow_one(anatomy, split, index, detail, seed) for index in range(count)]
 
     def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:
@@ -49,7 +51,7 @@ class CCC(Task):
         vary_lungs(scene, mask, draws)
         positive = _is_positive(split, index, seed)
         look_alike = LOOK_ALIKES[int(draws.integers(0, len(LOOK_ALIKES)))]
-        score = lesion_score(COVID if positive else look_alike, scene, anatomy, draws)
+        score = lesion_score(COVID if positive else look_alike, scene, mask, anatomy, draws)
         blend_lesions(scene, mask, score, draws)
         image, _ = acquire(pool(scene)[0], spacing, draws, cuts=False)
         lung = F.avg_pool3d(mask, SUPERSAMPLING) > 0.5

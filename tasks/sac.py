@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
+import torch
 
 from ssl_bench.cohort.anatomy import Anatomy
-from ssl_bench.cohort.coronary import ARTERY, grow_arteries, paint_arteries
+from ssl_bench.cohort.coronary import ARTERY, connected_to, paint_arteries
+from ssl_bench.cohort.coronary_tree import grow_arteries
 from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.epicardium import HEART, root_mm, without_coronaries
 from ssl_bench.cohort.sampling import grow_scene, pool, voxel_grid
@@ -18,10 +17,10 @@ from ssl_bench.cohort.warps import FAMILY, Variation
 from ssl_bench.draws import Draws
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
-_VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=4.0, size=0.85)
+_VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=4.0, size=0.8)
 _KERNEL_MM = (0.25, 0.7)
 """Coronary angiography is reconstructed sharply."""
-_BESIDE_ROOT_MM = (-8.0, 3.0, -20.0)
+_BESIDE_ROOT_MM = (-8.0, 5.0, -18.0)
 """From the aortic root down and to the left, where most of the arteries are."""
 
 
@@ -59,13 +58,5 @@ class SAC(Task):
         paint_arteries(scene, grow_arteries(anatomy, draws), draws)
         hu, labels = pool(scene)
         image, _ = acquire(hu, spacing, draws, cuts=False, kernel_mm=_KERNEL_MM)
-        artery = _from_aorta((labels[0] == ARTERY).numpy(), (labels[0] == AORTA).numpy())
-        return Case(f"sac-{split}-{index:03d}", image[0].numpy(), artery.astype(np.uint8), spacing)
-
-
-def _from_aorta(artery: NDArray[np.bool_], aorta: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What of the arteries (D, H, W) hangs together with the aorta inside the field of view."""
-    neighbours = np.ones((3, 3, 3))
-    pieces, _ = ndimage.label(artery, neighbours)
-    touching = np.unique(pieces[ndimage.binary_dilation(aorta, neighbours)])
-    return np.isin(pieces, touching[touching > 0])
+        artery = connected_to(labels == ARTERY, labels == AORTA)[0]
+        return Case(f"sac-{split}-{index:03d}", image[0].numpy(), artery.to(torch.uint8).numpy(), spacing)

@@ -67,6 +67,12 @@ def test_float32_keeps_its_accuracy_on_bright_flat_regions() -> None:
     assert ncc_loss(first.float(), second.float()).item() == pytest.approx(ncc_loss(first, second).item(), abs=1e-5)
 
 
+def test_rounding_errors_of_the_sums_cannot_push_the_loss_above_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = losses._box_sum
+    monkeypatch.setattr(losses, "_box_sum", lambda volume, window: exact(volume, window) - 1e-4)
+    assert ncc_loss(torch.zeros(1, 1, 12, 12, 12), uniform(1, 1, 12, 12, 12).float()) <= 1
+
+
 def test_both_ways_to_sum_over_boxes_agree() -> None:
     volume = uniform(2, 3, 6, 9, 12)
     torch.testing.assert_close(losses._box_sum_by_matrices(volume, 5), losses._box_sum_by_pooling(volume, 5))

@@ -17,8 +17,11 @@ from ssl_bench.cohort.anatomy import Anatomy, Triple
 from ssl_bench.cohort.sampling import Scene
 from ssl_bench.cohort.thorax import PULMONARY_ARTERY, lungs
 from ssl_bench.draws import Draws
+from ssl_bench.errors import UserError
 
 _AIRWAY_HU = -930.0
+_MIDDLE = 0.12
+"""Half the width of the middle part that counts to neither side, as a share of the width of the lungs."""
 _EDGE = 0.06
 """Softness of the edge of a lesion, in units of the score."""
 
@@ -63,7 +66,10 @@ class Lungs:
     places: Tensor
     """(N, 3), mm: points of the lungs on a regular grid."""
     position: Tensor
-    """(N, 5) of those: depth and distance to the hilum in mm, anterior and upper in 0 to 1, side -1 (left) or 1."""
+    """(N, 5) of those: depth and distance to the hilum in mm, anterior and upper in 0 to 1, and the side.
+
+    The side is -1 (left), 1 (right), or 0 near the middle.
+    """
 
     @property
     def centre_mm(self) -> Triple:
@@ -86,18 +92,22 @@ def vary_lungs(scene: Scene, mask: Tensor, draws: Draws) -> None:
     scene.image = torch.lerp(scene.image, torch.tensor(-975.0), air * grade * holes)
 
 
-def lesion_score(pattern: Pattern, scene: Scene, anatomy: Anatomy, draws: Draws) -> Tensor:
-    """(B, D, H, W): how much each subvoxel belongs to the lesions; they are where the score is highest.
+def lesion_score(pattern: Pattern, scene: Scene, mask: Tensor, anatomy: Anatomy, draws: Draws) -> Tensor:
+    """(B, D, H, W): how much each subvoxel of the lungs belongs to the lesions; they are where the score is highest.
 
-    The score is 1 in the middle of a focus and 0 at its radius, frayed by smooth noise.
+    The score is 1 in the middle of a focus and 0 at its radius, frayed by smooth noise; -inf outside the lungs `mask`.
     """
     centres = _draw_centres(pattern, anatomy, draws)
     least, most = pattern.foci
     absent = torch.arange(most) >= draws.integers(least, most + 1, 1)
     radius = draws.uniform(most, low=pattern.radius_mm[0], high=pattern.radius_mm[1])
-    distance = torch.cdist(scene.points.flatten(1, 3), centres) / radius[:, None]
-    closeness = 1 - distance.masked_fill(absent[:, None], torch.inf).amin(-1).view(scene.image.shape)
-    return closeness + pattern.ragged * scene.noise(draws, 24.0)
+    radius = radius.masked_fill(absent, torch.finfo().tiny)
+    score = pattern.ragged * scene.noise(draws, 24.0)
+    for subject, lung in enumerate(mask > 0):
+        distance = torch.cdist(scene.points[subject][lung], centres[subject]) / radius[subject]
+        score[subject][lung] += 1 - distance.amin(-1)
+        score[subject][~lung] = -torch.inf
+    return score
 
 
 def blend_lesions(scene: Scene, mask: Tensor, score: Tensor, draws: Draws) -> None:
@@ -107,7 +117,7 @@ def blend_lesions(scene: Scene, mask: Tensor, score: Tensor, draws: Draws) -> No
     three of twenty. A drawn part of it is consolidation, the rest ground glass.
     """
     severity, trace = draws.uniform(), draws.uniform(low=0.004, high=0.02)
-    load = torch.where(severity < 0.2, trace, draws.uniform(low=-3.7, high=-1.7).exp())
+    load = torch.where(severity < 0.2, trace, draws.uniform(low=-3.5, high=-1.6).exp())
     load = torch.where(severity < 0.05, 0.0, load)
     solid = load * draws.uniform(low=0.0, high=0.6)
     texture = 60 * scene.noise(draws, 14.0)
@@ -142,6 +152,8 @@ def _highest(score: Tensor, mask: Tensor, share: Tensor) -> Tensor:
 
 def _find_lungs(anatomy: Anatomy) -> Lungs:
     both = lungs(anatomy).numpy()
+    if not both.any():
+        raise UserError(f"anatomy {anatomy.name}: no lungs found; CCC needs a chest CT in HU")
     # Lungs are spongy: air that stays dark after smoothing is in the large airways.
     airways = ndimage.binary_dilation(
         (ndimage.uniform_filter(anatomy.image.numpy(), 3) < _AIRWAY_HU) & both, iterations=2
@@ -157,6 +169,7 @@ def _find_lungs(anatomy: Anatomy) -> Lungs:
     )
     low, high = places.amin(0), places.amax(0)
     upper, anterior, right = ((places - low) / (high - low)).unbind(-1)
-    side = torch.where(right > 0.5, 1.0, -1.0)
+    # Near the middle one focus would reach into both lungs.
+    side = torch.where((right - 0.5).abs() > _MIDDLE, (right - 0.5).sign(), 0.0)
     position = torch.stack((depth, hilum, anterior, upper, side), -1).float()
     return Lungs(torch.from_numpy(mask).float(), places, position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ssl_bench.files import atomic_write
 from ssl_bench.task import Case
 
 # Okabe and Ito's colours, told apart with any colour vision; more classes reuse them with another dash.
@@ -55,18 +55,27 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
     if segmented:
         handles = [Line2D([], [], color=colour, linestyle=dash) for colour, dash in styles]
         figure.legend(handles, classes, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
-    _write(figure, path)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _verdict(label: int | NDArray[np.uint8], classes: Sequence[str]) -> str:
+    if not classes:
+        return "no label"
     return classes[int(label) - 1] if label else f"no {classes[0]}"
 
 
 def _middle(volume: NDArray[Any]) -> tuple[int, int, int]:
-    """The voxel in the middle of what is not zero."""
-    found = np.argwhere(volume)
-    d, h, w = (found.mean(0) if len(found) else np.array(volume.shape) / 2).astype(int).tolist()
-    return d, h, w
+    """Per axis, of the slices that show nearly as much as the fullest one, the one nearest the middle.
+
+    The plain middle would miss thin structures, and fall between the lungs.
+    """
+    places = []
+    for axis, length in enumerate(volume.shape):
+        shown = np.count_nonzero(volume, axis=tuple(other for other in range(3) if other != axis))
+        full = np.flatnonzero(shown >= 0.95 * shown.max())
+        places.append(int(full[np.abs(full - length // 2).argmin()]))
+    return places[0], places[1], places[2]
 
 
 def _slice(
@@ -84,16 +93,3 @@ def _window(case: Case) -> tuple[float, float]:
     """Grey levels without the extremes; for CT, whose air is 0, from about -300 HU."""
     low, high = np.quantile(case.image, (0.02, 0.995))
     return float(low), float(high)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """Save whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".png", delete=False) as file:
-        try:
-            figure.savefig(file, format="png")
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

@@ -14,6 +14,7 @@ def tube(length: int, radius: int = 2, row: int = 8) -> torch.Tensor:
 
 def test_thickness_does_not_count_but_length_does() -> None:
     assert centreline_dice(tube(24, radius=1), tube(24, radius=3), 1).item() > 0.95
+    assert centreline_dice(tube(24, radius=3), tube(24, radius=1), 1).item() > 0.95
     # Half the centreline: all of it lies in the whole tube, about half of the whole tube's centreline in it.
     assert centreline_dice(tube(12), tube(24), 1).item() == pytest.approx(2 * 0.5 / 1.5, abs=0.08)
 
@@ -29,9 +30,10 @@ def test_absent_classes_are_excluded_where_absent_from_both_and_zero_where_absen
     assert scores[2].isnan()
 
 
-def test_a_single_voxel_is_its_own_centreline() -> None:
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_structure_that_thins_away_is_its_own_centreline(side: int) -> None:
     dot = torch.zeros(1, 5, 5, 5, dtype=torch.long)
-    dot[0, 2, 2, 2] = 1
+    dot[0, 2 : 2 + side, 2 : 2 + side, 2 : 2 + side] = 1
     assert centreline_dice(dot, dot, 1).item() == 1
 
 

@@ -44,6 +44,25 @@ def test_brightness_varies_by_a_quarter_in_about_one_of_seven_samples(monkeypatc
     assert (factor.min().item(), factor.max().item()) == pytest.approx((0.75, 1.25), abs=0.01)
 
 
+def test_changes_follow_the_order_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[object, ...]] = []
+    for name in ("_noise", "_blur", "_contrast", "_low_resolution"):
+        monkeypatch.setattr(appearance, name, lambda v, d, n=name: calls.append((n,)) or v)
+    monkeypatch.setattr(
+        appearance, "_gamma", lambda v, d, probability, inverted: calls.append((probability, inverted)) or v
+    )
+    random_appearance(volumes(1, 4, 4, 4), streams(1))
+    assert calls == [("_noise",), ("_blur",), ("_contrast",), ("_low_resolution",), (0.1, True), (0.3, False)]
+
+
+def test_contrast_stays_inside_the_range_of_the_sample() -> None:
+    given = 0.25 + volumes(400, 4, 4, 4) / 2
+    changed = appearance._contrast(given, streams(400))
+    assert (changed.amax((1, 2, 3, 4)) <= given.amax((1, 2, 3, 4))).all()
+    assert (changed.amin((1, 2, 3, 4)) >= given.amin((1, 2, 3, 4))).all()
+    assert (changed.std((1, 2, 3, 4)) > given.std((1, 2, 3, 4))).any()
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 def test_gamma_keeps_mean_and_deviation_and_the_order_of_intensities(inverted: bool) -> None:
     given = volumes(4, 8, 8, 8)

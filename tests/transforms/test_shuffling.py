@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -144,20 +143,6 @@ def test_a_volume_too_small_for_blocks_is_refused() -> None:
         local_shuffling(volumes(1, 3, 8, 8), streams(1))
 
 
-def test_shuffling_is_faster_than_block_by_block() -> None:
-    given, draws = volumes(1, 128, 128, 128), streams(1)
-    generator = np.random.default_rng(0)
-
-    def one_by_one() -> None:
-        image, out, order = given[0, 0].numpy(), given[0, 0].numpy().copy(), generator.permutation(216)
-        for _ in range(5000):
-            z, y, x = (generator.integers(0, 122) for _ in range(3))
-            block = image[z : z + 6, y : y + 6, x : x + 6].flatten()[order]
-            out[z : z + 6, y : y + 6, x : x + 6] = block.reshape(6, 6, 6)
-
-    assert fastest(lambda: local_shuffling(given, draws)) < fastest(one_by_one)
-
-
 def block_by_block(image, starts, sides, permutation):
     image = image.numpy()
     out = image.copy()
@@ -165,13 +150,3 @@ def block_by_block(image, starts, sides, permutation):
         block = image[z : z + dz, y : y + dy, x : x + dx]
         out[z : z + dz, y : y + dy, x : x + dx] = block.flatten()[permutation.numpy()].reshape(block.shape)
     return out
-
-
-def fastest(call) -> float:
-    """Processor seconds, which other programs on the machine disturb less than wall time."""
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)
