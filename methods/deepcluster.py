@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
-from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows, view_size
-from ssl_bench.transforms.views import two_views
+from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
+from ssl_bench.transforms.views import two_views, view_size
 
 
 class DeepClusterConfig(MethodConfig):
@@ -56,7 +56,7 @@ class DeepCluster(Method):
         self.options = config
         self.refresh_every = config.period
         self.classifier = nn.Linear(backbone.global_channels, config.clusters)
-        self.register_buffer("assignments", torch.empty(0, dtype=torch.int64))
+        self.assignments = torch.empty(0, dtype=torch.int64)
         self.labels = torch.empty(0, dtype=torch.int64)
         self.agreement: list[float] = []
 
@@ -66,7 +66,7 @@ class DeepCluster(Method):
         assignments = cluster(features.cpu().numpy(), self.options, generator)
         if len(self.assignments):
             # How much of the last clustering survived: logged by the original too.
-            self.agreement.append(float(normalized_mutual_info_score(self.assignments.cpu().numpy(), assignments)))
+            self.agreement.append(float(normalized_mutual_info_score(self.assignments.numpy(), assignments)))
         self.assignments = torch.from_numpy(assignments)
         weights = torch.Generator().manual_seed(stream_seed(int(generator.integers(2**62))))
         self.classifier.weight.copy_(torch.empty(self.classifier.weight.shape).normal_(0, 0.01, generator=weights))
@@ -100,7 +100,7 @@ class DeepCluster(Method):
         with torch.no_grad():
             for parameter in self.classifier.parameters():
                 if parameter.grad is not None:
-                    parameter -= self.options.head_learning_rate * parameter.grad
+                    parameter.sub_(self.options.head_learning_rate * parameter.grad)
                     parameter.grad = None
 
     def pool(self, volumes: Tensor) -> Tensor:
@@ -125,4 +125,5 @@ def cluster(
     seed = int(generator.integers(2**31))
     with threadpool_limits(1):  # threads would add partial sums in any order
         means = KMeans(min(options.clusters, len(features)), n_init=1, max_iter=options.iterations, random_state=seed)
-        return means.fit_predict(whitened).astype(np.int64)
+        assignments: NDArray[np.int64] = means.fit_predict(whitened).astype(np.int64)
+    return assignments

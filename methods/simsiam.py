@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodConfig, MethodFacts, view_size
-from ssl_bench.transforms.views import two_views
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.transforms.views import two_views, view_size
 
 
 class SimSiamConfig(MethodConfig):

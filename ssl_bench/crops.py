@@ -45,9 +45,12 @@ class CaseBatches:
             return _volumes(images), torch.from_numpy(labels).long()
         shape = np.max([case.image.shape for case in chosen], axis=0)
         images = np.stack(
-            [np.pad(case.image, [(0, n - size) for n, size in zip(shape, case.image.shape, strict=True)]) for case in chosen]
+            [
+                np.pad(case.image, [(0, n - size) for n, size in zip(shape, case.image.shape, strict=True)])
+                for case in chosen
+            ]
         )
-        return _volumes(images), torch.tensor([float(case.label) for case in chosen])  # type: ignore[arg-type]
+        return _volumes(images), torch.tensor([float(case.label) for case in chosen])
 
     def draw(self, batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: different cases where there are enough, each window anywhere in its volume."""

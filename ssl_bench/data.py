@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssl_bench.cells.science import CorpusScience, DataScience
 from ssl_bench.cohort.anatomy import Anatomy, load_anatomy
 from ssl_bench.cohort.corpus import EMBEDDED, grow_corpus
 from ssl_bench.crops import cut
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Windows
 from ssl_bench.registry import TASKS
-from ssl_bench.cells.science import CorpusScience, DataScience
 from ssl_bench.task import Case, Split, Task
 
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ def corpus_science(cohort: CohortSettings) -> CorpusScience:
     """What identifies the embedded corpus."""
     fingerprint = _digest(EMBEDDED.title, CORPUS_VERSION, load_anatomy("chest").fingerprint)
     return CorpusScience(
-        name=EMBEDDED.title, fingerprint=fingerprint, detail=cohort.detail, volumes=cohort.corpus, held_out=cohort.held_out
+        name=EMBEDDED.title,
+        fingerprint=fingerprint,
+        detail=cohort.detail,
+        volumes=cohort.corpus,
+        held_out=cohort.held_out,
     )
 
 
@@ -104,7 +108,10 @@ def load_cases(name: str, science: DataScience, split: Split, own: tuple[Path, P
 
     def grow() -> list[NDArray[np.generic]]:
         cases = task.grow(task_anatomy(type(task), own), split, count, science.detail, COHORT_SEED)
-        return [np.stack([case.image for case in cases]), np.stack([np.asarray(case.label, np.uint8) for case in cases])]
+        return [
+            np.stack([case.image for case in cases]),
+            np.stack([np.asarray(case.label, np.uint8) for case in cases]),
+        ]
 
     folder = _cache_folder(science.fingerprint, name, split, count, science.detail, _source(type(task)))
     images, labels = _cached(folder, ["images", "labels"], grow)

@@ -58,9 +58,7 @@ class Draws:
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """Integers in [low, high), int64, (B, *shape)."""
-        return torch.stack(
-            [torch.randint(low, high, shape, generator=g, device=g.device) for g in self.generators]
-        )
+        return torch.stack([torch.randint(low, high, shape, generator=g, device=g.device) for g in self.generators])
 
     def chance(self, probability: float, *shape: int) -> Tensor:
         """True with `probability`, bool, (B, *shape)."""

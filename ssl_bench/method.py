@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ssl_bench.backbone import STRIDE, UNet3D
+from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.method_facts import MethodFacts as MethodFacts
+
 
 class MethodConfig(BaseModel):
     """A method's own options; unknown ones are refused."""
@@ -86,19 +87,13 @@ class Method(nn.Module, ABC):
         """What the harness's optimiser updates; a method that leaves some out updates those in `after_step`."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
-    def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:  # noqa: B027
+    def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
         """Called before step 0 and every `refresh_every` steps, without gradients: clusters, queues, ..."""
 
-    def after_step(self, step: int, steps: int) -> None:  # noqa: B027
+    def after_step(self, step: int, steps: int) -> None:
         """Called after every optimiser step: moving averages, ..."""
 
 
 def scale_voxels(voxels: float, crop: int, smallest: float) -> float:
     """A constant that its paper gives in voxels of a 128^3 crop, for a crop of another side."""
     return max(smallest, voxels * crop / 128)
-
-
-def view_size(crop: int) -> tuple[int, int, int]:
-    """The side of contrastive views: three quarters of the crop, in whole strides of the backbone (96 of 128)."""
-    side = max(STRIDE, int(0.75 * crop) // STRIDE * STRIDE)
-    return side, side, side

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from ssl_bench.errors import UserError
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -70,8 +69,9 @@ class Preset(Settings):
     name: str
     ranked: bool
     """Whether results may stand in a leaderboard: a smoke test's may not."""
-    width: PositiveInt
-    crop: PositiveInt
+    width: PositiveInt = Field(multiple_of=8)
+    """Channels of the backbone at full resolution."""
+    crop: int = Field(ge=16)
     """Side in voxels of training crops and of the inference window."""
     overlap: float = Field(ge=0, lt=1)
     """Of neighbouring inference windows, as a fraction of the crop."""

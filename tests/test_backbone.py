@@ -68,7 +68,9 @@ def test_forward_equals_a_functional_evaluation_in_float64() -> None:
             mean = groups.mean(dim=(2, 3, 4, 5), keepdim=True)
             variance = groups.var(dim=(2, 3, 4, 5), unbiased=False, keepdim=True)
             x = ((groups - mean) / (variance + 1e-5).sqrt()).flatten(1, 2)
-            x = x * weights[f"{at}.{norm}.weight"].view(1, -1, 1, 1, 1) + weights[f"{at}.{norm}.bias"].view(1, -1, 1, 1, 1)
+            x = x * weights[f"{at}.{norm}.weight"].view(1, -1, 1, 1, 1) + weights[f"{at}.{norm}.bias"].view(
+                1, -1, 1, 1, 1
+            )
             x = torch.where(x > 0, x, 0.2 * x)
         return x
 

@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ssl_bench.errors import UserError
 from ssl_bench.cells.record import Setting
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience, key_of
+from ssl_bench.errors import UserError
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.settings import Preset, validated
 
 
@@ -121,9 +121,7 @@ class Planner:
             precision=self.precision,
             seed=seed,
         )
-        return Cell(
-            kind="evaluation", science=science, setting=self.setting, anatomy=self.anatomy, backbone_file=file
-        )
+        return Cell(kind="evaluation", science=science, setting=self.setting, anatomy=self.anatomy, backbone_file=file)
 
     def _pretraining_science(self, method: str, seed: int) -> PretrainingScience:
         from ssl_bench.data import corpus_science

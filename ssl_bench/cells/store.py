@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write, publish_first
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.errors import UserError
+from ssl_bench.files import atomic_write, publish_first
 
 KEY = re.compile(r"[0-9a-f]{16}")
 
@@ -49,7 +49,9 @@ class Store:
     def load_plan(self, key: str) -> Cell:
         """The planned cell called `key`. Raises UserError if there is none or its plan does not read."""
         if not KEY.fullmatch(key):
-            raise UserError(f"cell {key!r}: a key is 16 hexadecimal digits; see the file names in {self.folder / 'cells'}")
+            raise UserError(
+                f"cell {key!r}: a key is 16 hexadecimal digits; see the file names in {self.folder / 'cells'}"
+            )
         path = self._plan_path(key)
         if not path.exists():
             raise UserError(f"cell {key}: no plan in {path.parent}; plan it with ssl-bench run or ssl-bench matrix")

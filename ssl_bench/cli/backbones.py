@@ -52,7 +52,9 @@ def pretrain(
     if record.status == "ok":
         with atomic_write(out) as temporary:
             shutil.copyfile(store.backbone_path(cell.key), temporary)
-    typer.echo(json.dumps(record.model_dump(mode="json")) if as_json else f"{cell.title}: {outcome(record)}  [{cell.key}]")
+    typer.echo(
+        json.dumps(record.model_dump(mode="json")) if as_json else f"{cell.title}: {outcome(record)}  [{cell.key}]"
+    )
     if record.status == "failed":
         raise typer.Exit(1)
     if not as_json:

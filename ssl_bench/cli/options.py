@@ -45,12 +45,18 @@ def complete_protocol(incomplete: str) -> list[str]:
 Method = Annotated[str, typer.Option(help="A method: see ssl-bench methods.", autocompletion=complete_method)]
 Task = Annotated[str, typer.Option(help="A task: see ssl-bench tasks.", autocompletion=complete_task)]
 Protocols = Annotated[
-    str, typer.Option(help="Protocols, comma-separated; a bare name means its newest version.", autocompletion=complete_protocol)
+    str,
+    typer.Option(
+        help="Protocols, comma-separated; a bare name means its newest version.", autocompletion=complete_protocol
+    ),
 ]
 Preset = Annotated[str, typer.Option(help="smoke (seconds) or quick (minutes): sizes and schedules of a run.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and transforms; the embedded volumes do not change.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Of weights, batches and transforms; the embedded volumes do not change.")
+]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting, e.g. --set pretraining.steps=200.")
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Override a setting, e.g. --set pretraining.steps=200."),
 ]
 Results = Annotated[
     Path | None, typer.Option(help="Results folder; else $SSL_BENCH_RESULTS, else ./results.", file_okay=True)

@@ -12,23 +12,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.crops import CaseBatches
 from ssl_bench.data import cases_digest, load_cases
 from ssl_bench.draws import stream_seed
-from ssl_bench.heads import Downstream
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.inference import predict
-from ssl_bench.losses import soft_dice_loss
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule
-from ssl_bench.cells.plan import Cell
 from ssl_bench.engine.pretraining import build_backbone
 from ssl_bench.engine.progress import Progress
-from ssl_bench.protocol import Batch, ProtocolSettings
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.registry import PROTOCOLS, TASKS
 from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance, seeded_initialisation
 from ssl_bench.engine.scoring import POLICIES, describe, score
 from ssl_bench.engine.weights import load_weights, module_report, paradigm_of, scene_of
+from ssl_bench.heads import Downstream
+from ssl_bench.losses import soft_dice_loss
+from ssl_bench.protocol import Batch, ProtocolSettings
+from ssl_bench.registry import PROTOCOLS, TASKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,10 @@ def evaluate(
 
     def validate() -> float:
         predictions = [_predict(fabric, model, case, science.crop, science.overlap) for case in validation]
-        return score(task.facts, [describe(task.facts, c, p, surfaces=False) for c, p in zip(validation, predictions, strict=True)])
+        return score(
+            task.facts,
+            [describe(task.facts, c, p, surfaces=False) for c, p in zip(validation, predictions, strict=True)],
+        )
 
     curve, best_step, best = _fit(fabric, module, draw, settings, validate, progress, cell.title)
     module.load_state_dict(best)
@@ -161,7 +164,9 @@ def _predict(fabric: Fabric, model: Downstream, case: Case, crop: int, overlap: 
 
 def _health(fabric: Fabric, backbone: UNet3D, cases: Sequence[Case]) -> dict[str, float]:
     with torch.no_grad(), fabric.autocast():
-        volumes = (torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None] for case in cases[:HEALTH_CASES])
+        volumes = (
+            torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None] for case in cases[:HEALTH_CASES]
+        )
         features = [backbone.encode(_on(fabric, volume)).float().mean(dim=(2, 3, 4)) for volume in volumes]
     return representation_health(torch.cat(features))
 

@@ -17,11 +17,12 @@ def predict(model: Downstream, volume: Tensor, crop: int, overlap: float) -> Ten
     if model.kind == "classification":
         return torch.sigmoid(model(volume).float())[0]
     if max(volume.shape[2:]) <= crop:
-        return model(volume)[0].argmax(dim=0).to(torch.uint8)
+        logits: Tensor = model(volume)
+        return logits[0].argmax(dim=0).to(torch.uint8)
 
     from monai.inferers import sliding_window_inference
 
-    probabilities: Tensor = sliding_window_inference(  # type: ignore[assignment]
+    probabilities: Tensor = sliding_window_inference(
         volume,
         roi_size=(crop, crop, crop),
         sw_batch_size=4,

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, stream_seed
-from ssl_bench.files import atomic_write
 from ssl_bench.engine.health import representation_health
-from ssl_bench.method import Method, Windows
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule
-from ssl_bench.cells.plan import Cell
 from ssl_bench.engine.progress import Progress
-from ssl_bench.cells.record import PretrainingRecord
-from ssl_bench.registry import METHODS
 from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance, seeded_initialisation
-from ssl_bench.cells.science import PretrainingScience
+from ssl_bench.files import atomic_write
+from ssl_bench.method import Method, Windows
+from ssl_bench.registry import METHODS
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Literal
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
     from lightning_fabric import Fabric
 
 Precision = Literal["float32", "bf16"]
-LIBRARIES = ("ssl-bench", "torch", "lightning-fabric", "lightly", "timm", "monai", "torchmetrics", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("ssl-bench", "torch", "lightning-fabric", "lightly", "timm", "monai", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,7 @@ def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Fabric(
-            accelerator=kind, devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true"
-        )
+        return Fabric(accelerator=kind, devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true")
 
 
 @contextlib.contextmanager

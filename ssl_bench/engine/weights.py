@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, UNet3D
+from ssl_bench.cells.record import ModuleReport
+from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience
 from ssl_bench.cohort.corpus import EMBEDDED
 from ssl_bench.errors import UserError
-from ssl_bench.cells.record import ModuleReport
 from ssl_bench.registry import METHODS
-from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience
 from ssl_bench.task import TaskFacts
 
 
@@ -69,9 +69,7 @@ def describe_external(path: Path) -> ExternalBackbone:
     first = tensors.get("inc.double_conv.0.weight")
     if first is None or first.ndim != 5:
         raise UserError(f"{path}: holds no 3D U-Net of ssl-bench; give a file written by ssl-bench pretrain")
-    return ExternalBackbone(
-        name=path.stem, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), width=first.shape[0]
-    )
+    return ExternalBackbone(name=path.stem, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), width=first.shape[0])
 
 
 def module_report(

@@ -116,7 +116,9 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
         science = record.science
         column = (science.task, science.protocol, science.data.fingerprint)
         table.cells[_row(record)].setdefault(column, {})[science.seed] = record
-    return sorted(tables.values(), key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
+    return sorted(
+        tables.values(), key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest)
+    )
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -185,7 +187,16 @@ def _pretraining_section(records: Sequence[PretrainingRecord]) -> str:
             str(record.volumes_seen),
             f"{record.cost.get('wall_seconds', 0):.0f}",
         ])  # fmt: skip
-    header = ["Method", "Seed", "Training loss", "Held-out losses", "Feature std", "Effective rank", "Volumes seen", "Seconds"]
+    header = [
+        "Method",
+        "Seed",
+        "Training loss",
+        "Held-out losses",
+        "Feature std",
+        "Effective rank",
+        "Volumes seen",
+        "Seconds",
+    ]
     note = (
         "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
         "the first step → mean after each of the last 20 steps.\n"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ssl_bench.backbone import STRIDE
 from ssl_bench.draws import Draws
 from ssl_bench.transforms.appearance import random_appearance
 from ssl_bench.transforms.boxes import uniform_integers
@@ -29,6 +30,12 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
     views = _oriented_crops(volumes, starts, size, paired)
     first, second = random_appearance(views, paired).view(-1, 2, *views.shape[1:]).unbind(1)
     return first, second
+
+
+def view_size(crop: int) -> tuple[int, int, int]:
+    """The side of contrastive views: three quarters of the crop, in whole strides of the backbone (96 of 128)."""
+    side = max(STRIDE, int(0.75 * crop) // STRIDE * STRIDE)
+    return side, side, side
 
 
 def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:

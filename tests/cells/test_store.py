@@ -110,7 +110,7 @@ def test_a_method_name_cannot_leave_the_store(store: Store, cell: Cell) -> None:
 
 def test_results_that_cannot_be_written_are_refused_before_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="--results .*cannot be written"):
+    with pytest.raises(UserError, match=r"--results .*cannot be written"):
         Store(tmp_path / "file").check_writable()
 
 

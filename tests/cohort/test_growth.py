@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ssl_bench.tasks.sbm import SBM
-from ssl_bench.tasks.shc import SHC
 
 from ssl_bench.cohort.anatomy import Anatomy, load_anatomy
 from ssl_bench.cohort.corpus import EMBEDDED, grow_corpus
@@ -19,6 +17,8 @@ from ssl_bench.cohort.warps import Variation
 from ssl_bench.draws import Draws
 from ssl_bench.errors import UserError
 from ssl_bench.task import SPLITS, Case, Task
+from ssl_bench.tasks.sbm import SBM
+from ssl_bench.tasks.shc import SHC
 
 TASKS = (SHC, SBM)
 

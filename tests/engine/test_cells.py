@@ -40,7 +40,7 @@ def test_every_task_runs_under_every_protocol(task: str, store: Store, planner: 
         assert record.metric == facts.metric
         assert record.score is not None
         assert 0 <= record.score <= 1
-        assert len(record.cases) == getattr(record.science.data.counts, "test")
+        assert len(record.cases) == record.science.data.counts.test
         for case in record.cases:
             if facts.kind == "segmentation":
                 assert case["dsc_per_class"].keys() == set(facts.classes)
@@ -121,9 +121,7 @@ def test_a_done_cell_returns_without_work(
     assert run_cell(cell, store, runtime, SILENT) == first
 
 
-def test_rerun_policies(
-    store: Store, planner: Planner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rerun_policies(store: Store, planner: Planner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     done = planner.evaluation("scratch", "shc", "linear", 0)
     failed = planner.evaluation("scratch", "shc", "finetune", 0)
     missing = planner.evaluation("scratch", "ccc", "linear", 0)

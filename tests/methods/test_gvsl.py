@@ -89,7 +89,9 @@ def test_direction_decides_which_image_moves(monkeypatch: pytest.MonkeyPatch) ->
         method = gvsl(direction=direction)
         moved = []
         match = GVSL.match
-        monkeypatch.setattr(method, "match", lambda image, *rest, m=method, seen=moved: seen.append(image) or match(m, image, *rest))
+        monkeypatch.setattr(
+            method, "match", lambda image, *rest, m=method, seen=moved: seen.append(image) or match(m, image, *rest)
+        )
         method.losses(a, b, Draws.keyed(0, samples=[0]))
         assert torch.equal(moved[0], expected)
 
