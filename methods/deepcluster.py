@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
+from ssl_bench.heads import InFloat32
 from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
 from ssl_bench.transforms.views import two_views, view_size
 
@@ -55,22 +56,27 @@ class DeepCluster(Method):
         super().__init__(backbone, config, crop)
         self.options = config
         self.refresh_every = config.period
-        self.classifier = nn.Linear(backbone.global_channels, config.clusters)
+        # The original's network normalises over the batch; this backbone does not, and its raw pooled features of
+        # similar volumes are too alike for a fresh classifier to tell apart.
+        self.normalise = nn.BatchNorm1d(backbone.global_channels, affine=False)
+        self.classifier = InFloat32(nn.Linear(backbone.global_channels, config.clusters))
         self.assignments = torch.empty(0, dtype=torch.int64)
         self.labels = torch.empty(0, dtype=torch.int64)
         self.agreement: list[float] = []
 
     def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
         """Cluster the windows of `corpus` by their features and start a fresh classifier."""
-        features = torch.cat([self.pool(volumes).float() for volumes in corpus.batches(self.windows(len(corpus)))])
+        features = torch.cat([self.backbone.pool(volumes) for volumes in corpus.batches(self.windows(len(corpus)))])
         assignments = cluster(features.cpu().numpy(), self.options, generator)
         if len(self.assignments):
             # How much of the last clustering survived: logged by the original too.
             self.agreement.append(float(normalized_mutual_info_score(self.assignments.numpy(), assignments)))
         self.assignments = torch.from_numpy(assignments)
         weights = torch.Generator().manual_seed(stream_seed(int(generator.integers(2**62))))
-        self.classifier.weight.copy_(torch.empty(self.classifier.weight.shape).normal_(0, 0.01, generator=weights))
-        self.classifier.bias.zero_()
+        (linear,) = self.classifier
+        assert isinstance(linear, nn.Linear)
+        linear.weight.copy_(torch.empty(linear.weight.shape).normal_(0, 0.01, generator=weights))
+        linear.bias.zero_()
 
     def choose_windows(self, corpus_size: int, batch: int, generator: np.random.Generator) -> Windows:
         """Windows drawn uniformly over the clusters that are not empty, then uniformly within one."""
@@ -85,8 +91,8 @@ class DeepCluster(Method):
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
         view, _ = two_views(volumes, draws, view_size(self.crop))
-        logits = self.classifier(self.pool(view))
-        return {"loss": F.cross_entropy(logits.float(), self.labels.to(logits.device))}
+        logits = self.classifier(self.normalise(self.backbone.pool(view)))
+        return {"loss": F.cross_entropy(logits, self.labels.to(logits.device))}
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> None:
         """None: only the corpus has clusters."""
@@ -102,10 +108,6 @@ class DeepCluster(Method):
                 if parameter.grad is not None:
                     parameter.sub_(self.options.head_learning_rate * parameter.grad)
                     parameter.grad = None
-
-    def pool(self, volumes: Tensor) -> Tensor:
-        """Volumes (B, 1, D, H, W) -> pooled global features (B, channels)."""
-        return self.backbone.encode(volumes).mean(dim=(2, 3, 4))
 
     def windows(self, corpus_size: int) -> Windows:
         """The fixed windows that are clustered: the middle one of every volume, then others along its diagonal."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssl_bench.backbone import CHANNELS_PER_GROUP, DoubleConv, Features, UNet3D
 from ssl_bench.draws import Draws
-from ssl_bench.heads import RestorationHead
+from ssl_bench.heads import InFloat32, RestorationHead
 from ssl_bench.losses import ncc_loss, smoothness_loss
 from ssl_bench.method import Method, MethodConfig, MethodFacts, scale_voxels
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
@@ -37,6 +37,9 @@ class GVSLConfig(MethodConfig):
     """The released order A(p + u(p)), here in one resampling; `eq9` samples u at the affine-moved place."""
     affine: AffineForm = "released"
     """Shear . scale . rotation with the translation outside; `eq8` is the supplement's product."""
+    translation_unit: Literal["half_extent", "voxel"] = "half_extent"
+    """Of the affine head's raw translation. Half extents make it as large a step as the other parameters'; the released
+    code works out to half voxels, in which one learning rate hardly moves it."""
     bound: Literal["tanh", "clamp"] = "tanh"
     """How rotation, scale and shear stay in their ranges; the released clamp has no gradient outside."""
     smoothness_of: Literal["deformation", "whole"] = "deformation"
@@ -66,17 +69,19 @@ class AffineHead(nn.Module):
         hidden = channels // 2
         self.config = config
         self.f_conv = DoubleConv(2 * channels, hidden)
-        self.fc_rot, self.fc_scl, self.fc_trans = (nn.Linear(hidden, 3) for _ in range(3))
-        self.fc_shear = nn.Linear(hidden, 6)
+        self.fc_rot, self.fc_scl, self.fc_trans = (InFloat32(nn.Linear(hidden, 3)) for _ in range(3))
+        self.fc_shear = InFloat32(nn.Linear(hidden, 6))
         for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear):
-            start_near_zero(layer, config.initial_std)
+            start_near_zero(layer[0], config.initial_std)
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Global features (B, channels, d, h, w) of the moving and the fixed image -> (B, 3, 4), float32."""
-        pooled = self.f_conv(torch.cat([moving, fixed], dim=1)).mean(dim=(2, 3, 4))
+    def forward(self, moving: Tensor, fixed: Tensor, size: torch.Size) -> Tensor:
+        """Global features (B, channels, d, h, w) of moving and fixed images of `size` (D, H, W) -> (B, 3, 4), float32."""
+        pooled = self.f_conv(torch.cat([moving, fixed], dim=1)).float().mean(dim=(2, 3, 4))
         rotation, scale, translation, shear = (
-            layer(pooled).float() for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
+            layer(pooled) for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
         )
+        if self.config.translation_unit == "half_extent":
+            translation = translation * translation.new_tensor(size[::-1]) / 2
         bound = torch.tanh if self.config.bound == "tanh" else _clamp
         return affine_matrix(
             rotation=LARGEST_ROTATION * bound(rotation),
@@ -117,7 +122,8 @@ class GVSL(Method):
         self.affine_head = AffineHead(backbone.global_channels, config)
         self.deformable_head = DeformableHead(backbone.local_channels, config.initial_std)
         self.restoration = RestorationHead(backbone.local_channels)
-        self.window = odd(scale_voxels(9, crop, smallest=5))
+        # Smaller windows of coarse volumes hold too few voxels to tell anatomy from noise, and see too short a way.
+        self.window = odd(scale_voxels(9, crop, smallest=9))
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Volumes (B, 1, D, H, W) are paired: A, B, A, B, ...; an odd last one is paired with the first."""
@@ -152,7 +158,7 @@ class GVSL(Method):
 
     def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
         """Z-matching: map the clean `moving` image (B, 1, D, H, W) onto the fixed one, resampling it once."""
-        matrix = self.affine_head(moving_features.global_, fixed_features.global_)
+        matrix = self.affine_head(moving_features.global_, fixed_features.global_, moving.shape[2:])
         aligned = warp(moving_features.local, affine_displacement(matrix, moving.shape[2:]))
         deformation = self.deformable_head(torch.cat([aligned, fixed_features.local.float()], dim=1)).float()
         whole = compose(matrix, deformation, self.options.composition)
@@ -165,8 +171,9 @@ def pair_up(volumes: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Draws]:
     return volumes[0::2], b, draws[0::2]
 
 
-def start_near_zero(layer: nn.Linear | nn.Conv3d, std: float) -> None:
+def start_near_zero(layer: nn.Module, std: float) -> None:
     """Small weights and no bias: not exactly zero, so that gradients pass to the layers before."""
+    assert isinstance(layer, nn.Linear | nn.Conv3d)
     nn.init.normal_(layer.weight, std=std)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

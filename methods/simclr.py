@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
+from ssl_bench.heads import InFloat32
 from ssl_bench.method import Method, MethodConfig, MethodFacts
 from ssl_bench.transforms.views import two_views, view_size
 
@@ -37,7 +38,9 @@ class SimCLR(Method):
 
     def __init__(self, backbone: UNet3D, config: SimCLRConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.projection = SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output)
+        self.projection = InFloat32(
+            SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output)
+        )
         self.criterion = NTXentLoss(config.temperature)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
@@ -46,7 +49,6 @@ class SimCLR(Method):
         return {"loss": self.criterion(self.project(first), self.project(second))}
 
     def project(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> projections (B, output), float32."""
-        pooled = self.backbone.encode(views).mean(dim=(2, 3, 4))
-        projected: Tensor = self.projection(pooled)
-        return projected.float()
+        """Views (B, 1, d, h, w) -> projections (B, output)."""
+        projected: Tensor = self.projection(self.backbone.pool(views))
+        return projected

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
+from ssl_bench.heads import InFloat32
 from ssl_bench.method import Method, MethodConfig, MethodFacts
 from ssl_bench.transforms.views import two_views, view_size
 
@@ -37,21 +38,22 @@ class SimSiam(Method):
 
     def __init__(self, backbone: UNet3D, config: SimSiamConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.projection = SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output)
-        self.prediction = SimSiamPredictionHead(config.output, config.bottleneck, config.output)
+        self.projection = InFloat32(
+            SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output)
+        )
+        self.prediction = InFloat32(SimSiamPredictionHead(config.output, config.bottleneck, config.output))
         self.criterion = NegativeCosineSimilarity()
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict each of two views of `volumes` (B, 1, D, H, W) from the other."""
         first, second = two_views(volumes, draws, view_size(self.crop))
         z_first, z_second = self.project(first), self.project(second)
-        p_first, p_second = self.prediction(z_first).float(), self.prediction(z_second).float()
+        p_first, p_second = self.prediction(z_first), self.prediction(z_second)
         # Stopping the gradient at the target is the method: without it the two branches collapse.
         loss = self.criterion(p_first, z_second.detach()) + self.criterion(p_second, z_first.detach())
         return {"loss": loss / 2}
 
     def project(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> projections (B, output), float32."""
-        pooled = self.backbone.encode(views).mean(dim=(2, 3, 4))
-        projected: Tensor = self.projection(pooled)
-        return projected.float()
+        """Views (B, 1, d, h, w) -> projections (B, output)."""
+        projected: Tensor = self.projection(self.backbone.pool(views))
+        return projected

@@ -110,6 +110,13 @@ class UNet3D(nn.Module):
         """(B, 1, D, H, W) -> global features (B, 16*width, ceil(D/16), ...), by the encoder alone."""
         return self._stages(F.pad(volumes, _padding(volumes)))[-1]
 
+    def pool(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> globally averaged global features (B, 16*width), float32 under any autocast.
+
+        Pooled features of similar volumes differ by less than bf16 resolves; so do not round them.
+        """
+        return self.encode(volumes).float().mean(dim=(2, 3, 4))
+
     def forward(self, volumes: Tensor) -> Features:
         """(B, 1, D, H, W) -> global and local features."""
         padding = _padding(volumes)

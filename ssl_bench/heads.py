@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
@@ -25,19 +26,29 @@ class Downstream(nn.Module):
         if kind == "segmentation":
             self.head = nn.Conv3d(backbone.local_channels, 1 + classes, 3, padding=1)
         else:
-            self.head = nn.Sequential(nn.Linear(backbone.global_channels, 1), nn.Flatten(0))
+            self.head = InFloat32(nn.Linear(backbone.global_channels, 1), nn.Flatten(0))
 
     def features(self, volumes: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> what the head reads: local features, or pooled global ones (B, 16*width)."""
         if self.kind == "segmentation":
             local: Tensor = self.backbone(volumes).local
             return local
-        return self.backbone.encode(volumes).mean(dim=(2, 3, 4))
+        return self.backbone.pool(volumes)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> logits."""
         logits: Tensor = self.head(self.features(volumes))
         return logits
+
+
+class InFloat32(nn.Sequential):
+    """Layers on pooled features, in float32 whatever the autocast: bf16 would round away what tells volumes apart."""
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, channels) -> whatever the last layer gives."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            out: Tensor = super().forward(pooled.float())
+        return out
 
 
 class RestorationHead(nn.Sequential):

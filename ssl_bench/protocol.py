@@ -18,11 +18,18 @@ Batch = tuple[Tensor, Tensor]
 """Inputs of the trainable module and their targets."""
 
 
+class BatchSettings(Settings):
+    """Windows, or whole volumes, a step."""
+
+    segmentation: PositiveInt
+    classification: PositiveInt
+
+
 class ProtocolSettings(Settings):
     """What every protocol reads from the preset."""
 
     steps: PositiveInt
-    batch: PositiveInt
+    batch: BatchSettings
     validate_every: PositiveInt
     optimiser: OptimiserSettings
 

@@ -56,6 +56,8 @@ class PretrainingSettings(Settings):
     """The common setting under which every method pre-trains."""
 
     steps: PositiveInt
+    crop: int = Field(ge=16)
+    """Side in voxels of the windows that methods see."""
     batch: PositiveInt
     """Volumes a step; a method that needs more gets its smallest batch."""
     optimiser: OptimiserSettings
@@ -72,7 +74,7 @@ class Preset(Settings):
     width: PositiveInt = Field(multiple_of=8)
     """Channels of the backbone at full resolution."""
     crop: int = Field(ge=16)
-    """Side in voxels of training crops and of the inference window."""
+    """Side in voxels of downstream training crops and of the inference window."""
     overlap: float = Field(ge=0, lt=1)
     """Of neighbouring inference windows, as a fraction of the crop."""
     precision: Literal["auto", "float32", "bf16"]

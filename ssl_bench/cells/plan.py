@@ -142,7 +142,7 @@ class Planner:
             plugin_source=METHODS.source_digest(method),
             options=options.model_dump(mode="json", exclude_defaults=True) if trains else {},
             width=self.preset.width,
-            crop=self.preset.crop if trains else 0,
+            crop=settings.crop if trains else 0,
             steps=settings.steps if trains else 0,
             batch=batch if trains else 0,
             watch_every=settings.watch_every if trains else 0,

@@ -167,7 +167,7 @@ def _health(fabric: Fabric, backbone: UNet3D, cases: Sequence[Case]) -> dict[str
         volumes = (
             torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None] for case in cases[:HEALTH_CASES]
         )
-        features = [backbone.encode(_on(fabric, volume)).float().mean(dim=(2, 3, 4)) for volume in volumes]
+        features = [backbone.pool(_on(fabric, volume)) for volume in volumes]
     return representation_health(torch.cat(features))
 
 

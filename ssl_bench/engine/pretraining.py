@@ -72,14 +72,16 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
     with progress.track(cell.title, science.steps) as advance:
         for step in range(science.steps):
             if step % science.watch_every == 0:
-                looks += _look(wrapped, held_out, step)
+                looks += _look(fabric, wrapped, held_out, step)
             if method.refresh_every and step % method.refresh_every == 0:
                 _refresh(fabric, method, corpus, step, science.seed)
             generator = numpy_generator(science.seed, "pretraining windows", step)
             windows = method.choose_windows(len(corpus), science.batch, generator)
             samples = range(step * science.batch, (step + 1) * science.batch)
             draws = Draws.keyed(science.seed, "pretraining", samples=samples, device=fabric.device)
-            loss = wrapped.training_step(corpus.read(windows), draws)["loss"]
+            # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
+            with fabric.autocast():
+                loss = wrapped.training_step(corpus.read(windows), draws)["loss"]
             optimiser.zero_grad()
             fabric.backward(loss)
             if science.optimiser.gradient_clip:
@@ -89,7 +91,7 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
             method.after_step(step, science.steps)
             losses.append(_finite(loss, step))
             if step + 1 > science.steps - LAST_STEPS:
-                looks += _look(wrapped, held_out, step + 1)
+                looks += _look(fabric, wrapped, held_out, step + 1)
             advance(f"loss {losses[-1]:.3f}")
     record = PretrainingRecord(
         key=cell.key,
@@ -118,11 +120,11 @@ def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:
         save_file(tensors, temporary, metadata)
 
 
-def _look(method: Any, held_out: Corpus, step: int) -> list[dict[str, float]]:
+def _look(fabric: Fabric, method: Any, held_out: Corpus, step: int) -> list[dict[str, float]]:
     """The pretext losses on held-out volumes, always the same windows and the same draws; running statistics stay."""
     buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
     draws = Draws.keyed("held-out", samples=range(len(held_out)), device=held_out.device)
-    with torch.no_grad():
+    with torch.no_grad(), fabric.autocast():
         losses = method.held_out_step(held_out.read(_centred(len(held_out))), draws)
     for buffer, before in buffers:
         buffer.copy_(before)
@@ -137,7 +139,7 @@ def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: in
 def _health(fabric: Fabric, method: Method, *corpora: Corpus) -> dict[str, float]:
     with torch.no_grad(), fabric.autocast():
         features = [
-            method.backbone.encode(volumes).float().mean(dim=(2, 3, 4))
+            method.backbone.pool(volumes)
             for corpus in corpora
             for volumes in corpus.batches(_centred(len(corpus)))
         ]

@@ -27,6 +27,6 @@ class FinetuneV1(Protocol):
         """The whole model, fed with windows of the training volumes."""
 
         def draw(step: int) -> Batch:
-            return batches.draw(self.settings.batch, numpy_generator(self.seed, "finetune-v1", step))
+            return batches.draw(getattr(self.settings.batch, model.kind), numpy_generator(self.seed, "finetune-v1", step))
 
         return model, draw

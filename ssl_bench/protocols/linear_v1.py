@@ -51,12 +51,12 @@ class LinearV1(Protocol):
                     volumes, target = batches.read(np.array([index]), generator.random((1, 3)))
                     features.append(autocast(volumes).cpu())
                     targets.append(target)
+        batch: int = getattr(self.settings.batch, model.kind)
         inputs, labels = torch.cat(features), torch.cat(targets)
 
         def draw(step: int) -> Batch:
-            chosen = numpy_generator(self.seed, "linear-v1", step).choice(
-                len(inputs), size=self.settings.batch, replace=self.settings.batch > len(inputs)
-            )
+            generator = numpy_generator(self.seed, "linear-v1", step)
+            chosen = generator.choice(len(inputs), size=batch, replace=batch > len(inputs))
             return inputs[chosen], labels[chosen]
 
         return model.head, draw

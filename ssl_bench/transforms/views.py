@@ -33,8 +33,12 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
 
 
 def view_size(crop: int) -> tuple[int, int, int]:
-    """The side of contrastive views: three quarters of the crop, in whole strides of the backbone (96 of 128)."""
-    side = max(STRIDE, int(0.75 * crop) // STRIDE * STRIDE)
+    """The size of contrastive views: three quarters of the crop in whole strides of the backbone (96 of 128).
+
+    Never below 64 while the crop has them: smaller views of the coarse volumes of the small presets show places so
+    different that what they share can hardly be learnt.
+    """
+    side = min(crop, max(64, int(0.75 * crop) // STRIDE * STRIDE))
     return side, side, side
 
 

@@ -167,6 +167,21 @@ def test_a_loss_that_is_not_finite_fails_the_pretraining(
     assert not store.backbone_path(cell.key).exists()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_pretraining_runs_in_the_precision_it_records(
+    precision: str, store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fabric autocasts `forward` alone: a training step outside it would silently run in float32."""
+    from ssl_bench.methods.simsiam import SimSiam
+
+    seen: set[bool] = set()
+    step = SimSiam.training_step
+    monkeypatch.setattr(SimSiam, "training_step", lambda *a: seen.add(torch.is_autocast_enabled("cpu")) or step(*a))
+    cell = Planner(load_preset("smoke"), [], precision).pretraining("simsiam", 0)  # type: ignore[arg-type]
+    assert run_cell(cell, store, runtime, SILENT).provenance["precision"] == precision
+    assert seen == {precision == "bf16"}
+
+
 def test_watching_held_out_volumes_changes_nothing(tmp_path: Path, runtime: Runtime) -> None:
     """Heads with batch statistics see the held-out volumes too; what they remember must not."""
     curves = []

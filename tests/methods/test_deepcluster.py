@@ -38,10 +38,10 @@ def test_scale_of_a_channel_does_not_decide_since_features_are_whitened() -> Non
 def test_a_refresh_makes_the_classifier_anew(corpus: Corpus) -> None:
     method = built(corpus)
     with torch.no_grad():
-        method.classifier.bias.fill_(7)
+        method.classifier[0].bias.fill_(7)
         method.refresh(corpus, 40, np.random.default_rng(5))
-    assert method.classifier.bias.abs().sum() == 0
-    assert method.classifier.weight.std() < 0.02
+    assert method.classifier[0].bias.abs().sum() == 0
+    assert method.classifier[0].weight.std() < 0.02
     assert len(method.agreement) == 1
 
 
@@ -65,7 +65,7 @@ def test_the_classifier_learns_by_its_own_sgd_and_the_harness_leaves_it_alone(co
     assert isinstance(method, DeepCluster)
     assert not {id(p) for p in method.classifier.parameters()} & {id(p) for p in method.optimised_parameters()}
     method.training_step(volumes, draws)["loss"].backward()
-    before, gradient = method.classifier.bias.detach().clone(), method.classifier.bias.grad
+    before, gradient = method.classifier[0].bias.detach().clone(), method.classifier[0].bias.grad
     assert gradient is not None
     method.after_step(0, 1)
-    torch.testing.assert_close(method.classifier.bias.detach(), before - 0.05 * gradient)
+    torch.testing.assert_close(method.classifier[0].bias.detach(), before - 0.05 * gradient)

@@ -113,10 +113,10 @@ def test_tanh_keeps_a_gradient_where_the_clamp_has_none() -> None:
     for bound in ("tanh", "clamp"):
         method = gvsl(bound=bound)
         with torch.no_grad():
-            method.affine_head.fc_rot.bias.fill_(1.5)
+            method.affine_head.fc_rot[0].bias.fill_(1.5)
         features = method.backbone(volumes(2))
-        method.affine_head(features.global_, features.global_).sum().backward()
-        gradient = method.affine_head.fc_rot.bias.grad
+        method.affine_head(features.global_, features.global_, torch.Size((32, 32, 32))).sum().backward()
+        gradient = method.affine_head.fc_rot[0].bias.grad
         assert gradient is not None
         reached[bound] = bool(gradient.abs().sum() > 0)
     assert reached == {"tanh": True, "clamp": False}
