@@ -29,7 +29,7 @@ LARGEST_SHEAR = torch.pi / 18
 
 
 class GVSLConfig(MethodConfig):
-    """Where paper, supplement and released code differ; the defaults follow the code that made the published weights."""
+    """Where paper, supplement and released code differ; defaults follow the code behind the published weights."""
 
     direction: Literal["b_to_a", "a_to_b"] = "b_to_a"
     """Which image moves. A is always the corrupted one: the released code moves B, the paper A."""
@@ -75,7 +75,7 @@ class AffineHead(nn.Module):
             start_near_zero(layer[0], config.initial_std)
 
     def forward(self, moving: Tensor, fixed: Tensor, size: torch.Size) -> Tensor:
-        """Global features (B, channels, d, h, w) of moving and fixed images of `size` (D, H, W) -> (B, 3, 4), float32."""
+        """Global features (B, channels, d, h, w) of moving and fixed images of `size` (D, H, W) -> (B, 3, 4)."""
         pooled = self.f_conv(torch.cat([moving, fixed], dim=1)).float().mean(dim=(2, 3, 4))
         rotation, scale, translation, shear = (
             layer(pooled) for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
@@ -108,7 +108,8 @@ class GVSL(Method):
     Config = GVSLConfig
     facts = MethodFacts(
         title="GVSL",
-        paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, CVPR 2023",
+        paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, "
+        "CVPR 2023",
         year=2023,
         version=1,
         paradigm="geometric",

@@ -38,9 +38,7 @@ class SimCLR(Method):
 
     def __init__(self, backbone: UNet3D, config: SimCLRConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.projection = InFloat32(
-            SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output)
-        )
+        self.projection = InFloat32(SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.criterion = NTXentLoss(config.temperature)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:

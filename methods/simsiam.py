@@ -38,9 +38,7 @@ class SimSiam(Method):
 
     def __init__(self, backbone: UNet3D, config: SimSiamConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.projection = InFloat32(
-            SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output)
-        )
+        self.projection = InFloat32(SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.prediction = InFloat32(SimSiamPredictionHead(config.output, config.bottleneck, config.output))
         self.criterion = NegativeCosineSimilarity()
 

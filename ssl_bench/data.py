@@ -91,7 +91,7 @@ def data_science(name: str, cohort: CohortSettings, own: tuple[Path, Path] | Non
     task = TASKS.load(name)
     anatomy = task_anatomy(task, own)
     if own:
-        anatomy.require(task.facts.label_values)
+        anatomy.require(task.anatomy_values)
     return DataScience(
         source="embedded",
         fingerprint=_digest(name, task.facts.version, anatomy.fingerprint),

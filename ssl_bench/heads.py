@@ -47,7 +47,7 @@ class InFloat32(nn.Sequential):
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, channels) -> whatever the last layer gives."""
         with torch.autocast(pooled.device.type, enabled=False):
-            out: Tensor = super().forward(pooled.float())
+            out: Tensor = nn.Sequential.forward(self, pooled.float())  # type: ignore[no-untyped-call]
         return out
 
 

@@ -62,6 +62,8 @@ class Task(ABC):
     """A downstream task. One file per task; the harness finds it by file name."""
 
     facts: ClassVar[TaskFacts]
+    anatomy_values: ClassVar[tuple[int, ...]]
+    """Label values that an anatomy must have for the cohort to grow from it."""
 
     @abstractmethod
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:

@@ -36,10 +36,11 @@ class CCC(Task):
         licence="CC BY-NC 4.0",
         access="open: the public bucket stoic2021-training on AWS (2,000 scans); label probCOVID (RT-PCR)",
     )
+    anatomy_values = (PULMONARY_ARTERY,)
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """Lungs cut out of the chest, every other one with COVID-like lesions, in shuffled order; outside is 0."""
-        anatomy.require((PULMONARY_ARTERY,))
+        anatomy.require(self.anatomy_values)
         return [self._grow_one(anatomy, split, index, detail, seed) for index in range(count)]
 
     def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:

@@ -43,10 +43,11 @@ class SAC(Task):
         access="by application to the organisers of the challenge (40 labelled CT angiographies)",
         centreline=True,
     )
+    anatomy_values = HEART
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """Surroundings of the aortic root with arteries grown anew in each subject; the real ones are painted over."""
-        anatomy.require(HEART)
+        anatomy.require(self.anatomy_values)
         return [self._grow_one(without_coronaries(anatomy), split, index, detail, seed) for index in range(count)]
 
     def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:

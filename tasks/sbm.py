@@ -65,10 +65,11 @@ class SBM(Task):
         licence="CC BY-NC",
         access="register with NITRC at https://www.nitrc.org/projects/candi_share",
     )
+    anatomy_values = facts.label_values
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """See `Task.grow`. At 6 mm (detail 0.5) the third ventricle and the fluid may fall between the voxels."""
-        anatomy.require(self.facts.label_values)
+        anatomy.require(self.anatomy_values)
         shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
         cases: list[Case] = []
         for draws, wanted in batches(count, "sbm", split, seed):

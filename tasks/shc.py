@@ -42,10 +42,11 @@ class SHC(Task):
         licence="research use, after registration",
         access="register with the organisers at https://zmiclab.github.io/zxh/0/mmwhs/",
     )
+    anatomy_values = facts.label_values
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """See `Task.grow`. Where the scan has no data, there is no label either."""
-        anatomy.require(self.facts.label_values)
+        anatomy.require(self.anatomy_values)
         shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
         cases: list[Case] = []
         for draws, wanted in batches(count, "shc", split, seed):

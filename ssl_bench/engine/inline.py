@@ -42,7 +42,7 @@ def run_cells(
 
 
 def run_cell(cell: Cell, store: Store, runtime: Runtime, progress: Progress, anew: bool = False) -> AnyRecord:
-    """Run `cell` unless it has succeeded; an evaluation's missing pre-training runs first. Keeps and returns the record.
+    """Run `cell` unless it has succeeded, after its pre-training if that is missing; keep and return the record.
 
     Raises UserError for wrong input; any other error becomes a failure record.
     """

@@ -139,9 +139,7 @@ def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: in
 def _health(fabric: Fabric, method: Method, *corpora: Corpus) -> dict[str, float]:
     with torch.no_grad(), fabric.autocast():
         features = [
-            method.backbone.pool(volumes)
-            for corpus in corpora
-            for volumes in corpus.batches(_centred(len(corpus)))
+            method.backbone.pool(volumes) for corpus in corpora for volumes in corpus.batches(_centred(len(corpus)))
         ]
     return representation_health(torch.cat(features))
 

@@ -27,6 +27,8 @@ class FinetuneV1(Protocol):
         """The whole model, fed with windows of the training volumes."""
 
         def draw(step: int) -> Batch:
-            return batches.draw(getattr(self.settings.batch, model.kind), numpy_generator(self.seed, "finetune-v1", step))
+            return batches.draw(
+                getattr(self.settings.batch, model.kind), numpy_generator(self.seed, "finetune-v1", step)
+            )
 
         return model, draw

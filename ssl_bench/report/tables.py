@@ -139,10 +139,11 @@ def _table_section(table: Table) -> str:
     rows = [_cells(table, row, columns, best) for row in table.rows]
     changed = f", changed by {', '.join(f'`{change}`' for change in setting.overrides)}" if setting.overrides else ""
     title = f"## Preset `{setting.preset}`{changed}\n"
+    spread = ", then mean ± standard deviation over seeds" if _seeds(table) > 1 else ", one seed"
     notes = [
-        "Mean over test cases, x 100" + (", then mean ± standard deviation over seeds" if _seeds(table) > 1 else ", one seed")
-        + ". Best of a column in bold. † read through a random, frozen decoder. ◦ not converged: the best validation "
-        "score lies in the last tenth of the steps. A row that lacks a cell has no mean. "
+        f"Mean over test cases, x 100{spread}. Best of a column in bold. † read through a random, frozen decoder. "
+        "◦ not converged: the best validation score lies in the last tenth of the steps. A row that lacks a cell has "
+        "no mean. "
         f"Setting `{setting.digest}`.",
     ]  # fmt: skip
     if table.data.startswith("semi-real"):
@@ -198,8 +199,8 @@ def _pretraining_section(records: Sequence[PretrainingRecord]) -> str:
         "Seconds",
     ]
     note = (
-        "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
-        "the first step → mean after each of the last 20 steps.\n"
+        "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, "
+        "before the first step → mean after each of the last 20 steps.\n"
     )
     return "\n".join(["### Pre-trainings\n", note, markdown_table(header, rows)])
 

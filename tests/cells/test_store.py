@@ -15,8 +15,8 @@ from ssl_bench.errors import UserError
 def ended(cell: Cell, status: str = "ok", score: float = 0.5) -> EvaluationRecord:
     return EvaluationRecord.model_validate(
         {
-            "key": cell.key, "status": status, "reason": "why", "setting": cell.setting, "data": "semi-real (1 anatomy)",
-            "provenance": {}, "science": cell.science, "score": score,
+            "key": cell.key, "status": status, "reason": "why", "setting": cell.setting, "provenance": {},
+            "data": "semi-real (1 anatomy)", "science": cell.science, "score": score,
         }
     )  # fmt: skip
 

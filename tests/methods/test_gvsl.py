@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ssl_bench.backbone import Features
 from ssl_bench.draws import Draws
 from ssl_bench.losses import ncc_loss, smoothness_loss
-from ssl_bench.methods.gvsl import GVSL, odd, pair_up
+from ssl_bench.methods.gvsl import GVSL, Matching, odd, pair_up
 from ssl_bench.warp import warp
 
 from .conftest import build
@@ -87,11 +88,13 @@ def test_direction_decides_which_image_moves(monkeypatch: pytest.MonkeyPatch) ->
     a, b = volumes(1), 0.5 * volumes(1).flip(2)
     for direction, expected in (("b_to_a", b), ("a_to_b", a)):
         method = gvsl(direction=direction)
-        moved = []
-        match = GVSL.match
-        monkeypatch.setattr(
-            method, "match", lambda image, *rest, m=method, seen=moved: seen.append(image) or match(m, image, *rest)
-        )
+        moved: list[torch.Tensor] = []
+
+        def match(image: torch.Tensor, *rest: Features, m: GVSL = method, seen: list[torch.Tensor] = moved) -> Matching:
+            seen.append(image)
+            return GVSL.match(m, image, *rest)
+
+        monkeypatch.setattr(method, "match", match)
         method.losses(a, b, Draws.keyed(0, samples=[0]))
         assert torch.equal(moved[0], expected)
 
