@@ -129,15 +129,15 @@ def _fit(
         for step in range(settings.steps):
             inputs, targets = draw(step)
             loss = _loss(wrapped(_on(fabric, inputs)), fabric.to_device(targets))
+            losses.append(float(loss.detach()))
+            if not np.isfinite(losses[-1]):
+                raise FloatingPointError(f"training loss is {losses[-1]} at step {step}")
             optimiser.zero_grad()
             fabric.backward(loss)
             if settings.optimiser.gradient_clip:
                 fabric.clip_gradients(wrapped, optimiser, max_norm=settings.optimiser.gradient_clip)
             optimiser.step()
             schedule.step_update(step + 1)
-            losses.append(float(loss.detach()))
-            if not np.isfinite(losses[-1]):
-                raise FloatingPointError(f"training loss is {losses[-1]} at step {step}")
             done = step + 1
             if done % settings.validate_every == 0 or done == settings.steps:
                 value = validate()

@@ -82,6 +82,7 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
             # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
             with fabric.autocast():
                 loss = wrapped.training_step(corpus.read(windows), draws)["loss"]
+            losses.append(_finite(loss, step))
             optimiser.zero_grad()
             fabric.backward(loss)
             if science.optimiser.gradient_clip:
@@ -89,7 +90,6 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
             optimiser.step()
             schedule.step_update(step + 1)
             method.after_step(step, science.steps)
-            losses.append(_finite(loss, step))
             if step + 1 > science.steps - LAST_STEPS:
                 looks += _look(fabric, wrapped, held_out, step + 1)
             advance(f"loss {losses[-1]:.3f}")
