@@ -148,7 +148,7 @@ def _versions() -> dict[str, str]:
 @cache
 def _commit() -> str | None:
     """The commit of the source checkout, with ``+changes`` if it was edited; None for an installed wheel."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -1,0 +1,36 @@
+"""What is recorded of where a cell ran."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_bench.engine.runtime import Runtime, provenance, resolve_precision, seeded_initialisation
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_the_commit_of_the_checkout_is_recorded() -> None:
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    commit = provenance(Runtime("cpu", 1), "float32")["commit"]
+    assert isinstance(commit, str)
+    assert head.stdout.strip().startswith(commit.removesuffix("+changes"))
+
+
+def test_auto_precision_is_resolved_and_an_explicit_one_kept() -> None:
+    assert resolve_precision("auto", "cpu") in ("float32", "bf16")
+    assert resolve_precision("float32", "cpu") == "float32"
+
+
+def test_seeded_initialisation_repeats_and_leaves_the_global_state() -> None:
+    before = torch.get_rng_state()
+    with seeded_initialisation(3):
+        first = torch.rand(4)
+    with seeded_initialisation(3):
+        second = torch.rand(4)
+    assert torch.equal(first, second)
+    assert torch.equal(before, torch.get_rng_state())
