@@ -1,4 +1,4 @@
-"""The committed reference: its records load, keep their keys, and make the page beside them; `quick` is not degenerate."""
+"""The committed reference: records load and keep their keys, the page is theirs, and `quick` is not degenerate."""
 
 from __future__ import annotations
 
