@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,13 +152,3 @@ def _finite(loss: Tensor, step: int) -> float:
     if not np.isfinite(value):
         raise FloatingPointError(f"pre-training loss is {value} at step {step}")
     return value
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The science that made a backbone file of ssl-bench; empty for a file of another origin."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("ssl_bench_science", "{}")
-    values: dict[str, Any] = json.loads(text)
-    return values

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, UNet3D
+from ssl_bench.backbone import CHANNELS_PER_GROUP, DECODER_MODULES, ENCODER_MODULES, UNet3D
 from ssl_bench.cells.record import ModuleReport
 from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience
 from ssl_bench.cohort.corpus import EMBEDDED
@@ -67,7 +67,7 @@ def describe_external(path: Path) -> ExternalBackbone:
     """The science of a backbone in a file. Raises UserError if it does not hold this U-Net's weights."""
     tensors = read_tensors(path)
     first = tensors.get("inc.double_conv.0.weight")
-    if first is None or first.ndim != 5:
+    if first is None or first.ndim != 5 or first.shape[0] % CHANNELS_PER_GROUP:
         raise UserError(f"{path}: holds no 3D U-Net of ssl-bench; give a file written by ssl-bench pretrain")
     return ExternalBackbone(name=path.stem, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), width=first.shape[0])
 
