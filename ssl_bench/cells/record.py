@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from ssl_bench.cells.science import EvaluationScience, PretrainingScience
 
 SCHEMA = 1
+SEMI_REAL = "semi-real (1 anatomy)"
+"""What data grown from the embedded anatomies are called."""
 
 
 class Setting(BaseModel):
@@ -31,7 +33,7 @@ class _Record(BaseModel):
     """Why a failed cell failed: the error's last line."""
     setting: Setting
     data: str
-    """``real``, or ``semi-real (1 anatomy)``."""
+    """``real``, or `SEMI_REAL`."""
     cost: dict[str, float] = {}
     provenance: dict[str, Any]
 

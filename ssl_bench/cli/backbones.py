@@ -33,8 +33,7 @@ def pretrain(
     Example: ssl-bench pretrain --method gvsl --out gvsl.safetensors
     """
     METHODS.check(method)
-    if out.is_dir() or not out.parent.is_dir():
-        raise UserError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a file")
+    options.check_output(out)
     planner, runtime = plan_with(preset, set_, device, threads, precision, None)
     cell = planner.pretraining(method, seed)
 

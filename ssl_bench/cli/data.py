@@ -38,10 +38,7 @@ def show(
         TASKS.check(task)
     if split not in ("train", "validation", "test"):
         raise UserError(f"--split {split}: use train, validation or test")
-    if out.is_dir() or not out.parent.is_dir():
-        raise UserError(
-            f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a PNG file"
-        )
+    options.check_output(out, "PNG file")
 
     from ssl_bench.cohort.picture import draw_cases
     from ssl_bench.data import corpus_cases, data_science, load_cases

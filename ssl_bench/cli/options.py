@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ssl_bench.errors import UserError
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
 
 
@@ -40,6 +41,12 @@ def complete_task(incomplete: str) -> list[str]:
 def complete_protocol(incomplete: str) -> list[str]:
     """Protocol names for the shell."""
     return [name for name in PROTOCOLS.names() if name.startswith(incomplete)]
+
+
+def check_output(out: Path, kind: str = "file") -> None:
+    """Raise UserError, before any work is done, unless `out` can name a file."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a {kind}")
 
 
 Method = Annotated[str, typer.Option(help="A method: see ssl-bench methods.", autocompletion=complete_method)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.record import SEMI_REAL, EvaluationRecord
 from ssl_bench.crops import CaseBatches
 from ssl_bench.data import cases_digest, load_cases
 from ssl_bench.draws import stream_seed
@@ -69,27 +69,22 @@ def evaluate(
 
     module, draw = protocol_class(settings, science.seed).prepare(model, CaseBatches(train, science.crop), features)
 
-    def evaluate_on(cases: Sequence[Case]) -> list[dict[str, Any]]:
-        return [
-            describe(task.facts, case, _predict(fabric, model, case, science.crop, science.overlap)) for case in cases
-        ]
+    def describe_all(cases: Sequence[Case], surfaces: bool) -> list[dict[str, Any]]:
+        predictions = (_predict(fabric, model, case, science.crop, science.overlap) for case in cases)
+        return [describe(task.facts, c, p, surfaces) for c, p in zip(cases, predictions, strict=True)]
 
     def validate() -> float:
-        predictions = [_predict(fabric, model, case, science.crop, science.overlap) for case in validation]
-        return score(
-            task.facts,
-            [describe(task.facts, c, p, surfaces=False) for c, p in zip(validation, predictions, strict=True)],
-        )
+        return score(task.facts, describe_all(validation, surfaces=False))
 
     curve, best_step, best = _fit(fabric, module, draw, settings, validate, progress, cell.title)
     module.load_state_dict(best)
-    cases = evaluate_on(test)
+    cases = describe_all(test, surfaces=True)
     value = score(task.facts, cases)
     return EvaluationRecord(
         key=cell.key,
         status="ok",
         setting=cell.setting,
-        data="semi-real (1 anatomy)",
+        data=SEMI_REAL,
         science=science,
         paradigm=paradigm_of(science.backbone),
         scene=scene_of(science.backbone, task.facts),

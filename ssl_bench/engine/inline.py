@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.record import SEMI_REAL, AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
@@ -31,27 +32,35 @@ def run_cells(
         store.plan(cell)
     ended: dict[str, AnyRecord] = {}
     for number, cell in enumerate(graph, 1):
-        record = None if _wanted(cell, store, rerun) else store.record(cell)
-        if record is None and (rerun != "failed" or store.has_failed(cell) or cell.kind == "pretraining"):
+        record = store.record(cell)
+        if rerun == "all" or (record is None and (rerun == "missing" or store.has_failed(cell))):
             progress.say(f"[{number}/{len(graph)}] {cell.title}")
-            record = run_cell(cell, store, runtime, progress, anew=rerun == "all")
+            record = run_cell(cell, store, runtime, progress, rerun == "all", ended)
             progress.say(f"[{number}/{len(graph)}] {cell.title}: {outcome(record)}")
         if record is not None:
             ended[cell.key] = record
     return [ended[cell.key] for cell in cells if cell.key in ended]
 
 
-def run_cell(cell: Cell, store: Store, runtime: Runtime, progress: Progress, anew: bool = False) -> AnyRecord:
+def run_cell(
+    cell: Cell,
+    store: Store,
+    runtime: Runtime,
+    progress: Progress,
+    anew: bool = False,
+    ended: Mapping[str, AnyRecord] = MappingProxyType({}),
+) -> AnyRecord:
     """Run `cell` unless it has succeeded, after its pre-training if that is missing; keep and return the record.
 
-    Raises UserError for wrong input; any other error becomes a failure record.
+    A pre-training that is among `ended` as a failure is not tried again by each evaluation that rests on it. Raises
+    UserError for wrong input; any other error becomes a failure record.
     """
     done = store.record(cell)
     if done is not None and not anew and (cell.kind == "evaluation" or store.backbone_path(cell.key).exists()):
         return done
     watch = Stopwatch(runtime)
     try:
-        record = _run(cell, store, runtime, progress)
+        record = _run(cell, store, runtime, progress, ended)
     except UserError:
         raise
     except Exception as error:
@@ -80,7 +89,7 @@ def outcome(record: AnyRecord) -> str:
     return f"loss {record.loss_curve[0]:.3f} -> {record.loss_curve[-1]:.3f} in {seconds}"
 
 
-def _run(cell: Cell, store: Store, runtime: Runtime, progress: Progress) -> AnyRecord:
+def _run(cell: Cell, store: Store, runtime: Runtime, progress: Progress, ended: Mapping[str, AnyRecord]) -> AnyRecord:
     from ssl_bench.engine.evaluation import evaluate
     from ssl_bench.engine.pretraining import pretrain
 
@@ -88,14 +97,12 @@ def _run(cell: Cell, store: Store, runtime: Runtime, progress: Progress) -> AnyR
         return pretrain(cell, runtime, progress, store.backbone_path(cell.key))
     if cell.pretraining is None:
         return evaluate(cell, runtime, progress, cell.backbone_file, 0)
-    pretraining = run_cell(cell.pretraining, store, runtime, progress)
+    pretraining = ended.get(cell.pretraining.key)
+    if pretraining is None or pretraining.status == "ok":
+        pretraining = run_cell(cell.pretraining, store, runtime, progress)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(f"its pre-training {pretraining.key} failed: {pretraining.reason}")
     return evaluate(cell, runtime, progress, store.backbone_path(pretraining.key), pretraining.volumes_seen)
-
-
-def _wanted(cell: Cell, store: Store, rerun: Rerun) -> bool:
-    return rerun == "all" or store.record(cell) is None
 
 
 def _failure(cell: Cell, runtime: Runtime, watch: Stopwatch, error: Exception) -> AnyRecord:
@@ -105,7 +112,7 @@ def _failure(cell: Cell, runtime: Runtime, watch: Stopwatch, error: Exception) -
         "status": "failed",
         "reason": reason,
         "setting": cell.setting,
-        "data": "semi-real (1 anatomy)",
+        "data": SEMI_REAL,
         "science": cell.science,
         "cost": watch.read(),
         "provenance": provenance(runtime, cell.science.precision),

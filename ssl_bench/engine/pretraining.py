@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.cells.record import SEMI_REAL, PretrainingRecord
 from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, stream_seed
@@ -96,7 +96,7 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
         key=cell.key,
         status="ok",
         setting=cell.setting,
-        data="semi-real (1 anatomy)",
+        data=SEMI_REAL,
         science=science,
         volumes_seen=science.steps * science.batch,
         loss_curve=losses,

@@ -22,7 +22,7 @@ POLICIES = {
 }
 
 
-def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool = True) -> dict[str, Any]:
+def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool) -> dict[str, Any]:
     """The row of one case; undefined values are None.
 
     Segmentation: per-class DSC and its mean, and with `surfaces` HD95 in mm, surface Dice at a tolerance of one voxel

@@ -33,17 +33,20 @@ def load_weights(backbone: UNet3D, path: Path | None) -> Match:
     """Load safetensors into `backbone`; None leaves it random. Raises UserError unless every tensor finds its place."""
     if path is None:
         return Match(0, len(backbone.state_dict()), 0)
-    match = check_fits(path, backbone.width)
     tensors = read_tensors(path)
+    match = _match(path, tensors, backbone.width)
     backbone.load_state_dict({name: tensors[name].float() for name in backbone.state_dict()})
     return match
 
 
 def check_fits(path: Path, width: int) -> Match:
     """Count how the tensors in `path` fit a backbone of `width`. Raises UserError unless every place is filled."""
+    return _match(path, read_tensors(path), width)
+
+
+def _match(path: Path, tensors: dict[str, Tensor], width: int) -> Match:
     with torch.device("meta"):
         wanted = UNet3D(width).state_dict()
-    tensors = read_tensors(path)
     fitting = {name for name, value in tensors.items() if name in wanted and wanted[name].shape == value.shape}
     match = Match(len(fitting), len(wanted) - len(fitting), len(tensors) - len(fitting))
     if match.missing:

@@ -141,12 +141,18 @@ def test_a_cell_that_fails_leaves_the_reason_and_the_others_go_on(
 ) -> None:
     from ssl_bench.methods.simsiam import SimSiam
 
+    tries: list[object] = []
+
     def explode(*_: object) -> None:
+        tries.append(_)
         raise RuntimeError("the pretext\nexploded")
 
     monkeypatch.setattr(SimSiam, "training_step", explode)
-    cells = [planner.evaluation(method, "shc", "linear", 0) for method in ("simsiam", "scratch")]
-    broken, fine = run_cells(cells, store, runtime, SILENT)
+    names = (("simsiam", "linear"), ("scratch", "linear"), ("simsiam", "finetune"))
+    cells = [planner.evaluation(method, "shc", protocol, 0) for method, protocol in names]
+    broken, fine, also_broken = run_cells(cells, store, runtime, SILENT)
+    assert also_broken.status == "failed"
+    assert len(tries) == 1, "a failed pre-training was tried again by an evaluation that rests on it"
     assert (broken.status, fine.status) == ("failed", "ok")
     assert broken.reason is not None
     assert "pre-training" in broken.reason
