@@ -20,7 +20,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
-from ssl_bench.transforms.views import two_views, view_size
+from ssl_bench.transforms.views import one_view, view_size
 
 
 class DeepClusterConfig(MethodConfig):
@@ -46,7 +46,7 @@ class DeepCluster(Method):
         title="DeepCluster",
         paper="Caron et al., Deep Clustering for Unsupervised Learning of Visual Features, ECCV 2018",
         year=2018,
-        version=1,
+        version=2,
         paradigm="centroid-absolute",
         pretrains="encoder",
         smallest_batch=8,
@@ -90,7 +90,7 @@ class DeepCluster(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        view, _ = two_views(volumes, draws, view_size(self.crop))
+        view = one_view(volumes, draws, view_size(self.crop))
         logits = self.classifier(self.normalise(self.backbone.pool(view)))
         return {"loss": F.cross_entropy(logits, self.labels.to(logits.device))}
 

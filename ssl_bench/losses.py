@@ -48,10 +48,9 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)}")
     with torch.autocast(logits.device.type, enabled=False):
         probabilities = _precise(logits).softmax(dim=1).flatten(2)
-        classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1)
-        truth = labels.flatten(1).unsqueeze(1) == classes
-        overlap = torch.where(truth, probabilities, 0).sum(-1)
-        extent = truth.sum(-1) + probabilities.square().sum(-1)
+        truth = torch.zeros_like(probabilities).scatter_(1, labels.flatten(1).unsqueeze(1), 1)
+        overlap = torch.linalg.vecdot(probabilities, truth)
+        extent = truth.sum(-1) + torch.linalg.vecdot(probabilities, probabilities)
         return 1 - ((2 * overlap + 1) / (extent + 1)).mean()
 
 

@@ -1,4 +1,4 @@
-"""Two views of each volume for contrastive methods: overlapping crops, mirrored, turned and changed in appearance.
+"""Views of a volume for contrastive methods: overlapping crops, mirrored, turned and changed in appearance.
 
 The recipe is the 3D SimCLR of nnssl: two crops of one volume whose starts differ by at most half a side on each axis.
 """
@@ -21,15 +21,16 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
 
     The crops share at least the fraction `min_overlap` of each side. Raises ValueError where a crop does not fit.
     """
-    extent = volumes.shape[2:]
-    if len(size) != 3 or any(side < 1 or side > n for side, n in zip(size, extent, strict=True)):
-        raise ValueError(f"cannot crop {tuple(size)} from volumes of {tuple(extent)} voxels")
-    starts = overlapping_starts(extent, size, draws, min_overlap)
-    # Views 2b and 2b + 1 belong to sample b and draw from its stream one after the other.
-    paired = Draws([generator for generator in draws.generators for _ in range(2)])
-    views = _oriented_crops(volumes, starts, size, paired)
-    first, second = random_appearance(views, paired).view(-1, 2, *views.shape[1:]).unbind(1)
+    _check_fits(volumes, size)
+    first, second = _augmented(volumes, overlapping_starts(volumes.shape[2:], size, draws, min_overlap), size, draws)
     return first, second
+
+
+def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
+    """One augmented crop (B, C, *size) of `volumes`, for methods that compare it with something else than a view."""
+    _check_fits(volumes, size)
+    last = torch.tensor(volumes.shape[2:], device=draws.device) - torch.tensor(size, device=draws.device)
+    return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
 
 
 def view_size(crop: int) -> tuple[int, int, int]:
@@ -52,8 +53,23 @@ def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws,
     return torch.stack([first, uniform_integers(draws, low, high - low + 1, 3)], dim=1)
 
 
+def _check_fits(volumes: Tensor, size: Sequence[int]) -> None:
+    extent = volumes.shape[2:]
+    if len(size) != 3 or any(side < 1 or side > n for side, n in zip(size, extent, strict=True)):
+        raise ValueError(f"cannot crop {tuple(size)} from volumes of {tuple(extent)} voxels")
+
+
+def _augmented(volumes: Tensor, starts: Tensor, size: Sequence[int], draws: Draws) -> tuple[Tensor, ...]:
+    """For each of the V starts of a sample (B, V, 3) a view (B, C, *size)."""
+    count = starts.shape[1]
+    # Views V b, V b + 1, ... belong to sample b and draw from its stream one after the other.
+    each = Draws([generator for generator in draws.generators for _ in range(count)])
+    views = random_appearance(_oriented_crops(volumes, starts, size, each), each)
+    return views.view(-1, count, *views.shape[1:]).unbind(1)
+
+
 def _oriented_crops(volumes: Tensor, starts: Tensor, size: Sequence[int], draws: Draws) -> Tensor:
-    """Crops (2 B, C, *size) in a random orientation, read in one gather.
+    """Crops (B V, C, *size) at `starts` (B, V, 3) in a random orientation, read in one gather.
 
     Each axis is mirrored with probability one half. A quarter turn in the plane (H, W) together with the two mirrors of
     that plane makes the eight symmetries of a square equally likely, and so does a transposition, which stands for it
@@ -70,7 +86,7 @@ def _oriented_crops(volumes: Tensor, starts: Tensor, size: Sequence[int], draws:
     source = (z.view(-1, size[0], 1, 1) * (height * width) + plane.unsqueeze(1)).reshape(len(volumes), 1, -1)
     channels = volumes.shape[1]
     crops = volumes.flatten(2).gather(2, source.expand(-1, channels, -1))
-    return crops.view(-1, channels, 2, *size).transpose(1, 2).flatten(0, 1)
+    return crops.view(-1, channels, starts.shape[1], *size).transpose(1, 2).flatten(0, 1)
 
 
 def _positions(start: Tensor, side: int, mirrored: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ssl_bench.transforms import views
-from ssl_bench.transforms.views import overlapping_starts, two_views
+from ssl_bench.transforms.views import one_view, overlapping_starts, two_views
 from tests.transforms.support import assert_contract, streams, volumes
 
 
@@ -16,6 +16,7 @@ from tests.transforms.support import assert_contract, streams, volumes
 def test_both_views_keep_the_contract_of_transforms(size: tuple[int, int, int], crop: tuple[int, int, int]) -> None:
     assert_contract(lambda v, d: two_views(v, d, crop)[0], size)
     assert_contract(lambda v, d: two_views(v, d, crop)[1], size)
+    assert_contract(lambda v, d: one_view(v, d, crop), size)
 
 
 def test_the_two_views_of_a_sample_differ() -> None:
@@ -62,3 +63,5 @@ def test_a_plane_that_is_not_square_is_mirrored_but_not_turned(monkeypatch: pyte
 def test_a_crop_larger_than_the_volume_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot crop"):
         two_views(volumes(1, 10, 10, 10), streams(1), (8, 11, 8))
+    with pytest.raises(ValueError, match="cannot crop"):
+        one_view(volumes(1, 10, 10, 10), streams(1), (8, 8))
