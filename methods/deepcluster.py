@@ -5,6 +5,8 @@ The 3D port clusters windows, not volumes: a few fixed windows per volume, one i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -108,6 +110,20 @@ class DeepCluster(Method):
                 if parameter.grad is not None:
                     parameter.sub_(self.options.head_learning_rate * parameter.grad)
                     parameter.grad = None
+
+    def get_extra_state(self) -> dict[str, list[Any]]:
+        """What `state_dict` holds besides tensors of fixed size; plain lists, since these follow the corpus."""
+        return {
+            "assignments": self.assignments.tolist(),
+            "labels": self.labels.tolist(),
+            "agreement": list(self.agreement),
+        }
+
+    def set_extra_state(self, state: dict[str, list[Any]]) -> None:
+        """Take back what `get_extra_state` gave."""
+        self.assignments = torch.tensor(state["assignments"], dtype=torch.int64)
+        self.labels = torch.tensor(state["labels"], dtype=torch.int64)
+        self.agreement = list(state["agreement"])
 
     def windows(self, corpus_size: int) -> Windows:
         """The fixed windows that are clustered: the middle one of every volume, then others along its diagonal."""

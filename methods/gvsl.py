@@ -6,7 +6,7 @@ features predict (Z-matching), while the backbone restores a corrupted version o
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,26 +28,34 @@ LARGEST_SCALE_CHANGE = 0.25
 LARGEST_SHEAR = torch.pi / 18
 
 
-class GVSLConfig(MethodConfig):
-    """Where paper, supplement and released code differ; defaults follow the code behind the published weights."""
+class PairConfig(MethodConfig):
+    """Where paper, supplement and released code differ on the pair and its deformable map."""
 
     direction: Literal["b_to_a", "a_to_b"] = "b_to_a"
     """Which image moves. A is always the corrupted one: the released code moves B, the paper A."""
+    spatial_augmentation: bool = True
+    """The same random affine and elastic warp for both images: in the released code, not in the paper."""
+    initial_std: float = Field(default=1e-3, gt=0)
+    """Of the last layers' weights, so that matching starts near the identity; PyTorch's default, which the released
+    code keeps, spreads them by about 0.03."""
+
+
+class GVSLConfig(PairConfig):
+    """Where they differ on the affine map too; defaults follow the released code unless it is defective."""
+
     composition: CompositionOrder = "affine_of_deformed"
     """The released order A(p + u(p)), here in one resampling; `eq9` samples u at the affine-moved place."""
     affine: AffineForm = "released"
     """Shear . scale . rotation with the translation outside; `eq8` is the supplement's product."""
-    translation_unit: Literal["half_extent", "voxel"] = "half_extent"
+    translation_unit: Literal["half_extent", "half_voxel"] = "half_extent"
     """Of the affine head's raw translation. Half extents make it as large a step as the other parameters'; the released
     code works out to half voxels, in which one learning rate hardly moves it."""
     bound: Literal["tanh", "clamp"] = "tanh"
     """How rotation, scale and shear stay in their ranges; the released clamp has no gradient outside."""
+    detached_affine: bool = False
+    """Cut the gradient of the affine matrix, as a defect of the released code does: its head then never learns."""
     smoothness_of: Literal["deformation", "whole"] = "deformation"
     """The released code smooths the deformable map alone, the paper's Eq. 2 the whole one."""
-    spatial_augmentation: bool = True
-    """The same random affine and elastic warp for both images: in the released code, not in the paper."""
-    initial_std: float = Field(default=1e-3, gt=0)
-    """Of the last layers' weights, so that matching starts near the identity."""
 
 
 class Matching(NamedTuple):
@@ -81,15 +89,16 @@ class AffineHead(nn.Module):
             layer(pooled) for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
         )
         if self.config.translation_unit == "half_extent":
-            translation = translation * translation.new_tensor(size[::-1]) / 2
+            translation = translation * translation.new_tensor(size[::-1])
         bound = torch.tanh if self.config.bound == "tanh" else _clamp
-        return affine_matrix(
+        matrix = affine_matrix(
             rotation=LARGEST_ROTATION * bound(rotation),
             scale=1 + LARGEST_SCALE_CHANGE * bound(scale),
-            translation=translation,
+            translation=translation / 2,
             shear=LARGEST_SHEAR * bound(shear),
             form=self.config.affine,
         )
+        return matrix.detach() if self.config.detached_affine else matrix
 
 
 class DeformableHead(nn.Sequential):
@@ -105,7 +114,7 @@ class DeformableHead(nn.Sequential):
 class GVSL(Method):
     """Restoration + Z-matching: mean squared error + normalised cross-correlation + smoothness, all weights one."""
 
-    Config = GVSLConfig
+    Config: ClassVar[type[PairConfig]] = GVSLConfig
     facts = MethodFacts(
         title="GVSL",
         paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, "
@@ -140,22 +149,30 @@ class GVSL(Method):
 
     def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Algorithm 1 of the supplement: corrupt A, encode both in one call, restore A, match the pair."""
-        corrupted = corrupt(a, draws, CORRUPTION)
-        features = self.backbone(torch.cat([corrupted, b]))
-        (global_a, global_b), (local_a, local_b) = features.global_.chunk(2), features.local.chunk(2)
-        restoration = F.mse_loss(self.restoration(local_a).float(), a)
-        if self.options.direction == "b_to_a":
-            matching, fixed = self.match(b, Features(global_b, local_b), Features(global_a, local_a)), a
-        else:
-            matching, fixed = self.match(a, Features(global_a, local_a), Features(global_b, local_b)), b
-        ncc = ncc_loss(matching.warped, fixed, self.window)
-        smoothness = smoothness_loss(getattr(matching, self.options.smoothness_of))
+        of_a, of_b = self.encode(a, b, draws)
+        restoration = F.mse_loss(self.restoration(of_a.local).float(), a)
+        ncc, smoothness = self.matching_losses(a, b, of_a, of_b)
         return {
             "loss": ncc + smoothness + restoration,
             "ncc": ncc.detach(),
             "smoothness": smoothness.detach(),
             "restoration": restoration.detach(),
         }
+
+    def encode(self, a: Tensor, b: Tensor, draws: Draws) -> tuple[Features, Features]:
+        """Features of the corrupted A and of the clean B."""
+        features = self.backbone(torch.cat([corrupt(a, draws, CORRUPTION), b]))
+        (global_a, global_b), (local_a, local_b) = features.global_.chunk(2), features.local.chunk(2)
+        return Features(global_a, local_a), Features(global_b, local_b)
+
+    def matching_losses(self, a: Tensor, b: Tensor, of_a: Features, of_b: Features) -> tuple[Tensor, Tensor]:
+        """Normalised cross-correlation of the matched pair, and smoothness."""
+        if self.options.direction == "b_to_a":
+            matching, fixed = self.match(b, of_b, of_a), a
+        else:
+            matching, fixed = self.match(a, of_a, of_b), b
+        smoothed = getattr(matching, self.options.smoothness_of)
+        return ncc_loss(matching.warped, fixed, self.window), smoothness_loss(smoothed)
 
     def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
         """Z-matching: map the clean `moving` image (B, 1, D, H, W) onto the fixed one, resampling it once."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor
 
 from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodFacts
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+
+
+class ScratchConfig(MethodConfig):
+    """The common schedule gives a network without pre-training fewer updates in all than the others had."""
+
+    extra_finetune_steps: int = Field(default=0, ge=0)
+    """Fine-tuning updates beyond the common schedule, for a second row that is trained to convergence."""
 
 
 class Scratch(Method):
     """The backbone as its seed initialised it; the seed's other methods start from the same weights."""
 
+    Config = ScratchConfig
     facts = MethodFacts(
         title="Scratch",
         paper="none: random initialisation",

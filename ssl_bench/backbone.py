@@ -1,15 +1,18 @@
-"""The shared backbone: the 3D U-Net of GVSL (CVPR 2023, supplement Fig. 4a; details after the released network).
+"""The contract of a backbone, and the shared one: GVSL's 3D U-Net (CVPR 2023, supplement Fig. 4a).
 
-Parameter names follow the released network, so that its weights can be read.
+Details and parameter names follow the released network, so that its weights can be read.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 POOLINGS = 4
 STRIDE = 2**POOLINGS
@@ -18,10 +21,91 @@ CHANNELS_PER_GROUP = 8
 
 
 class Features(NamedTuple):
-    """What a backbone gives: `global_` (B, 16*width, ceil(D/16), ...) and `local` (B, width, D, H, W)."""
+    """What a backbone gives: `global_` (B, global_channels, ceil(D/stride), ...) and `local` (B, channels, D, H, W)."""
 
     global_: Tensor
     local: Tensor
+
+
+class Backbone(nn.Module, ABC):
+    """A network whose encoder gives global features and whose decoder gives local ones.
+
+    Volumes of any size are zero-padded to multiples of `stride`, half before and half after; local features are
+    cropped back, encoder stages and global features are not.
+    """
+
+    checkpointing = False
+    """Whether activations inside a stage are computed again for the backward pass instead of being kept."""
+    stride: ClassVar[int]
+    """Voxels of the volume per voxel of the global features."""
+    encoder_modules: ClassVar[tuple[str, ...]]
+    decoder_modules: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the encoder's stages, finest first."""
+
+    @property
+    def global_channels(self) -> int:
+        """Channels of the global features."""
+        return self.stage_channels[-1]
+
+    @property
+    def local_channels(self) -> int:
+        """Channels of the local features."""
+        return self.stage_channels[0]
+
+    @abstractmethod
+    def stages(self, volumes: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
+
+        Each stage has half the extent of the one before; the last one is the global features.
+        """
+
+    @abstractmethod
+    def decode(self, stages: Sequence[Tensor]) -> Tensor:
+        """The encoder's `stages`, finest first -> local features of the zero-padded volumes."""
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> global features (B, global_channels, ceil(D/stride), ...), by the encoder alone."""
+        return self.stages(volumes)[-1]
+
+    def pool(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> globally averaged global features (B, global_channels), float32 under any autocast.
+
+        Pooled features of similar volumes differ by less than bf16 resolves; so do not round them.
+        """
+        return self.encode(volumes).float().mean(dim=(2, 3, 4))
+
+    def forward(self, volumes: Tensor) -> Features:
+        """(B, 1, D, H, W) -> global and local features."""
+        stages = self.stages(volumes)
+        local = self.decode(stages)
+        d, h, w = volumes.shape[2:]
+        left, _, top, _, front, _ = self._padding(volumes)
+        return Features(stages[-1], local[:, :, front : front + d, top : top + h, left : left + w])
+
+    def pad(self, volumes: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> the same with zeros around, up to multiples of `stride`."""
+        return F.pad(volumes, self._padding(volumes))
+
+    def run(self, stage: nn.Module, *inputs: Tensor) -> Tensor:
+        """What `stage` makes of `inputs`, its activations kept or, with `checkpointing`, computed again."""
+        if self.checkpointing and torch.is_grad_enabled():
+            # No layer draws random numbers, so there is no random state to restore.
+            rerun: Tensor = checkpoint(stage, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return rerun
+        out: Tensor = stage(*inputs)
+        return out
+
+    def _padding(self, volumes: Tensor) -> list[int]:
+        """In the order of `F.pad`: last axis first, before and after."""
+        padding = []
+        for size in reversed(volumes.shape[2:]):
+            missing = -size % self.stride
+            padding += [missing // 2, missing - missing // 2]
+        return padding
 
 
 class DoubleConv(nn.Module):
@@ -72,12 +156,16 @@ class Up(nn.Module):
         return out
 
 
-class UNet3D(nn.Module):
-    """The 3D U-Net N_theta: 4 poolings, 9 double convolutions, 23,538,144 parameters at width 32.
+ENCODER_MODULES = ("inc", "down1", "down2", "down3", "down4")
+DECODER_MODULES = ("up1", "up2", "up3", "up4")
 
-    Volumes of any size are zero-padded to multiples of 16, half before and half after; local features are cropped
-    back, global features are not.
-    """
+
+class UNet3D(Backbone):
+    """The 3D U-Net N_theta: 4 poolings, 9 double convolutions, 23,538,144 parameters at width 32."""
+
+    stride = STRIDE
+    encoder_modules = ENCODER_MODULES
+    decoder_modules = DECODER_MODULES
 
     def __init__(self, width: int = 32, channels_in: int = 1) -> None:
         """`width`: channels at full resolution, a multiple of 8. Raises ValueError otherwise."""
@@ -97,56 +185,23 @@ class UNet3D(nn.Module):
         self.apply(_initialise)
 
     @property
-    def global_channels(self) -> int:
-        """Channels of the global features."""
-        return 16 * self.width
+    def stage_channels(self) -> tuple[int, ...]:
+        """`width`, doubled from stage to stage."""
+        return tuple(2**level * self.width for level in range(POOLINGS + 1))
 
-    @property
-    def local_channels(self) -> int:
-        """Channels of the local features."""
-        return self.width
-
-    def encode(self, volumes: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> global features (B, 16*width, ceil(D/16), ...), by the encoder alone."""
-        return self._stages(F.pad(volumes, _padding(volumes)))[-1]
-
-    def pool(self, volumes: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> globally averaged global features (B, 16*width), float32 under any autocast.
-
-        Pooled features of similar volumes differ by less than bf16 resolves; so do not round them.
-        """
-        return self.encode(volumes).float().mean(dim=(2, 3, 4))
-
-    def forward(self, volumes: Tensor) -> Features:
-        """(B, 1, D, H, W) -> global and local features."""
-        padding = _padding(volumes)
-        full, half, quarter, eighth, global_ = self._stages(F.pad(volumes, padding))
-        local = self.up1(global_, eighth)
-        local = self.up2(local, quarter)
-        local = self.up3(local, half)
-        local = self.up4(local, full)
-        d, h, w = volumes.shape[2:]
-        left, top, front = padding[0], padding[2], padding[4]
-        return Features(global_, local[:, :, front : front + d, top : top + h, left : left + w])
-
-    def _stages(self, padded: Tensor) -> list[Tensor]:
-        stages = [self.inc(padded)]
+    def stages(self, volumes: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""
+        stages = [self.run(self.inc, self.pad(volumes))]
         for down in (self.down1, self.down2, self.down3, self.down4):
-            stages.append(down(stages[-1]))
+            stages.append(self.run(down, stages[-1]))
         return stages
 
-
-ENCODER_MODULES = ("inc", "down1", "down2", "down3", "down4")
-DECODER_MODULES = ("up1", "up2", "up3", "up4")
-
-
-def _padding(volumes: Tensor) -> list[int]:
-    """Zero padding to multiples of 16 in the order of `F.pad`: last axis first, before and after."""
-    padding = []
-    for size in reversed(volumes.shape[2:]):
-        missing = -size % STRIDE
-        padding += [missing // 2, missing - missing // 2]
-    return padding
+    def decode(self, stages: Sequence[Tensor]) -> Tensor:
+        """Five stages, finest first -> local features (B, width, D, H, W) of the padded size."""
+        *skips, local = stages
+        for up in (self.up1, self.up2, self.up3, self.up4):
+            local = self.run(up, local, skips.pop())
+        return local
 
 
 def _initialise(module: nn.Module) -> None:

@@ -94,7 +94,7 @@ def data_science(name: str, cohort: CohortSettings, own: tuple[Path, Path] | Non
         anatomy.require(task.anatomy_values)
     return DataScience(
         source="embedded",
-        fingerprint=_digest(name, task.facts.version, anatomy.fingerprint),
+        fingerprint=_digest(name, task.facts.version, anatomy.fingerprint, *_third_party_source(name)),
         detail=cohort.detail,
         counts=getattr(cohort, task.facts.kind),
     )
@@ -171,6 +171,12 @@ def _cohort_source() -> str:
 @cache
 def _source(task: type[Task]) -> str:
     return _digest(inspect.getsource(inspect.getmodule(task) or task))
+
+
+def _third_party_source(name: str) -> list[str]:
+    """The digest of a third-party task's file, which its declared version alone does not vouch for."""
+    source = TASKS.source_digest(name)
+    return [source] if source else []
 
 
 def _digest(*parts: object) -> str:

@@ -6,8 +6,9 @@ same view whatever batch it stands in, and a run that resumes at a step needs no
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +24,14 @@ def stream_seed(*key: int | str) -> int:
 def numpy_generator(*key: int | str) -> np.random.Generator:
     """A NumPy generator for the stream named by `key`."""
     return np.random.default_rng(stream_seed(*key))
+
+
+@contextlib.contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Layers built inside get weights from `seed`; the global random state outside is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 class Draws:

@@ -1,4 +1,4 @@
-"""The downstream heads of the paper (GVSL section 4.1, supplement E.3), on top of the shared backbone."""
+"""Heads on the shared backbone: the paper's downstream heads, restoration, and the linear probe."""
 
 from __future__ import annotations
 
@@ -7,38 +7,48 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ssl_bench.backbone import UNet3D
+from ssl_bench.backbone import Backbone
+
+Kind = Literal["segmentation", "classification"]
 
 
 class Downstream(nn.Module):
-    """A backbone and a head.
+    """A backbone and the head of the paper (GVSL section 4.1, supplement E.3).
 
     Segmentation: one 3x3x3 convolution on the local features, logits (B, 1 + classes, D, H, W). Classification: the
     encoder alone, global average pooling, one linear layer, logit (B,).
     """
 
-    def __init__(self, backbone: UNet3D, kind: Literal["segmentation", "classification"], classes: int) -> None:
+    head: nn.Module
+
+    def __init__(self, backbone: Backbone, kind: Kind, classes: int) -> None:
         """`classes` counts the foreground classes."""
         super().__init__()
         self.backbone = backbone
         self.kind = kind
-        self.head: nn.Module
-        if kind == "segmentation":
-            self.head = nn.Conv3d(backbone.local_channels, 1 + classes, 3, padding=1)
-        else:
-            self.head = InFloat32(nn.Linear(backbone.global_channels, 1), nn.Flatten(0))
+        self.head = self.make_head(classes)
 
-    def features(self, volumes: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> what the head reads: local features, or pooled global ones (B, 16*width)."""
+    def make_head(self, classes: int) -> nn.Module:
+        """The layers that map `features` to logits."""
         if self.kind == "segmentation":
-            local: Tensor = self.backbone(volumes).local
-            return local
-        return self.backbone.pool(volumes)
+            return nn.Conv3d(self.backbone.local_channels, 1 + classes, 3, padding=1)
+        return InFloat32(nn.Linear(self.backbone.global_channels, 1), nn.Flatten(0))
+
+    def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """(B, 1, D, H, W) -> what the head reads: local features, or pooled global ones (B, channels)."""
+        if self.kind == "segmentation":
+            return (self.backbone(volumes).local,)
+        return (self.backbone.pool(volumes),)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> logits."""
-        logits: Tensor = self.head(self.features(volumes))
+        logits: Tensor = self.head(*self.features(volumes))
         return logits
+
+    def probabilities(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> float32 probabilities: of every class (B, 1 + classes, D, H, W), or the positive (B,)."""
+        logits: Tensor = self(volumes).float()
+        return logits.softmax(dim=1) if self.kind == "segmentation" else logits.sigmoid()
 
 
 class InFloat32(nn.Sequential):

@@ -51,7 +51,8 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         truth = torch.zeros_like(probabilities).scatter_(1, labels.flatten(1).unsqueeze(1), 1)
         overlap = torch.linalg.vecdot(probabilities, truth)
         extent = truth.sum(-1) + torch.linalg.vecdot(probabilities, probabilities)
-        return 1 - ((2 * overlap + 1) / (extent + 1)).mean()
+        loss: Tensor = 1 - ((2 * overlap + 1) / (extent + 1)).mean()
+        return loss
 
 
 def _precise(tensor: Tensor) -> Tensor:

@@ -24,3 +24,7 @@ class MethodFacts:
     pretrains: Literal["nothing", "encoder", "encoder and decoder"]
     smallest_batch: int = 1
     """Volumes a step below which the loss degenerates; a smaller batch in the preset is raised to it."""
+    mixed_precision: bool = True
+    """False where bf16 would break the method: it then pre-trains in float32 whatever the preset says."""
+    deterministic: bool = False
+    """True where nothing in the pretext is random."""

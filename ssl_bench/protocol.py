@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from ssl_bench.backbone import Backbone
 from ssl_bench.crops import CaseBatches
-from ssl_bench.heads import Downstream
+from ssl_bench.heads import Downstream, Kind
 from ssl_bench.settings import OptimiserSettings, Settings
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs of the trainable module and their targets."""
 
 
@@ -41,14 +42,27 @@ class ProtocolFacts:
     title: str
     source: str
     frozen_backbone: bool
+    reads: Literal["backbone", "encoder"] = "backbone"
+    """What a segmentation reads; a classification reads the encoder alone under every protocol."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What learns, and from what."""
+
+    module: nn.Module
+    """Whatever is not in it stays frozen."""
+    draw: Callable[[int], Batch]
+    """From the step's number to a batch on any device; the same step gives the same batch."""
+    optimisers: tuple[OptimiserSettings, ...]
+    """Tried one after the other from the same start; the best on validation is tested."""
 
 
 class Protocol(ABC):
     """A versioned protocol; a changed default is a new version in a new file.
 
-    Shared by all versions of today (GVSL section 4.1 and the released code): the heads of `ssl_bench.heads`, soft Dice
-    loss over all classes or binary cross-entropy, validation every so many steps, the best step kept (ties: the later
-    one), the test cases read once.
+    Shared by all versions of today (GVSL section 4.1 and the released code): soft Dice loss over all classes or binary
+    cross-entropy, validation every so many steps, the best step kept (ties: the later one), the test cases read once.
     """
 
     facts: ClassVar[ProtocolFacts]
@@ -58,13 +72,15 @@ class Protocol(ABC):
         self.settings = settings
         self.seed = seed
 
+    def build(self, backbone: Backbone, kind: Kind, classes: int) -> Downstream:
+        """The network that is trained and tested; its layers take their weights from torch's global generator."""
+        return Downstream(backbone, kind, classes)
+
     @abstractmethod
     def prepare(
-        self, model: Downstream, batches: CaseBatches, autocast: Callable[[Tensor], Tensor]
-    ) -> tuple[nn.Module, Callable[[int], Batch]]:
-        """What learns, and what it is fed at each step.
+        self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> Training:
+        """How `model`, which `build` made, is trained.
 
-        `autocast` gives the model's features of a batch of volumes at the cell's precision, on its device. Returns
-        the module to train and a function from the step's number to a batch for it; the same step gives the same
-        batch. Whatever is not in the returned module stays frozen.
+        `features` gives the model's features of a batch of volumes at the cell's precision, on its device.
         """

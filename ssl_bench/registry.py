@@ -1,7 +1,8 @@
 """One lazy registry for methods, tasks and protocols.
 
-Built-in plugins are found by file name and third-party ones by entry point. Listing names imports no plugin, so it is
-fast enough for shell completion; a plugin is imported when it is asked for.
+Built-in plugins are found by file name, those of other packages by the entry-point groups ``ssl_bench.methods`` and
+``ssl_bench.tasks``, single files by ``--plugin``. Listing names imports no plugin, so it is fast enough for shell
+completion; a plugin is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ssl_bench.method import Method
     from ssl_bench.protocol import Protocol
     from ssl_bench.task import Task
@@ -28,36 +32,60 @@ Plugin = TypeVar("Plugin")
 
 
 class Registry(Generic[Plugin]):
-    """The plugins of one kind, by name."""
+    """The plugins of one kind, by name: built in, from an installed package, or from a file named on the command line.
 
-    def __init__(self, kind: str, contract: str, entry_points: bool = True) -> None:
+    A built-in plugin keeps its name whatever else is installed; a file named on the command line is what its user
+    wants, but may not take a name that is there.
+    """
+
+    def __init__(self, kind: str, contract: str, open_to_others: bool = True) -> None:
         """`kind` is the singular noun, `contract` the class every plugin subclasses, as ``module:Class``."""
         self.kind = kind
         self.package = f"ssl_bench.{kind}s"
         self.contract = contract
-        self.entry_points = entry_points
+        self.open_to_others = open_to_others
+        self.files: dict[str, Path] = {}
+        self._from_files: dict[str, type[Plugin]] = {}
 
     def names(self) -> list[str]:
-        """Every registered name, sorted. Raises UserError when two plugins claim the same one."""
-        built_in, third_party = self._built_in(), self._third_party()
-        for name in built_in.keys() & third_party.keys():
-            raise UserError(
-                f"two {self.kind}s are called {name!r}: the built-in one and {third_party[name].value}; "
-                "uninstall or rename the latter"
-            )
-        return sorted(built_in.keys() | third_party.keys())
+        """Every registered name, sorted; third-party ones may turn out not to work."""
+        return sorted(self._built_in().keys() | self._third_party().keys() | self.files.keys())
+
+    def usable(self) -> tuple[list[str], list[str]]:
+        """The names that load, and a sentence about each third-party plugin that is skipped."""
+        built_in, usable, problems = self._built_in(), [], []
+        for name in self.names():
+            try:
+                if name not in built_in:
+                    self.load(name)
+                usable.append(name)
+            except UserError as error:
+                problems.append(f"skipped: {error}")
+        problems += [
+            f"skipped: {self.kind} {name!r} ({points[0].value}): the name is built in; rename or uninstall it"
+            for name, points in self._third_party().items()
+            if name in built_in
+        ]
+        return usable, problems
 
     def load(self, name: str) -> type[Plugin]:
-        """The plugin class called `name`. Raises UserError for an unknown name or a plugin that does not import."""
+        """The plugin class called `name`. Raises UserError for an unknown name or a plugin that does not work."""
         self.check(name)
+        if name in self._from_files:
+            return self._from_files[name]
         built_in = self._built_in()
-        where = built_in.get(name) or self._third_party()[name].module
+        if name in built_in:
+            return self._plugin_class(importlib.import_module(built_in[name]), name)
+        point, *others = self._third_party()[name]
+        if others:
+            rivals = " and ".join(point.value for point in (point, *others))
+            raise UserError(f"{self.kind} {name!r} is claimed by {rivals}; uninstall one")
         try:
-            module = importlib.import_module(where)
+            module = importlib.import_module(point.module)
         except Exception as error:
-            if name in built_in:
-                raise
-            raise UserError(f"{self.kind} {name!r} ({where}) does not import: {error}; fix or uninstall it") from error
+            raise UserError(
+                f"{self.kind} {name!r} ({point.module}) does not import: {_first_line(error)}; fix or uninstall it"
+            ) from error
         return self._plugin_class(module, name)
 
     def check(self, name: str) -> None:
@@ -68,6 +96,32 @@ class Registry(Generic[Plugin]):
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
             raise UserError(f"unknown {self.kind} {name!r}; {hint}")
 
+    def add(self, module: ModuleType, file: Path) -> None:
+        """Register what the module in `file` defines under the file's name. Raises UserError for a name that is taken.
+
+        The same file again is no error: a plan of many cells names it once for each.
+        """
+        name = file.stem
+        if self.files.get(name) == file:
+            return
+        if name in self.names():
+            raise UserError(f"--plugin {file}: there is a {self.kind} called {name!r} already; rename the file")
+        self._from_files[name] = self._plugin_class(module, name)
+        self.files[name] = file
+
+    def defined_in(self, module: ModuleType) -> list[type[Plugin]]:
+        """The concrete plugin classes that `module` itself defines."""
+        contract_module, contract_name = self.contract.split(":")
+        contract = getattr(importlib.import_module(contract_module), contract_name)
+        return [
+            cast(type[Plugin], value)
+            for value in vars(module).values()
+            if inspect.isclass(value)
+            and issubclass(value, contract)
+            and value.__module__ == module.__name__
+            and not inspect.isabstract(value)
+        ]
+
     def source_digest(self, name: str) -> str | None:
         """SHA-256 of a third-party plugin's file, which stands in for a trusted version; None for a built-in."""
         if name in self._built_in():
@@ -75,14 +129,15 @@ class Registry(Generic[Plugin]):
         file = inspect.getfile(self.load(name))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
-    def _plugin_class(self, module: object, name: str) -> type[Plugin]:
-        contract_module, contract_name = self.contract.split(":")
-        contract = getattr(importlib.import_module(contract_module), contract_name)
-        here = getattr(module, "__name__", None)
-        for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, contract) and value.__module__ == here:
-                return cast(type[Plugin], value)
-        raise UserError(f"{self.kind} {name!r} ({here}) defines no subclass of {contract_name}; add one")
+    def _plugin_class(self, module: ModuleType, name: str) -> type[Plugin]:
+        found = self.defined_in(module)
+        contract = self.contract.partition(":")[2]
+        if len(found) != 1:
+            names = f"{len(found)} ({', '.join(plugin.__name__ for plugin in found)})" if found else "no"
+            raise UserError(
+                f"{self.kind} {name!r} ({module.__name__}) defines {names} subclasses of {contract}; define one"
+            )
+        return found[0]
 
     @functools.cache  # noqa: B019 - the three registries live as long as the process
     def _built_in(self) -> dict[str, str]:
@@ -96,15 +151,59 @@ class Registry(Generic[Plugin]):
         return re.sub(r"_v(\d+)$", r"-v\1", stem) if self.kind == "protocol" else stem
 
     @functools.cache  # noqa: B019
-    def _third_party(self) -> dict[str, importlib.metadata.EntryPoint]:
-        if not self.entry_points:
+    def _third_party(self) -> dict[str, list[importlib.metadata.EntryPoint]]:
+        if not self.open_to_others:
             return {}
-        return {point.name: point for point in importlib.metadata.entry_points(group=self.package)}
+        found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+        for point in sorted(importlib.metadata.entry_points(group=self.package), key=lambda point: point.value):
+            found.setdefault(point.name, []).append(point)
+        return found
 
 
 METHODS: Registry[Method] = Registry("method", "ssl_bench.method:Method")
 TASKS: Registry[Task] = Registry("task", "ssl_bench.task:Task")
-PROTOCOLS: Registry[Protocol] = Registry("protocol", "ssl_bench.protocol:Protocol", entry_points=False)
+PROTOCOLS: Registry[Protocol] = Registry("protocol", "ssl_bench.protocol:Protocol", open_to_others=False)
+
+
+def add_plugin_file(path: Path) -> None:
+    """Register the method or task in a Python file under the file's name.
+
+    Raises UserError if there is no such file, if it does not import, or if it defines neither a method nor a task.
+    """
+    file = path.resolve()
+    if file.suffix != ".py" or not file.is_file():
+        raise UserError(f"--plugin {path}: no such Python file; name one that defines a method or a task")
+    if not file.stem.isidentifier():
+        raise UserError(f"--plugin {path}: {file.stem!r} cannot name a plugin; use letters, digits and underscores")
+    name = f"ssl_bench_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules.get(name)
+    if module is None or module.__file__ != str(file):
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise UserError(f"--plugin {path}: does not import: {_first_line(error)}; correct the file") from error
+    registries: tuple[Registry[Any], ...] = (METHODS, TASKS)
+    for registry in registries:
+        if registry.defined_in(module):
+            registry.add(module, file)
+            return
+    raise UserError(f"--plugin {path}: defines neither a Method nor a Task; subclass one")
+
+
+def plugin_files(method: str | None, task: str | None) -> tuple[Path, ...]:
+    """The files from the command line that a cell of `method` and `task` needs."""
+    found = (METHODS.files.get(method or ""), TASKS.files.get(task or ""))
+    return tuple(file for file in found if file is not None)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")
 
 
 def resolve_protocol(name: str) -> str:

@@ -13,6 +13,7 @@ import torch
 
 from ssl_bench.cells.plan import Planner
 from ssl_bench.engine.runtime import Runtime
+from ssl_bench.registry import METHODS, TASKS
 from ssl_bench.settings import load_preset
 
 
@@ -26,6 +27,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes into the results of whoever runs it."""
     monkeypatch.setenv("SSL_BENCH_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins that a test registers are gone after it."""
+    for registry in (METHODS, TASKS):
+        monkeypatch.setattr(registry, "files", dict(registry.files))
+        monkeypatch.setattr(registry, "_from_files", dict(registry._from_files))
 
 
 @pytest.fixture

@@ -98,3 +98,30 @@ def test_forward_equals_a_functional_evaluation_in_float64() -> None:
 def test_width_must_fill_the_groups() -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         UNet3D(12)
+
+
+def test_checkpointing_keeps_loss_and_gradients() -> None:
+    plain, saving = UNet3D(8), UNet3D(8)
+    saving.load_state_dict(plain.state_dict())
+    saving.checkpointing = True
+    volumes = torch.rand(1, 1, 16, 20, 16)
+    losses = []
+    for network in (plain, saving):
+        features = network(volumes)
+        losses.append(features.local.square().mean() + features.global_.square().mean())
+        losses[-1].backward()
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=0)
+    for one, two in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(two.grad, one.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_checkpointing_keeps_fewer_activations() -> None:
+    kept = []
+    for checkpointing in (False, True):
+        network = UNet3D(8)
+        network.checkpointing = checkpointing
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.numel()) or t, lambda t: t):
+            network(torch.rand(1, 1, 32, 32, 32))
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 3

@@ -20,7 +20,7 @@ def test_the_readmes_method_trains() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     names: dict[str, Any] = {"__name__": "readme"}
     exec(code, names)
-    method = names["Denoising"](UNet3D(8), names["Denoising"].Config(), 32)
+    method = names["MaskedAutoencoder"](UNet3D(8), names["MaskedAutoencoder"].Config(), 32)
     loss = method.training_step(torch.rand(2, 1, 32, 32, 32), Draws.keyed(0, samples=range(2)))["loss"]
     loss.backward()
     assert loss.isfinite()

@@ -16,7 +16,7 @@ from ssl_bench.task import Task
 def test_built_in_plugins_are_found_by_file_name() -> None:
     assert {"scratch", "gvsl", "models_genesis", "simclr", "simsiam", "deepcluster"} <= set(METHODS.names())
     assert set(TASKS.names()) == {"ccc", "sac", "sbm", "shc"}
-    assert set(PROTOCOLS.names()) == {"finetune-v1", "linear-v1"}
+    assert set(PROTOCOLS.names()) == {"finetune-v1", "linear-v1", "probe-v1"}
 
 
 @pytest.mark.parametrize(("registry", "contract"), [(METHODS, Method), (TASKS, Task), (PROTOCOLS, Protocol)])
@@ -45,17 +45,42 @@ def test_bare_protocol_name_means_its_newest_version() -> None:
         resolve_protocol("linear-v9")
 
 
-def test_a_name_claimed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    impostor = EntryPoint(name="gvsl", value="somewhere.else", group="ssl_bench.methods")
+def third_party(monkeypatch: pytest.MonkeyPatch, **values: list[str]) -> Registry[Method]:
+    """A registry that finds entry points with these values in installed packages."""
     registry: Registry[Method] = Registry("method", "ssl_bench.method:Method")
-    monkeypatch.setattr(registry, "_third_party", lambda: {"gvsl": impostor})
-    with pytest.raises(UserError, match=r"two methods are called 'gvsl'.*somewhere\.else"):
-        registry.names()
+    points = {
+        name: [EntryPoint(name=name, value=value, group="ssl_bench.methods") for value in found]
+        for name, found in values.items()
+    }
+    monkeypatch.setattr(registry, "_third_party", lambda: points)
+    return registry
 
 
-def test_a_broken_third_party_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = EntryPoint(name="broken", value="no_such_module_at_all", group="ssl_bench.methods")
-    registry: Registry[Method] = Registry("method", "ssl_bench.method:Method")
-    monkeypatch.setattr(registry, "_third_party", lambda: {"broken": broken})
-    with pytest.raises(UserError, match=r"'broken' \(no_such_module_at_all\) does not import"):
+def test_a_built_in_name_stays_built_in_and_the_impostor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = third_party(monkeypatch, gvsl=["somewhere.else"])
+    assert registry.load("gvsl") is METHODS.load("gvsl")
+    names, problems = registry.usable()
+    assert names == METHODS.names()
+    assert problems == ["skipped: method 'gvsl' (somewhere.else): the name is built in; rename or uninstall it"]
+
+
+def test_a_name_claimed_by_two_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = third_party(monkeypatch, twice=["one.package", "other.package:Twice"])
+    with pytest.raises(UserError, match=r"'twice' is claimed by one\.package and other\.package:Twice"):
+        registry.load("twice")
+
+
+def test_a_broken_third_party_plugin_is_named_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = third_party(monkeypatch, broken=["no_such_module_at_all"])
+    with pytest.raises(UserError, match=r"'broken' \(no_such_module_at_all\) does not import: ModuleNotFoundError"):
         registry.load("broken")
+    names, problems = registry.usable()
+    assert names == METHODS.names()
+    assert len(problems) == 1
+    assert problems[0].startswith("skipped: method 'broken' (no_such_module_at_all) does not import")
+
+
+def test_a_module_without_a_method_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = third_party(monkeypatch, empty=["json"])
+    with pytest.raises(UserError, match=r"'empty' \(json\) defines no subclasses of Method; define one"):
+        registry.load("empty")

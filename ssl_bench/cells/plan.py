@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from ssl_bench.cells.record import Setting
 from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience, key_of
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.settings import Preset, validated
 
 
@@ -28,6 +28,8 @@ class Cell(BaseModel):
     """The user's own image and labels, if the cohort grows from them."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
+    plugins: tuple[Path, ...] = ()
+    """Files named by ``--plugin`` that define the cell's method or task."""
 
     @property
     def key(self) -> str:
@@ -49,7 +51,7 @@ class Cell(BaseModel):
         backbone = self.science.backbone
         if isinstance(backbone, ExternalBackbone) or backbone.steps == 0:
             return None
-        return Cell(kind="pretraining", science=backbone, setting=self.setting)
+        return Cell(kind="pretraining", science=backbone, setting=self.setting, plugins=self.plugins)
 
     @property
     def title(self) -> str:
@@ -84,7 +86,8 @@ class Planner:
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
-        return Cell(kind="pretraining", science=self._pretraining_science(method, seed), setting=self.setting)
+        science = self._pretraining_science(method, seed)
+        return Cell(kind="pretraining", science=science, setting=self.setting, plugins=plugin_files(method, None))
 
     def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
         """One cell of the matrix."""
@@ -110,6 +113,9 @@ class Planner:
         settings = validated(
             PROTOCOLS.load(protocol).Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}"
         )
+        if bare == "finetune" and isinstance(backbone, PretrainingScience):
+            extra = int(backbone.options.get("extra_finetune_steps", 0))
+            settings = settings.model_copy(update={"steps": settings.steps + extra})
         science = EvaluationScience(
             backbone=backbone,
             task=task,
@@ -121,7 +127,15 @@ class Planner:
             precision=self.precision,
             seed=seed,
         )
-        return Cell(kind="evaluation", science=science, setting=self.setting, anatomy=self.anatomy, backbone_file=file)
+        method = backbone.method if isinstance(backbone, PretrainingScience) else None
+        return Cell(
+            kind="evaluation",
+            science=science,
+            setting=self.setting,
+            anatomy=self.anatomy,
+            backbone_file=file,
+            plugins=plugin_files(method, task),
+        )
 
     def _pretraining_science(self, method: str, seed: int) -> PretrainingScience:
         from ssl_bench.data import corpus_science
@@ -140,7 +154,7 @@ class Planner:
             method=method,
             method_version=plugin.facts.version,
             plugin_source=METHODS.source_digest(method),
-            options=options.model_dump(mode="json", exclude_defaults=True) if trains else {},
+            options=options.model_dump(mode="json", exclude_defaults=True),
             width=self.preset.width,
             crop=settings.crop if trains else 0,
             steps=settings.steps if trains else 0,
@@ -148,6 +162,6 @@ class Planner:
             watch_every=settings.watch_every if trains else 0,
             optimiser=settings.optimiser if trains else None,
             corpus=corpus_science(self.preset.cohort) if trains else None,
-            precision=self.precision,
+            precision=self.precision if plugin.facts.mixed_precision else "float32",
             seed=seed,
         )

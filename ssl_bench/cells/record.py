@@ -84,10 +84,14 @@ class EvaluationRecord(_Record):
     """How classes absent from a case are scored."""
     validation_curve: list[dict[str, float]] = []
     best_step: int = 0
+    learning_rate: float | None = None
+    """The one chosen on validation, under a protocol that tries several."""
     converged: bool = False
     """False where the best validation score lies in the last tenth of the steps."""
     volumes_seen_in_pretraining: int = 0
     modules: ModuleReport | None = None
+    licence: str = ""
+    """Of weights from a file; empty for weights made here."""
     health: dict[str, float] = {}
     cases_digest: str = ""
 

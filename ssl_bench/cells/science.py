@@ -48,6 +48,8 @@ class ExternalBackbone(Settings):
     name: str
     sha256: str
     width: int
+    """Channels at full resolution."""
+    network: Literal["unet3d", "models_genesis"] = "unet3d"
 
 
 class DataScience(Settings):

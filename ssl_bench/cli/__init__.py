@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ssl_bench import __version__
-from ssl_bench.cli import backbones, data, listings, report, run
+from ssl_bench.cli import backbones, data, listings, plugins, report, run
 from ssl_bench.errors import UserError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("report")(report.report)
 app.command("methods")(listings.methods)
 app.command("tasks")(listings.tasks)
 app.command("protocols")(listings.protocols)
+app.command("new")(plugins.new)
+app.command("check")(plugins.check)
 app.add_typer(data.app, name="data")
 
 

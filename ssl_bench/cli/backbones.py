@@ -12,7 +12,12 @@ import typer
 from ssl_bench.cli import options
 from ssl_bench.cli.run import names, plan_with, run_and_print
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, TASKS, resolve_protocol
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+
+ACCEPTED = (
+    "All weights of the shared 3D U-Net, as ssl-bench pretrain or GVSL's released code writes them, or of Models "
+    "Genesis: safetensors, or a torch file of plain tensors."
+)
 
 
 def pretrain(
@@ -21,9 +26,11 @@ def pretrain(
     seed: options.Seed = 0,
     preset: options.Preset = "quick",
     set_: options.Set = None,
+    plugin: options.Plugin = None,
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -34,7 +41,7 @@ def pretrain(
     """
     METHODS.check(method)
     options.check_output(out)
-    planner, runtime = plan_with(preset, set_, device, threads, precision, None)
+    planner, runtime = plan_with(preset, set_, precision, None, device, threads, checkpointing)
     cell = planner.pretraining(method, seed)
 
     from ssl_bench.cells.store import Store, results_folder
@@ -61,15 +68,17 @@ def pretrain(
 
 
 def evaluate(
-    backbone: Annotated[Path, typer.Option(help="A backbone written by ssl-bench pretrain.")],
+    backbone: Annotated[Path, typer.Option(help=ACCEPTED)],
     task: options.Task,
     protocol: options.Protocols = "linear,finetune",
     seed: options.Seed = 0,
     preset: options.Preset = "quick",
     set_: options.Set = None,
+    plugin: options.Plugin = None,
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
     rerun: options.RerunOption = options.Rerun.missing,
@@ -78,18 +87,23 @@ def evaluate(
 ) -> None:
     """Evaluate the backbone in a file; its row is called external:NAME.
 
+    Says how many tensors matched, were missing and were left over, the layout and the licence of the weights. A file
+    that would leave a tensor of the network untouched is refused.
+
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
     TASKS.check(task)
-    protocols = names(protocol, "--protocol", [])
+    protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
 
     from ssl_bench.engine.progress import Progress
-    from ssl_bench.engine.weights import check_fits, describe_external
+    from ssl_bench.engine.weights import describe_external
+    from ssl_bench.external.released import read_weights
 
-    external = describe_external(backbone)
-    Progress(shown=not quiet).say(f"{backbone}: {check_fits(backbone, external.width)}")
-    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    weights = read_weights(backbone)
+    external = describe_external(backbone, weights)
+    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
     cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
+    Progress(shown=not quiet).say(f"{backbone}: {weights}")
     run_and_print(cells, results, runtime, rerun, as_json, quiet)

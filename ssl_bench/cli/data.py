@@ -28,6 +28,7 @@ def show(
     cases: Annotated[int, typer.Option(min=1, max=12, help="How many volumes.")] = 3,
     preset: options.Preset = "quick",
     set_: options.Set = None,
+    plugin: options.Plugin = None,
     anatomy: options.Anatomy = None,
 ) -> None:
     """Write a picture of mid-slices with the contours of the labels.

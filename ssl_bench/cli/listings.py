@@ -12,12 +12,12 @@ from ssl_bench.cli import options
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, Registry
 
 
-def methods(as_json: options.Json = False) -> None:
+def methods(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The self-supervised methods: paradigm, paper, year, and what they pre-train."""
     print_facts(METHODS, ("title", "paradigm", "year", "pretrains", "paper"), as_json)
 
 
-def tasks(as_json: options.Json = False) -> None:
+def tasks(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The downstream tasks: kind, metric, data set and licence."""
     print_facts(TASKS, ("title", "kind", "metric", "modality", "region", "dataset", "licence"), as_json)
 
@@ -29,7 +29,7 @@ def protocols(as_json: options.Json = False) -> None:
 
 def print_facts(registry: Registry[Any], columns: tuple[str, ...], as_json: bool) -> None:
     """One row a plugin: its name and the `columns` of its facts; with `as_json`, all of its facts."""
-    facts = {name: dataclasses.asdict(registry.load(name).facts) for name in registry.names()}
+    facts = {name: dataclasses.asdict(registry.load(name).facts) for name in options.usable_names(registry)}
     if as_json:
         typer.echo(json.dumps([{"name": name, **values} for name, values in facts.items()], indent=1))
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
 
 
 class Rerun(StrEnum):
@@ -49,6 +49,21 @@ def check_output(out: Path, kind: str = "file") -> None:
         raise UserError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a {kind}")
 
 
+def load_plugins(files: list[Path] | None) -> list[Path] | None:
+    """Register what ``--plugin`` names before the command looks at names."""
+    for file in files or []:
+        add_plugin_file(file)
+    return files
+
+
+def usable_names(registry: Registry[Any]) -> list[str]:
+    """Every name of `registry` that works; the others are said on stderr."""
+    usable, problems = registry.usable()
+    for problem in problems:
+        typer.echo(f"ssl-bench: {problem}", err=True)
+    return usable
+
+
 Method = Annotated[str, typer.Option(help="A method: see ssl-bench methods.", autocompletion=complete_method)]
 Task = Annotated[str, typer.Option(help="A task: see ssl-bench tasks.", autocompletion=complete_task)]
 Protocols = Annotated[
@@ -57,7 +72,14 @@ Protocols = Annotated[
         help="Protocols, comma-separated; a bare name means its newest version.", autocompletion=complete_protocol
     ),
 ]
-Preset = Annotated[str, typer.Option(help="smoke (seconds) or quick (minutes): sizes and schedules of a run.")]
+Preset = Annotated[
+    str,
+    typer.Option(help="smoke (seconds), quick (minutes), small (hours) or paper (days on a GPU): sizes and schedules."),
+]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="A Python file with a method or a task.", callback=load_plugins),
+]
 Seed = Annotated[
     int, typer.Option(min=0, help="Of weights, batches and transforms; the embedded volumes do not change.")
 ]
@@ -70,6 +92,10 @@ Results = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all usable cores.")]
+Checkpointing = Annotated[
+    bool,
+    typer.Option("--checkpointing", help="Compute activations twice: for devices with little memory; same results."),
+]
 PrecisionOption = Annotated[
     Precision | None, typer.Option("--precision", help="Default: the preset's; auto is bf16 where it is native.")
 ]

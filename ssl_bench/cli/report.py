@@ -23,6 +23,9 @@ def report(
     format_: Annotated[Format, typer.Option("--format", help="Markdown to read, CSV to compute with.")] = Format.md,
     out: Annotated[Path | None, typer.Option(help="A file to write; default: stdout.")] = None,
     results: options.Results = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Put the papers' numbers beside the measured ones, mixed into nothing.")
+    ] = False,
 ) -> None:
     """Methods by paradigm as rows, task x protocol as columns, from the records alone.
 
@@ -36,7 +39,7 @@ def report(
     if not folder.is_dir():
         raise UserError(f"--results {folder}: no such folder; run ssl-bench run first, or name another")
     store = Store(folder)
-    text = write_markdown(store) if format_ is Format.md else write_csv(store)
+    text = write_markdown(store, published) if format_ is Format.md else write_csv(store, published)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +26,11 @@ def run(
     seed: options.Seed = 0,
     preset: options.Preset = "quick",
     set_: options.Set = None,
+    plugin: options.Plugin = None,
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
     rerun: options.RerunOption = options.Rerun.missing,
@@ -41,10 +43,10 @@ def run(
     """
     METHODS.check(method)
     TASKS.check(task)
-    protocols = names(protocol, "--protocol", [])
+    protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
-    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
     cells = [planner.evaluation(method, task, name, seed) for name in protocols]
     run_and_print(cells, results, runtime, rerun, as_json, quiet)
 
@@ -56,11 +58,13 @@ def matrix(
     seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
     preset: options.Preset = "quick",
     set_: options.Set = None,
+    plugin: options.Plugin = None,
     executor: Annotated[str, typer.Option(help="inline: in this process.")] = "inline",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and whether they are done.")] = False,
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
     rerun: options.RerunOption = options.Rerun.missing,
@@ -73,16 +77,16 @@ def matrix(
     """
     if executor != "inline":
         raise UserError(f"--executor {executor}: unknown; use inline")
-    chosen_methods = names(methods, "--methods", METHODS.names())
-    chosen_tasks = names(tasks, "--tasks", TASKS.names())
-    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names())
+    chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
+    chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
+    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
     for registry, chosen in ((METHODS, chosen_methods), (TASKS, chosen_tasks)):
         for name in chosen:
             registry.check(name)
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = seed_list(seeds)
-    planner, runtime = plan_with(preset, set_, device, threads, precision, anatomy)
+    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
     cells = [
         planner.evaluation(method, task, protocol, seed)
         for seed in chosen_seeds
@@ -101,6 +105,7 @@ def cell(
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    checkpointing: options.Checkpointing = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -109,17 +114,19 @@ def cell(
     from ssl_bench.engine.runtime import resolve_runtime
 
     planned = Store(results_folder(results)).load_plan(key)
-    runtime = resolve_runtime(device, threads)
+    options.load_plugins(list(planned.plugins))
+    runtime = resolve_runtime(device, threads, checkpointing)
     run_and_print([planned], results, runtime, options.Rerun.missing, as_json, quiet)
 
 
 def plan_with(
     preset: str,
     overrides: list[str] | None,
-    device: str,
-    threads: int | None,
     precision: options.Precision | None,
     anatomy: str | None,
+    device: str,
+    threads: int | None,
+    checkpointing: bool,
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.cells.plan import Planner
@@ -127,7 +134,7 @@ def plan_with(
     from ssl_bench.settings import load_preset
 
     loaded = load_preset(preset, overrides or [])
-    runtime = resolve_runtime(device, threads)
+    runtime = resolve_runtime(device, threads, checkpointing)
     resolved = resolve_precision(precision.value if precision else loaded.precision, runtime.device)
     return Planner(loaded, overrides or [], resolved, anatomy_files(anatomy)), runtime
 
@@ -180,10 +187,10 @@ def print_plan(cells: Sequence[Cell], results: Path | None) -> None:
     typer.echo(f"{len(graph)} cells, {done} done")
 
 
-def names(text: str, option: str, everything: list[str]) -> list[str]:
+def names(text: str, option: str, everything: Callable[[], list[str]] | None = None) -> list[str]:
     """A comma-separated option as a list without repetitions; `all` is `everything`."""
     if text == "all" and everything:
-        return everything
+        return everything()
     found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not found:
         raise UserError(f"{option} is empty; name at least one")
@@ -193,7 +200,7 @@ def names(text: str, option: str, everything: list[str]) -> list[str]:
 def seed_list(text: str) -> list[int]:
     """``0,1,2`` or ``0-4`` as numbers."""
     seeds: list[int] = []
-    for part in names(text, "--seeds", []):
+    for part in names(text, "--seeds"):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
             raise UserError(f"--seeds {text}: expected numbers such as 0,1,2 or a range such as 0-4")

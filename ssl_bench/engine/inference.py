@@ -15,10 +15,9 @@ def predict(model: Downstream, volume: Tensor, crop: int, overlap: float) -> Ten
     class probabilities where windows meet, as the released code does; a volume no larger than the window is seen once.
     """
     if model.kind == "classification":
-        return torch.sigmoid(model(volume).float())[0]
+        return model.probabilities(volume)[0]
     if max(volume.shape[2:]) <= crop:
-        logits: Tensor = model(volume)
-        return logits[0].argmax(dim=0).to(torch.uint8)
+        return model.probabilities(volume)[0].argmax(dim=0).to(torch.uint8)
 
     from monai.inferers import sliding_window_inference
 
@@ -26,7 +25,7 @@ def predict(model: Downstream, volume: Tensor, crop: int, overlap: float) -> Ten
         volume,
         roi_size=(crop, crop, crop),
         sw_batch_size=4,
-        predictor=lambda windows: model(windows).float().softmax(dim=1),
+        predictor=model.probabilities,
         overlap=overlap,
     )
     return probabilities[0].argmax(dim=0).to(torch.uint8)

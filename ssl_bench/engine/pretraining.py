@@ -14,11 +14,11 @@ from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import SEMI_REAL, PretrainingRecord
 from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
-from ssl_bench.draws import Draws, numpy_generator, stream_seed
+from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, stream_seed
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule
 from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance, seeded_initialisation
+from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Method, Windows
 from ssl_bench.registry import METHODS
@@ -59,6 +59,7 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
     held_out = Corpus(load_corpus(science.corpus, "held-out"), science.crop, fabric.device)
     watch = Stopwatch(runtime)
     method = build_method(science)
+    method.backbone.checkpointing = runtime.checkpointing
     optimiser = build_optimiser(method.optimised_parameters(), science.optimiser)
     schedule = build_schedule(optimiser, science.optimiser, science.steps)
     wrapped, optimiser = fabric.setup(method, optimiser)

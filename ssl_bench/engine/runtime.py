@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -34,9 +33,11 @@ class Runtime:
 
     device: str = "cpu"
     threads: int = 1
+    checkpointing: bool = False
+    """Compute activations again for the backward pass: less memory, more time, the same gradients."""
 
 
-def resolve_runtime(device: str, threads: int | None) -> Runtime:
+def resolve_runtime(device: str, threads: int | None, checkpointing: bool = False) -> Runtime:
     """`auto` is the first CUDA device, then Apple's, then the CPU. Raises UserError for a device that is not there."""
     import torch
 
@@ -51,7 +52,7 @@ def resolve_runtime(device: str, threads: int | None) -> Runtime:
         raise UserError(f"--device {device}: not available on this machine; use --device cpu")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}: must be at least 1")
-    return Runtime(device, threads or _usable_cores())
+    return Runtime(device, threads or _usable_cores(), checkpointing)
 
 
 def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: str) -> Precision:
@@ -80,16 +81,6 @@ def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Fabric(accelerator=kind, devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true")
-
-
-@contextlib.contextmanager
-def seeded_initialisation(seed: int) -> Iterator[None]:
-    """Layers built inside get weights from `seed`; the global random state outside is left as it was."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 class Stopwatch:
@@ -131,6 +122,7 @@ def provenance(runtime: Runtime, precision: Precision) -> dict[str, object]:
         "device": _device_name(runtime.device),
         "processor": _processor(),
         "threads": runtime.threads,
+        "checkpointing": runtime.checkpointing,
         "precision": precision,
         "platform": platform.platform(),
     }

@@ -2,87 +2,77 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
-from torch import Tensor
 
-from ssl_bench.backbone import CHANNELS_PER_GROUP, DECODER_MODULES, ENCODER_MODULES, UNet3D
+from ssl_bench.backbone import Backbone, UNet3D
 from ssl_bench.cells.record import ModuleReport
 from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience
 from ssl_bench.cohort.corpus import EMBEDDED
 from ssl_bench.errors import UserError
+from ssl_bench.external.genesis import ModelsGenesis
+from ssl_bench.external.released import Match, Weights, read_weights
+from ssl_bench.protocol import ProtocolFacts
 from ssl_bench.registry import METHODS
 from ssl_bench.task import TaskFacts
 
 
-class Match(NamedTuple):
-    """How a file's tensors fitted a backbone."""
-
-    matched: int
-    missing: int
-    left_over: int
-
-    def __str__(self) -> str:
-        return f"{self.matched} tensors matched, {self.missing} missing, {self.left_over} left over"
-
-
 def load_weights(backbone: UNet3D, path: Path | None) -> Match:
-    """Load safetensors into `backbone`; None leaves it random. Raises UserError unless every tensor finds its place."""
+    """Load a file into `backbone`; None leaves it random. Raises UserError unless every tensor finds its place."""
     if path is None:
         return Match(0, len(backbone.state_dict()), 0)
-    tensors = read_tensors(path)
-    match = _match(path, tensors, backbone.width)
-    backbone.load_state_dict({name: tensors[name].float() for name in backbone.state_dict()})
-    return match
+    weights = check_fits(path, "unet3d", backbone.width)
+    backbone.load_state_dict(weights.tensors)
+    return weights.match
 
 
-def check_fits(path: Path, width: int) -> Match:
-    """Count how the tensors in `path` fit a backbone of `width`. Raises UserError unless every place is filled."""
-    return _match(path, read_tensors(path), width)
+def build_external(
+    external: ExternalBackbone, path: Path, modality: Literal["CT", "MR"]
+) -> tuple[Backbone, Match, str]:
+    """The network in a file with its weights, how they fitted, and their licence.
 
-
-def _match(path: Path, tensors: dict[str, Tensor], width: int) -> Match:
+    `modality` is that of the volumes it will see. Raises UserError if the file is not the one that was planned.
+    """
+    weights = check_fits(path, external.network, external.width)
+    if weights.sha256 != external.sha256:
+        raise UserError(f"{path}: changed since its cell was planned; evaluate it anew")
+    # Nothing is drawn for weights that are overwritten: the global random state stays as it was.
     with torch.device("meta"):
-        wanted = UNet3D(width).state_dict()
-    fitting = {name for name, value in tensors.items() if name in wanted and wanted[name].shape == value.shape}
-    match = Match(len(fitting), len(wanted) - len(fitting), len(tensors) - len(fitting))
-    if match.missing:
-        raise UserError(f"{path}: {match} of a 3D U-Net of width {width}; give all weights of this U-Net")
-    return match
+        backbone = ModelsGenesis(modality) if external.network == "models_genesis" else UNet3D(external.width)
+    backbone.to_empty(device="cpu").load_state_dict(weights.tensors)
+    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.layout.licence
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises UserError if it does not read."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = "is a folder" if path.is_dir() else "no such file" if not path.exists() else "not a safetensors file"
-        raise UserError(f"{path}: {reason}; give a file written by ssl-bench pretrain") from error
+def check_fits(path: Path, network: Literal["unet3d", "models_genesis"], width: int) -> Weights:
+    """The weights in `path`. Raises UserError unless they are all those of `network` at `width`."""
+    weights = read_weights(path)
+    if (weights.layout.network, weights.width) != (network, width):
+        raise UserError(f"{path}: holds {weights.layout.network} of width {weights.width}, not {network} of {width}")
+    return weights
 
 
-def describe_external(path: Path) -> ExternalBackbone:
-    """The science of a backbone in a file. Raises UserError if it does not hold this U-Net's weights."""
-    tensors = read_tensors(path)
-    first = tensors.get("inc.double_conv.0.weight")
-    if first is None or first.ndim != 5 or first.shape[0] % CHANNELS_PER_GROUP:
-        raise UserError(f"{path}: holds no 3D U-Net of ssl-bench; give a file written by ssl-bench pretrain")
-    return ExternalBackbone(name=path.stem, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), width=first.shape[0])
+def describe_external(path: Path, weights: Weights | None = None) -> ExternalBackbone:
+    """The science of a backbone in a file; `weights` are those of the file, if they have been read.
+
+    Raises UserError if it does not hold all weights of a network that is known here.
+    """
+    weights = weights or read_weights(path)
+    return ExternalBackbone(name=path.stem, sha256=weights.sha256, width=weights.width, network=weights.layout.network)
 
 
 def module_report(
-    science: EvaluationScience, kind: Literal["segmentation", "classification"], frozen: bool, match: Match
+    science: EvaluationScience, kind: Literal["segmentation", "classification"], protocol: ProtocolFacts, match: Match
 ) -> ModuleReport:
     """Which modules were pre-trained, random and frozen in a cell."""
-    used = [*ENCODER_MODULES, *(DECODER_MODULES if kind == "segmentation" else ())]
+    network = _network(science.backbone)
+    decodes = kind == "segmentation" and protocol.reads == "backbone"
+    frozen = protocol.frozen_backbone
+    used = [*network.encoder_modules, *(network.decoder_modules if decodes else ())]
     trained = _pretrained_modules(science.backbone)
-    origin = "pre-trained" if set(DECODER_MODULES) <= set(trained) else "random"
-    decoder = f"{origin}, {'frozen' if frozen else 'trained'}" if kind == "segmentation" else "unused"
+    origin = "pre-trained" if set(network.decoder_modules) <= set(trained) else "random"
+    decoder = f"{origin}, {'frozen' if frozen else 'trained'}" if decodes else "unused"
     return ModuleReport(
         pretrained=[name for name in used if name in trained],
         random=[*(name for name in used if name not in trained), "head"],
@@ -113,10 +103,18 @@ def paradigm_of(backbone: PretrainingScience | ExternalBackbone) -> str:
     return METHODS.load(backbone.method).facts.paradigm
 
 
+def _network(backbone: PretrainingScience | ExternalBackbone) -> type[Backbone]:
+    if isinstance(backbone, ExternalBackbone) and backbone.network == "models_genesis":
+        return ModelsGenesis
+    return UNet3D
+
+
 def _pretrained_modules(backbone: PretrainingScience | ExternalBackbone) -> tuple[str, ...]:
+    network = _network(backbone)
+    everything = (*network.encoder_modules, *network.decoder_modules)
     if isinstance(backbone, ExternalBackbone):
-        return (*ENCODER_MODULES, *DECODER_MODULES)
+        return everything
     pretrains = METHODS.load(backbone.method).facts.pretrains
     if pretrains == "nothing":
         return ()
-    return ENCODER_MODULES if pretrains == "encoder" else (*ENCODER_MODULES, *DECODER_MODULES)
+    return network.encoder_modules if pretrains == "encoder" else everything

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_bench.crops import CaseBatches
 from ssl_bench.draws import numpy_generator
 from ssl_bench.heads import Downstream
-from ssl_bench.protocol import Batch, Protocol, ProtocolFacts
+from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, Training
 
 
 class FinetuneV1(Protocol):
@@ -22,13 +22,13 @@ class FinetuneV1(Protocol):
     )
 
     def prepare(
-        self, model: Downstream, batches: CaseBatches, autocast: Callable[[Tensor], Tensor]
-    ) -> tuple[nn.Module, Callable[[int], Batch]]:
+        self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> Training:
         """The whole model, fed with windows of the training volumes."""
+        batch: int = getattr(self.settings.batch, model.kind)
 
         def draw(step: int) -> Batch:
-            return batches.draw(
-                getattr(self.settings.batch, model.kind), numpy_generator(self.seed, "finetune-v1", step)
-            )
+            volumes, targets = batches.draw(batch, numpy_generator(self.seed, "finetune-v1", step))
+            return (volumes,), targets
 
-        return model, draw
+        return Training(model, draw, (self.settings.optimiser,))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-import torch
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_bench.crops import CaseBatches
 from ssl_bench.draws import numpy_generator
+from ssl_bench.frozen import FrozenFeatures
 from ssl_bench.heads import Downstream
-from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, ProtocolSettings
+from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, ProtocolSettings, Training
 
 
 class LinearV1Settings(ProtocolSettings):
@@ -22,11 +21,9 @@ class LinearV1Settings(ProtocolSettings):
 
 
 class LinearV1(Protocol):
-    """The frozen backbone's features of fixed, seeded windows are computed once; the head learns from them.
+    """The head learns from the frozen backbone's features of fixed, seeded windows.
 
-    The fixed windows belong to the protocol: a window of whole-volume features is not the features of the window
-    (GroupNorm and padding see its borders). Features are raw, as in the paper: what the head reaches depends on their
-    scale too.
+    Features are raw, as in the paper: what the head reaches depends on their scale too.
     """
 
     Settings = LinearV1Settings
@@ -37,26 +34,16 @@ class LinearV1(Protocol):
     )
 
     def prepare(
-        self, model: Downstream, batches: CaseBatches, autocast: Callable[[Tensor], Tensor]
-    ) -> tuple[nn.Module, Callable[[int], Batch]]:
+        self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> Training:
         """The head, fed with stored features."""
         assert isinstance(self.settings, LinearV1Settings)
         # A classification case is read whole, so that one window holds all there is.
         windows = self.settings.windows_per_volume if model.kind == "segmentation" else 1
-        generator = numpy_generator(self.seed, "linear-v1", "windows")
-        features, targets = [], []
-        with torch.no_grad():
-            for _ in range(windows):
-                for index in range(len(batches.cases)):
-                    volumes, target = batches.read(np.array([index]), generator.random((1, 3)))
-                    features.append(autocast(volumes).cpu())
-                    targets.append(target)
+        stored = FrozenFeatures(batches, windows, numpy_generator(self.seed, "linear-v1", "windows"), features)
         batch: int = getattr(self.settings.batch, model.kind)
-        inputs, labels = torch.cat(features), torch.cat(targets)
 
         def draw(step: int) -> Batch:
-            generator = numpy_generator(self.seed, "linear-v1", step)
-            chosen = generator.choice(len(inputs), size=batch, replace=batch > len(inputs))
-            return inputs[chosen], labels[chosen]
+            return stored.draw(batch, numpy_generator(self.seed, "linear-v1", step))
 
-        return model.head, draw
+        return Training(model.head, draw, (self.settings.optimiser,))

@@ -72,8 +72,11 @@ class Table:
         )
 
 
-def write_markdown(store: Store) -> str:
-    """The leaderboard: one table per setting, the pre-trainings behind it, and what failed."""
+def write_markdown(store: Store, published: bool = False) -> str:
+    """The leaderboard: one table per setting, the pre-trainings behind it, and what failed.
+
+    With `published`, the papers' numbers follow beside the measured ones.
+    """
     records = list(store.records())
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
     pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
@@ -85,17 +88,23 @@ def write_markdown(store: Store) -> str:
         rested_on = [record for record in pretrainings if record.setting.digest == table.setting.digest]
         if rested_on:
             parts.append(_pretraining_section(rested_on))
+    if published:
+        from ssl_bench.report.published import published_section
+
+        parts.append(published_section(tables_of(evaluations)))
     failures = list(store.failures())
     if failures:
         parts.append(_failure_section(failures))
     return "\n".join(parts)
 
 
-def write_csv(store: Store) -> str:
-    """One line per evaluation, nothing aggregated."""
+def write_csv(store: Store, published: bool = False) -> str:
+    """One line per evaluation, nothing aggregated; with `published`, the paper's percentage in columns of its own."""
     out = io.StringIO()
-    rows = [_flat(record) for record in store.records() if isinstance(record, EvaluationRecord)]
-    writer = csv.DictWriter(out, fieldnames=list(CSV_COLUMNS), lineterminator="\n")
+    records = [record for record in store.records() if isinstance(record, EvaluationRecord)]
+    rows = [{**_flat(record), **(_published(record) if published else {})} for record in records]
+    names = [*CSV_COLUMNS, *(("published_percent", "published_source") if published else ())]
+    writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
@@ -258,6 +267,17 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "precision": science.precision,
         "device": record.provenance.get("device"),
         "key": record.key,
+    }
+
+
+def _published(record: EvaluationRecord) -> dict[str, Any]:
+    from ssl_bench.report.published import published_at
+
+    row = _row(record)
+    found = None if row.options else published_at(row.method, record.science.task, record.science.protocol)
+    return {
+        "published_percent": found.percent if found else "",
+        "published_source": f"{found.source}; on other data than this row's" if found else "",
     }
 
 

@@ -115,5 +115,5 @@ def test_a_wrong_override_is_one_line_that_names_it(override: str, complaint: st
 
 
 def test_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="unknown preset 'tiny'; known: quick, smoke"):
+    with pytest.raises(UserError, match="unknown preset 'tiny'; known: paper, quick, small, smoke"):
         load_preset("tiny")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssl_bench.engine.runtime import Runtime, provenance, resolve_precision, seeded_initialisation
+from ssl_bench.draws import seeded_initialisation
+from ssl_bench.engine.runtime import Runtime, provenance, resolve_precision
 
 ROOT = Path(__file__).parents[2]
 

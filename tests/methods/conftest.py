@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.data import Corpus
-from ssl_bench.draws import Draws
-from ssl_bench.engine.runtime import seeded_initialisation
+from ssl_bench.draws import Draws, seeded_initialisation
 from ssl_bench.method import Method
 from ssl_bench.registry import METHODS
 

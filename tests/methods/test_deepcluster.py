@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import torch
 
 from ssl_bench.data import Corpus
 from ssl_bench.methods.deepcluster import DeepCluster, DeepClusterConfig, cluster
 
-from .conftest import prepared
+from .conftest import build, prepared
 
 
 def built(corpus: Corpus) -> DeepCluster:
@@ -69,3 +71,24 @@ def test_the_classifier_learns_by_its_own_sgd_and_the_harness_leaves_it_alone(co
     assert gradient is not None
     method.after_step(0, 1)
     torch.testing.assert_close(method.classifier[0].bias.detach(), before - 0.05 * gradient)
+
+
+def test_clusters_go_through_a_checkpoint(corpus: Corpus) -> None:
+    method = built(corpus)
+    with torch.no_grad():
+        method.refresh(corpus, 40, np.random.default_rng(5))
+    method.choose_windows(len(corpus), 8, np.random.default_rng(6))
+    file = io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    restored = build("deepcluster")
+    assert isinstance(restored, DeepCluster)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    assert len(method.assignments) == 2 * len(corpus)
+    assert torch.equal(restored.assignments, method.assignments)
+    assert len(method.labels) == 8
+    assert torch.equal(restored.labels, method.labels)
+    assert len(method.agreement) == 1
+    assert restored.agreement == method.agreement
+    first, second = (m.choose_windows(len(corpus), 8, np.random.default_rng(7)) for m in (method, restored))
+    assert np.array_equal(first.volumes, second.volumes)

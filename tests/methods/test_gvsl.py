@@ -8,7 +8,9 @@ import torch
 from ssl_bench.backbone import Features
 from ssl_bench.draws import Draws
 from ssl_bench.losses import ncc_loss, smoothness_loss
+from ssl_bench.method import Method
 from ssl_bench.methods.gvsl import GVSL, Matching, odd, pair_up
+from ssl_bench.transforms.spatial import random_spatial
 from ssl_bench.warp import warp
 
 from .conftest import build
@@ -135,3 +137,109 @@ def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity() -> 
 
 def test_windows_stay_odd() -> None:
     assert [odd(value) for value in (5, 8, 9, 9.9)] == [5, 9, 9, 9]
+
+
+@pytest.mark.parametrize(("unit", "voxels"), [("half_extent", (0.2, 0.3, 0.4)), ("half_voxel", (0.02, 0.02, 0.02))])
+def test_translation_unit(unit: str, voxels: tuple[float, float, float]) -> None:
+    method = gvsl(translation_unit=unit)
+    with torch.no_grad():
+        method.affine_head.fc_trans[0].weight.zero_()
+        method.affine_head.fc_trans[0].bias.fill_(0.04)
+    features = method.backbone(volumes(1, 20, 15, 10)).global_
+    matrix = method.affine_head(features, features, torch.Size((20, 15, 10)))
+    torch.testing.assert_close(matrix[0, :, 3], torch.tensor(voxels))
+
+
+def test_detached_affine_still_moves_but_never_learns() -> None:
+    batch, losses = volumes(2), {}
+    for detached in (False, True):
+        method = gvsl(detached_affine=detached, initial_std=0.05)
+        losses[detached] = method.training_step(batch, Draws.keyed(0, samples=range(2)))["loss"]
+        losses[detached].backward()
+        learns = {name: p.grad is not None for name, p in method.named_parameters() if "affine_head" in name}
+        assert set(learns.values()) == {not detached}
+        assert all(p.grad is not None for name, p in method.named_parameters() if "affine_head" not in name)
+    assert torch.equal(losses[False], losses[True])
+
+
+def ablation(name: str, whole: GVSL, **options: object) -> Method:
+    """An ablated GVSL with the weights of the whole one."""
+    method = build(name, **options)
+    missing, _ = method.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    return method
+
+
+def test_without_fundament_the_loss_is_matching_alone() -> None:
+    whole, batch = gvsl(initial_std=0.05), volumes(4)
+    losses = ablation("gvsl_no_fundament", whole, initial_std=0.05).training_step(
+        batch, Draws.keyed(0, samples=range(4))
+    )
+    reference = whole.training_step(batch, Draws.keyed(0, samples=range(4)))
+    assert set(losses) == {"loss", "ncc", "smoothness"}
+    assert torch.equal(losses["ncc"], reference["ncc"])
+    assert torch.equal(losses["smoothness"], reference["smoothness"])
+    assert torch.equal(losses["loss"].detach(), reference["ncc"] + reference["smoothness"])
+
+
+@pytest.mark.parametrize("direction", ["b_to_a", "a_to_b"])
+def test_without_affine_head_the_loss_is_that_of_an_affine_head_that_gives_the_identity(direction: str) -> None:
+    whole, batch = gvsl(direction=direction, initial_std=0.05), volumes(4)
+    method = ablation("gvsl_no_affine", whole, direction=direction)
+    losses = method.training_step(batch, Draws.keyed(0, samples=range(4)))
+    moved = whole.training_step(batch, Draws.keyed(0, samples=range(4)))
+    for layer in (whole.affine_head.fc_rot, whole.affine_head.fc_scl, whole.affine_head.fc_trans):
+        torch.nn.init.zeros_(layer[0].weight)
+    torch.nn.init.zeros_(whole.affine_head.fc_shear[0].weight)
+    still = whole.training_step(batch, Draws.keyed(0, samples=range(4)))
+    assert losses.keys() == still.keys()
+    for name, value in losses.items():
+        torch.testing.assert_close(value, still[name], atol=1e-4, rtol=1e-4)
+    assert abs(losses["ncc"] - moved["ncc"]) > 1e-3
+
+
+def test_without_z_matching_every_volume_is_restored_from_gvsls_corruption() -> None:
+    whole, batch = gvsl(), volumes(3)
+    for step in ("training_step", "held_out_step"):
+        method = ablation("gvsl_no_zmatching", whole)
+        (together,) = getattr(method, step)(batch, Draws.keyed(0, samples=range(3))).values()
+        alone = []
+        for sample in range(3):
+            one = batch[sample : sample + 1]
+            draws = Draws.keyed(0, samples=[sample])
+            # GVSL restores A of each pair alone: here every volume is an A.
+            pair = random_spatial((one, one), draws) if step == "training_step" else (one, one)
+            alone.append(whole.losses(*pair, draws)["restoration"])
+        torch.testing.assert_close(together.detach(), torch.stack(alone).mean())
+
+
+def test_without_z_matching_the_spatial_augmentation_is_an_option() -> None:
+    batch = volumes(2)
+    method = build("gvsl_no_zmatching", spatial_augmentation=False)
+    first = method.training_step(batch, Draws.keyed(0, samples=range(2)))["loss"]
+    assert torch.equal(first, method.held_out_step(batch, Draws.keyed(0, samples=range(2)))["loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gvsl_no_affine", {"composition": "eq9"}),
+        ("gvsl_no_zmatching", {"direction": "a_to_b"}),
+    ],
+)
+def test_an_ablation_refuses_options_that_would_change_nothing(name: str, options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="Extra inputs"):
+        build(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("gvsl_no_zmatching", {"affine_head", "deformable_head"}),
+        ("gvsl_no_fundament", {"restoration"}),
+        ("gvsl_no_affine", {"affine_head"}),
+    ],
+)
+def test_an_ablation_lacks_the_heads_it_is_named_after_and_nothing_else(name: str, without: set[str]) -> None:
+    parts = {part for part, _ in build(name).named_children()}
+    assert parts == {part for part, _ in gvsl().named_children()} - without

@@ -1,0 +1,16 @@
+"""The method is found by its entry point and keeps every promise."""
+
+import pytest
+
+from ssl_bench.kit import Check
+from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
+from ssl_bench.registry import METHODS
+
+
+def test_it_is_found() -> None:
+    assert METHODS.load("volume_fusion").facts.title == "Volume fusion"
+
+
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.promise)
+def test_it_keeps_its_promises(check: Check[MethodUnderTest]) -> None:
+    assert check.problem(MethodUnderTest("volume_fusion")) is None

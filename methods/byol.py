@@ -1,0 +1,88 @@
+"""BYOL (Grill et al., NeurIPS 2020): predict one view's projection by a slowly moving copy of the network."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
+from lightly.models.utils import update_momentum
+from lightly.utils.scheduler import cosine_schedule
+from pydantic import Field
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.draws import Draws
+from ssl_bench.heads import InFloat32
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.transforms.views import two_views, view_size
+
+
+class BYOLConfig(MethodConfig):
+    """Sizes of lightly's small-scale example; the momentum is the paper's."""
+
+    hidden: int = Field(default=1024, gt=0)
+    output: int = Field(default=256, gt=0)
+    momentum: float = Field(default=0.996, ge=0, le=1)
+    """Of the target in the first step; it rises to 1 in the last along a cosine."""
+
+
+class BYOL(Method):
+    """Online encoder, projector and predictor chase a target encoder and projector; symmetrised negative cosine.
+
+    The loss is the mean of both directions, -cos; the paper's, the sum of both 2 - 2 cos, is 4 + 4 times it.
+    """
+
+    Config = BYOLConfig
+    facts = MethodFacts(
+        title="BYOL",
+        paper="Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, NeurIPS 2020",
+        year=2020,
+        version=1,
+        paradigm="centroid-relative",
+        pretrains="encoder",
+        smallest_batch=8,
+    )
+
+    def __init__(self, backbone: UNet3D, config: BYOLConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.momentum = config.momentum
+        self.projection = InFloat32(BYOLProjectionHead(backbone.global_channels, config.hidden, config.output))
+        self.prediction = InFloat32(BYOLPredictionHead(config.output, config.hidden, config.output))
+        self.target_encoder = encoder_of(backbone).requires_grad_(False)
+        self.target_projection = copy.deepcopy(self.projection).requires_grad_(False)
+        self.criterion = NegativeCosineSimilarity()
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Predict the target's projection of each of two views of `volumes` (B, 1, D, H, W) from the other view."""
+        first, second = two_views(volumes, draws, view_size(self.crop))
+        towards_second = self.criterion(self.predict(first), self.target(second))
+        towards_first = self.criterion(self.predict(second), self.target(first))
+        return {"loss": (towards_second + towards_first) / 2}
+
+    def predict(self, views: Tensor) -> Tensor:
+        """Views (B, 1, d, h, w) -> the online network's predictions (B, output)."""
+        predicted: Tensor = self.prediction(self.projection(self.backbone.pool(views)))
+        return predicted
+
+    @torch.no_grad()
+    def target(self, views: Tensor) -> Tensor:
+        """Views (B, 1, d, h, w) -> the target network's projections (B, output)."""
+        projected: Tensor = self.target_projection(self.target_encoder.pool(views))
+        return projected
+
+    def after_step(self, step: int, steps: int) -> None:
+        """The target follows the online network: target = m target + (1 - m) online."""
+        momentum = cosine_schedule(step, steps, self.momentum, 1.0)
+        for name in self.backbone.encoder_modules:
+            update_momentum(getattr(self.backbone, name), getattr(self.target_encoder, name), momentum)
+        update_momentum(self.projection, self.target_projection, momentum)
+
+
+def encoder_of(backbone: UNet3D) -> UNet3D:
+    """A copy of `backbone` that can only `encode` and `pool`."""
+    encoder = copy.deepcopy(backbone)
+    for name in backbone.decoder_modules:
+        delattr(encoder, name)
+    return encoder

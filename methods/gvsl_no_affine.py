@@ -1,0 +1,37 @@
+"""GVSL without the affine head (He et al., CVPR 2023, Table 1): restoration and deformable matching."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssl_bench.backbone import Features, UNet3D
+from ssl_bench.method import MethodFacts
+from ssl_bench.warp import warp
+
+from .gvsl import GVSL, GVSLConfig, Matching, PairConfig
+
+
+class GVSLNoAffine(GVSL):
+    """The deformable map is the whole map, predicted from features that were not aligned before."""
+
+    Config = PairConfig
+    facts = MethodFacts(
+        title="GVSL without affine head",
+        paper=GVSL.facts.paper,
+        year=2023,
+        version=1,
+        paradigm="geometric",
+        pretrains="encoder and decoder",
+        smallest_batch=2,
+    )
+
+    def __init__(self, backbone: UNet3D, config: PairConfig, crop: int) -> None:
+        super().__init__(backbone, GVSLConfig.model_validate(config.model_dump()), crop)
+        del self.affine_head
+
+    def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
+        """Map the clean `moving` image (B, 1, D, H, W) onto the fixed one by the deformable map alone."""
+        both = torch.cat([moving_features.local, fixed_features.local], dim=1)
+        deformation = self.deformable_head(both).float()
+        return Matching(deformation, deformation, warp(moving, deformation))

@@ -1,0 +1,56 @@
+"""GVSL without Z-matching (He et al., CVPR 2023, Table 1): the fundament alone, restoration.
+
+Without a pair there is no B: every volume of the batch is corrupted and restored.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.draws import Draws
+from ssl_bench.heads import RestorationHead
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.transforms.corruption import GVSL as CORRUPTION
+from ssl_bench.transforms.corruption import corrupt
+from ssl_bench.transforms.spatial import random_spatial
+
+from .gvsl import GVSL
+
+
+class GVSLNoZMatchingConfig(MethodConfig):
+    """The one option of GVSL that concerns restoration."""
+
+    spatial_augmentation: bool = True
+    """A random affine and elastic warp before the corruption: in the released code, not in the paper."""
+
+
+class GVSLNoZMatching(Method):
+    """GVSL's corruption; mean squared error to the clean volume."""
+
+    Config = GVSLNoZMatchingConfig
+    facts = MethodFacts(
+        title="GVSL without Z-matching",
+        paper=GVSL.facts.paper,
+        year=2023,
+        version=1,
+        paradigm="centroid-hidden",
+        pretrains="encoder and decoder",
+    )
+
+    def __init__(self, backbone: UNet3D, config: GVSLNoZMatchingConfig, crop: int) -> None:
+        super().__init__(backbone, config, crop)
+        self.options = config
+        self.restoration = RestorationHead(backbone.local_channels)
+
+    def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Restore `volumes` (B, 1, D, H, W) after the spatial augmentation."""
+        if self.options.spatial_augmentation:
+            (volumes,) = random_spatial((volumes,), draws)
+        return self.held_out_step(volumes, draws)
+
+    def held_out_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Restore `volumes` as they are."""
+        restored = self.restoration(self.backbone(corrupt(volumes, draws, CORRUPTION)).local)
+        return {"loss": F.mse_loss(restored.float(), volumes)}

@@ -1,0 +1,1 @@
+"""Numbers that others published, as data; never an input of a statistic."""

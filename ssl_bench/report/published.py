@@ -1,0 +1,82 @@
+"""Published numbers beside measured ones: never in a statistic, never without saying what they were measured on."""
+
+from __future__ import annotations
+
+import csv
+import importlib.resources
+import statistics
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from ssl_bench.report.tables import Table, markdown_table
+
+ON_SEMI_REAL = (
+    "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "
+    "compared**; they stand side by side to show which rows and columns of the paper are covered."
+)
+ON_REAL = "measured on real data with this project's splits, which are not the paper's: those are unpublished."
+
+
+class Place(NamedTuple):
+    """A cell of a published table."""
+
+    method: str
+    task: str
+    protocol: str
+    """Without a version: papers number none."""
+
+
+class Published(NamedTuple):
+    """What a paper prints there."""
+
+    percent: float
+    source: str
+
+
+@cache
+def read_published() -> dict[Place, Published]:
+    """Every published number that ships with ssl-bench."""
+    found = {}
+    for file in importlib.resources.files("ssl_bench.published").iterdir():
+        if file.name.endswith(".csv"):
+            for row in csv.DictReader(file.read_text("utf-8").splitlines()):
+                place = Place(row["method"], row["task"], row["protocol"])
+                found[place] = Published(float(row["percent"]), row["source"])
+    return found
+
+
+def published_at(method: str, task: str, protocol: str) -> Published | None:
+    """What was published for `method` with its default options; `protocol` is versioned."""
+    return read_published().get(Place(method, task, protocol.rpartition("-v")[0]))
+
+
+def published_section(tables: Sequence[Table]) -> str:
+    """For each measured table, the published numbers and the measured ones side by side."""
+    sources = "; ".join(sorted({published.source for published in read_published().values()}))
+    parts = [
+        "## Published numbers beside measured ones\n",
+        f"Published: {sources}; percent as printed there, one run each, without spread. They enter no mean, no "
+        "comparison and no bold type of this page.\n",
+    ]
+    for table in tables:
+        columns = [column for column in table.columns if published_at("scratch", column[0], column[1])]
+        if not columns:
+            continue
+        semi_real = table.data.startswith("semi-real")
+        parts.append(f"Preset `{table.setting.preset}`: {ON_SEMI_REAL if semi_real else ON_REAL}\n")
+        here = "here, semi-real" if semi_real else "here"
+        header = ["Method"]
+        for task, protocol, *_ in columns:
+            header += [f"{task.upper()} {protocol} published", here]
+        rows = []
+        for row in table.rows:
+            cells = [row.label]
+            for column in columns:
+                published = None if row.options else published_at(row.method, column[0], column[1])
+                scores = table.scores(row, column)
+                cells.append(f"{published.percent:.1f}" if published else "–")
+                cells.append(f"{100 * statistics.mean(scores):.1f}" if scores else "–")
+            rows.append(cells)
+        parts.append(markdown_table(header, rows))
+    return "\n".join(parts)

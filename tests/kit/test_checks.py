@@ -1,0 +1,60 @@
+"""The conformance kit: every built-in plugin passes it, and it names what is broken in the others."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from ssl_bench.kit import Check
+from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
+from ssl_bench.kit.task_checks import TASK_CHECKS, TaskUnderTest
+from ssl_bench.registry import METHODS, TASKS, add_plugin_file
+
+PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
+BROKEN = Path(__file__).parent / "broken"
+
+
+@functools.cache
+def task(name: str) -> TaskUnderTest:
+    """Grown once for all checks."""
+    return TaskUnderTest(name)
+
+
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.find_problem.__name__)
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_every_method_keeps_its_promises(name: str, check: Check[MethodUnderTest]) -> None:
+    assert check.problem(MethodUnderTest(name)) is None
+
+
+@pytest.mark.parametrize("check", TASK_CHECKS, ids=lambda check: check.find_problem.__name__)
+@pytest.mark.parametrize("name", TASKS.names())
+def test_every_task_keeps_its_promises(name: str, check: Check[TaskUnderTest]) -> None:
+    assert check.problem(task(name)) is None
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("name", "check", "sentence"),
+    [
+        ("detached_head", "gradient_reaches_all", "no gradient reaches angle.weight, angle.bias: is a tensor detached"),
+        ("ignores_seed", "seeds_reproduce", "something random does not come from `draws`"),
+        ("ignores_seed", "global_state_is_left_alone", "it changes torch's global generator"),
+        ("renames_keys", "backbone_keeps_its_keys", "keys that are not the shared backbone's: network.down1"),
+        ("returns_nan", "loss_is_finite", "the loss is nan on a batch of real volumes"),
+    ],
+)
+def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: str) -> None:
+    add_plugin_file(BROKEN / f"{name}.py")
+    (found,) = (one for one in METHOD_CHECKS if one.find_problem.__name__ == check)
+    problem = found.problem(MethodUnderTest(name))
+    assert problem is not None
+    assert sentence in problem
+
+
+def test_an_exception_is_a_problem_of_its_own() -> None:
+    def fail(subject: str) -> str | None:
+        raise IndexError(f"no {subject}")
+
+    assert Check("It works", fail).problem("luck") == "raises IndexError: no luck"
