@@ -83,19 +83,7 @@ def check(
     registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
     registry.check(name)
 
-    checks: Sequence[Check[Any]]
-    subject: Any
-    if kind is Kind.method:
-        from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
-
-        checks, subject = METHOD_CHECKS, MethodUnderTest(name)
-        if subject.facts.pretrains == "nothing":
-            raise UserError(f"method {name!r} pre-trains nothing: there is nothing to check")
-    else:
-        from ssl_bench.kit.task_checks import TASK_CHECKS, TaskUnderTest
-
-        checks, subject = TASK_CHECKS, TaskUnderTest(name)
-
+    checks, subject = _examination(kind, name)
     findings = []
     for number, one in enumerate(checks, 1):
         typer.echo(f"\r[{number}/{len(checks)}] {one.promise}\x1b[K", err=True, nl=False)
@@ -111,3 +99,18 @@ def check(
         typer.echo(f"{kind} {name}: {len(findings) - broken} of {len(findings)} promises kept")
     if broken:
         raise typer.Exit(1)
+
+
+def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
+    """The promises of a kind, and the plugin that has to keep them."""
+    if kind is Kind.task:
+        from ssl_bench.kit.task_checks import TASK_CHECKS, TaskUnderTest
+
+        return TASK_CHECKS, TaskUnderTest(name)
+
+    from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
+
+    method = MethodUnderTest(name)
+    if method.facts.pretrains == "nothing":
+        raise UserError(f"method {name!r} pre-trains nothing: there is nothing to check")
+    return METHOD_CHECKS, method
