@@ -112,8 +112,8 @@ def write_csv(store: Store, published: bool = False) -> str:
 
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "task", "scene", "protocol",
-    "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds", "peak_process_mib",
-    "precision", "device", "key",
+    "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
+    "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 
 
@@ -157,6 +157,7 @@ def _table_section(table: Table) -> str:
     ]  # fmt: skip
     if table.data.startswith("semi-real"):
         notes.insert(0, SEMI_REAL)
+    notes += [_licence_note(row, table) for row in table.rows if row.paradigm == "external"]
     if not setting.ranked:
         notes.insert(0, f"Preset `{setting.preset}` only proves that everything runs: nothing here is ranked.")
     return "\n".join([title, *[f"{note}\n" for note in notes], markdown_table(header, rows)])
@@ -175,6 +176,13 @@ def _cells(table: Table, row: Row, columns: Sequence[Column], best: dict[Column,
         texts.append(text + _marks(table.cells[row][column].values()))
     means = [statistics.mean(table.scores(row, column)) for column in columns] if table.is_complete(row) else []
     return [row.paradigm, row.label, *texts, f"{100 * statistics.mean(means):.1f}" if means else "–"]
+
+
+def _licence_note(row: Row, table: Table) -> str:
+    record = next(record for records in table.cells[row].values() for record in records.values())
+    network = getattr(record.science.backbone, "network", "")
+    licence = record.licence or "not recorded"
+    return f"`{_escaped(row.label)}`: weights from a file, network {network}; licence of the weights: {licence}."
 
 
 def _marks(records: Iterable[EvaluationRecord]) -> str:
@@ -255,6 +263,7 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "task": science.task,
         "scene": record.scene,
         "protocol": science.protocol,
+        "licence": record.licence,
         "seed": science.seed,
         "metric": record.metric,
         "score": record.score,

@@ -10,6 +10,7 @@ import pytest
 
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.science import ExternalBackbone
 from ssl_bench.cells.store import Store
 from ssl_bench.report.tables import SEMI_REAL, write_csv, write_markdown
 from ssl_bench.settings import load_preset
@@ -52,6 +53,22 @@ def test_the_best_of_a_column_is_bold_and_only_it(store: Store) -> None:
     keep(store, "scratch", "shc", 0, 0.6)
     assert lines(store, "gvsl")[0][2] == "**70.0**"
     assert lines(store, "scratch")[0][2] == "60.0"
+
+
+def test_external_rows_carry_the_licence_of_their_weights(store: Store) -> None:
+    plan = planner()
+    external = ExternalBackbone(name="theirs", sha256="0" * 64, width=16)
+    cell = plan.external(Path("theirs.pt"), external, "shc", "linear", 0)
+    values = {
+        "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
+        "science": cell.science, "score": 0.5, "licence": "for looking at only",
+    }  # fmt: skip
+    store.publish(cell, EvaluationRecord.model_validate(values))
+    page = write_markdown(store)
+    assert "| external | external:theirs |" in page
+    assert "`external:theirs`: weights from a file, network unet3d; licence of the weights: for looking at only" in page
+    (row,) = csv.DictReader(io.StringIO(write_csv(store)))
+    assert row["licence"] == "for looking at only"
 
 
 def test_an_incomplete_row_is_shown_and_has_no_mean(store: Store) -> None:
