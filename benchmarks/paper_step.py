@@ -81,7 +81,7 @@ def measure(name: str, preset: str, precision: str, checkpointing: bool) -> str:
         optimiser.zero_grad()
         fabric.backward(loss)
         optimiser.step()
-        float(loss)
+        float(loss.detach())
         seconds = time.perf_counter() - start
     if fabric.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(fabric.device) / 2**30

@@ -46,7 +46,7 @@ class GVSLConfig(PairConfig):
     composition: CompositionOrder = "affine_of_deformed"
     """The released order A(p + u(p)), here in one resampling; `eq9` samples u at the affine-moved place."""
     affine: AffineForm = "released"
-    """Shear . scale . rotation with the translation outside; `eq8` is the supplement's product."""
+    """Shear . scale . rotation with the translation outside; `eq8` and `figure` are the supplement's two others."""
     translation_unit: Literal["half_extent", "half_voxel"] = "half_extent"
     """Of the affine head's raw translation. Half extents make it as large a step as the other parameters'; the released
     code works out to half voxels, in which one learning rate hardly moves it."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-AffineForm = Literal["released", "eq8"]
+AffineForm = Literal["released", "eq8", "figure"]
 CompositionOrder = Literal["affine_of_deformed", "eq9"]
 
 
@@ -32,15 +32,20 @@ def affine_matrix(
 
     "released" is the published code: M = Shear Scale Rz Ry Rx with the tangents of shear angles in radians, and t is
     appended. "eq8" is GVSL supplement Eq. 8: Rz Ry Rx Scale Shear Translation as a homogeneous product, so t is
-    rotated, scaled and sheared too; shear values are used as they are, in the transposed layout.
+    rotated, scaled and sheared too; shear values are used as they are, in the transposed layout. "figure" is the
+    supplement's Fig. 4b without its misprints: Rz Ry Rx [K | t], K with scales on the diagonal and shears as they are
+    beside it.
     """
-    if form not in ("released", "eq8"):
-        raise ValueError(f"unknown affine form {form!r}: use 'released' or 'eq8'")
+    if form not in get_args(AffineForm):
+        raise ValueError(f"unknown affine form {form!r}: use {', '.join(get_args(AffineForm))}")
     turn = _rotation_matrix(rotation)
     stretch = torch.diag_embed(scale)
     if form == "released":
         matrix = _product(_shear_matrix(shear.tan()), stretch, turn)
         column = translation.unsqueeze(-1)
+    elif form == "figure":
+        matrix = _product(turn, _shear_matrix(shear) + stretch - torch.eye(3, dtype=turn.dtype, device=turn.device))
+        column = _product(turn, translation.unsqueeze(-1))
     else:
         matrix = _product(turn, stretch, _shear_matrix(shear).mT)
         column = _product(matrix, translation.unsqueeze(-1))

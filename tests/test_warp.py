@@ -48,11 +48,16 @@ def affine_by_hand(r: list[float], s: list[float], t: list[float], h: list[float
     for value, (i, j) in zip(h, [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)], strict=True):
         if form == "released":
             shear[i][j] = math.tan(value)
+        elif form == "figure":
+            shear[i][j] = value
         else:
             shear[j][i] = value
     turn = times(plane_rotation(2), times(plane_rotation(1), plane_rotation(0)))
     if form == "released":
         product = times(shift, times(shear, times(scale, turn)))
+    elif form == "figure":
+        mixed = [[s[i] if i == j < 3 else shear[i][j] for j in range(4)] for i in range(4)]
+        product = times(turn, [[*mixed[i][:3], t[i] if i < 3 else 1.0] for i in range(4)])
     else:
         product = times(turn, times(scale, times(shear, shift)))
     return np.array(product)[:3]
@@ -80,14 +85,14 @@ def test_eq8_moves_before_it_shears_scales_and_turns() -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["released", "eq8"])
+@pytest.mark.parametrize("form", ["released", "eq8", "figure"])
 def test_affine_matrices_of_a_batch_equal_products_by_hand(form: AffineForm) -> None:
     r, s, t, h = 0.4 * normal(5, 3), 1 + 0.2 * normal(5, 3, seed=1), normal(5, 3, seed=2), 0.2 * normal(5, 6, seed=3)
     for matrix, *row in zip(affine_matrix(r, s, t, h, form), r, s, t, h, strict=True):
         np.testing.assert_allclose(matrix, affine_by_hand(*(x.tolist() for x in row), form), atol=1e-12)
 
 
-@pytest.mark.parametrize("form", ["released", "eq8"])
+@pytest.mark.parametrize("form", ["released", "eq8", "figure"])
 def test_a_loss_after_the_warp_reaches_every_affine_parameter_and_the_displacement(form: AffineForm) -> None:
     inputs = [
         x.clone().requires_grad_()
