@@ -53,8 +53,8 @@ def measure(name: str, preset: str, precision: str, checkpointing: bool) -> str:
     from ssl_bench.cells.plan import Planner
     from ssl_bench.data import Corpus
     from ssl_bench.draws import Draws, numpy_generator
-    from ssl_bench.engine.optimisation import build_optimiser
-    from ssl_bench.engine.pretraining import build_method
+    from ssl_bench.engine.optimisation import build_optimiser, descend
+    from ssl_bench.engine.pretraining import build_method, pretext_loss
     from ssl_bench.engine.runtime import make_fabric, resolve_runtime
     from ssl_bench.settings import load_preset
 
@@ -76,11 +76,8 @@ def measure(name: str, preset: str, precision: str, checkpointing: bool) -> str:
         start = time.perf_counter()
         windows = method.choose_windows(len(corpus), science.batch, numpy_generator(step))
         draws = Draws.keyed(0, samples=range(science.batch), device=fabric.device)
-        with fabric.autocast():
-            loss = method.training_step(corpus.read(windows), draws)["loss"]
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        optimiser.step()
+        loss = pretext_loss(fabric, method, corpus.read(windows), draws)
+        descend(fabric, method, optimiser, loss, gradient_clip=0.0)
         float(loss.detach())
         seconds = time.perf_counter() - start
     if fabric.device.type == "cuda":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
 from ssl_bench.backbone import Features, UNet3D
-from ssl_bench.method import MethodFacts
 from ssl_bench.warp import warp
 
 from .gvsl import GVSL, GVSLConfig, Matching, PairConfig
@@ -16,15 +17,7 @@ class GVSLNoAffine(GVSL):
     """The deformable map is the whole map, predicted from features that were not aligned before."""
 
     Config = PairConfig
-    facts = MethodFacts(
-        title="GVSL without affine head",
-        paper=GVSL.facts.paper,
-        year=2023,
-        version=1,
-        paradigm="geometric",
-        pretrains="encoder and decoder",
-        smallest_batch=2,
-    )
+    facts = dataclasses.replace(GVSL.facts, title="GVSL without affine head", version=1)
 
     def __init__(self, backbone: UNet3D, config: PairConfig, crop: int) -> None:
         super().__init__(backbone, GVSLConfig.model_validate(config.model_dump()), crop)

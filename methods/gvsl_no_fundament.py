@@ -5,11 +5,12 @@ A is still corrupted, which the paper leaves open: so the matching is GVSL's own
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
-from ssl_bench.method import MethodFacts
 
 from .gvsl import GVSL, GVSLConfig
 
@@ -17,15 +18,7 @@ from .gvsl import GVSL, GVSLConfig
 class GVSLNoFundament(GVSL):
     """Normalised cross-correlation + smoothness."""
 
-    facts = MethodFacts(
-        title="GVSL without fundament",
-        paper=GVSL.facts.paper,
-        year=2023,
-        version=1,
-        paradigm="geometric",
-        pretrains="encoder and decoder",
-        smallest_batch=2,
-    )
+    facts = dataclasses.replace(GVSL.facts, title="GVSL without fundament", version=1)
 
     def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)

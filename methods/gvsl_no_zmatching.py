@@ -5,13 +5,15 @@ Without a pair there is no B: every volume of the batch is corrupted and restore
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.heads import RestorationHead
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.method import Method, MethodConfig
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
@@ -30,13 +32,8 @@ class GVSLNoZMatching(Method):
     """GVSL's corruption; mean squared error to the clean volume."""
 
     Config = GVSLNoZMatchingConfig
-    facts = MethodFacts(
-        title="GVSL without Z-matching",
-        paper=GVSL.facts.paper,
-        year=2023,
-        version=1,
-        paradigm="centroid-hidden",
-        pretrains="encoder and decoder",
+    facts = dataclasses.replace(
+        GVSL.facts, title="GVSL without Z-matching", version=1, paradigm="centroid-hidden", smallest_batch=1
     )
 
     def __init__(self, backbone: UNet3D, config: GVSLNoZMatchingConfig, crop: int) -> None:

@@ -15,6 +15,10 @@ class ScratchConfig(MethodConfig):
     extra_finetune_steps: int = Field(default=0, ge=0)
     """Fine-tuning updates beyond the common schedule, for a second row that is trained to convergence."""
 
+    def finetune_steps(self, common: int) -> int:
+        """The common schedule and the extra."""
+        return common + self.extra_finetune_steps
+
 
 class Scratch(Method):
     """The backbone as its seed initialised it; the seed's other methods start from the same weights."""

@@ -35,10 +35,15 @@ class CaseBatches:
         self.cases = cases
         self.crop = crop
 
+    @property
+    def whole(self) -> bool:
+        """Whether a case is read whole, so that it has one window only."""
+        return not isinstance(self.cases[0].label, np.ndarray)
+
     def read(self, indices: NDArray[np.int64], positions: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
         """Volumes (B, 1, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,)."""
         chosen = [self.cases[index] for index in indices]
-        if isinstance(chosen[0].label, np.ndarray):
+        if not self.whole:
             pairs = list(zip(chosen, positions, strict=True))
             images = np.stack([cut(case.image, position, self.crop) for case, position in pairs])
             labels = np.stack([cut(np.asarray(case.label), position, self.crop) for case, position in pairs])

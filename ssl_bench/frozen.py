@@ -31,7 +31,7 @@ class FrozenFeatures:
         stored: list[Features] = []
         targets = []
         with torch.no_grad():
-            for _ in range(windows_per_volume):
+            for _ in range(1 if batches.whole else windows_per_volume):
                 for index in range(len(batches.cases)):
                     volumes, target = batches.read(np.array([index]), generator.random((1, 3)))
                     stored.append(tuple(feature.cpu() for feature in features(volumes)))

@@ -24,6 +24,10 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def finetune_steps(self, common: int) -> int:
+        """Updates of a protocol that trains the whole network, given those of the common schedule."""
+        return common
+
 
 class Windows(NamedTuple):
     """Which windows of the corpus make a batch."""

@@ -113,9 +113,9 @@ class Planner:
         settings = validated(
             PROTOCOLS.load(protocol).Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}"
         )
-        if bare == "finetune" and isinstance(backbone, PretrainingScience):
-            extra = int(backbone.options.get("extra_finetune_steps", 0))
-            settings = settings.model_copy(update={"steps": settings.steps + extra})
+        if isinstance(backbone, PretrainingScience) and not PROTOCOLS.load(protocol).facts.frozen_backbone:
+            options = METHODS.load(backbone.method).Config.model_validate(backbone.options)
+            settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
         science = EvaluationScience(
             backbone=backbone,
             task=task,

@@ -20,7 +20,7 @@ from ssl_bench.data import cases_digest, load_cases
 from ssl_bench.draws import seeded_initialisation, stream_seed
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.inference import predict
-from ssl_bench.engine.optimisation import build_optimiser, build_schedule
+from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
 from ssl_bench.engine.pretraining import build_backbone
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance
@@ -144,11 +144,13 @@ def _fit_best(
     title: str,
 ) -> Fit:
     """Train with every optimiser from the same start; leave the module with the weights that validate best."""
-    start = copy.deepcopy(training.module.state_dict())
+    several = len(training.optimisers) > 1
+    start = copy.deepcopy(training.module.state_dict()) if several else None
     best: Fit | None = None
     with progress.track(title, settings.steps * len(training.optimisers)) as advance:
         for optimiser in training.optimisers:
-            training.module.load_state_dict(start)
+            if start is not None:
+                training.module.load_state_dict(start)
             fit = _fit(fabric, training, optimiser, settings, validate, advance)
             if best is None or fit.beats(best):
                 best = fit
@@ -178,11 +180,7 @@ def _fit(
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
             raise FloatingPointError(f"training loss is {losses[-1]} at step {step}")
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        if optimiser_settings.gradient_clip:
-            fabric.clip_gradients(wrapped, optimiser, max_norm=optimiser_settings.gradient_clip)
-        optimiser.step()
+        descend(fabric, wrapped, optimiser, loss, optimiser_settings.gradient_clip)
         schedule.step_update(step + 1)
         done = step + 1
         if done % settings.validate_every == 0 or done == settings.steps:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_bench.settings import OptimiserSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def build_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
@@ -34,3 +37,12 @@ def build_schedule(optimiser: torch.optim.Optimizer, settings: OptimiserSettings
     if settings.schedule == "cosine":
         return CosineLRScheduler(optimiser, t_initial=steps, **warmup)
     return StepLRScheduler(optimiser, decay_t=steps + 1, decay_rate=1.0, **warmup)
+
+
+def descend(fabric: Fabric, module: Any, optimiser: Any, loss: Tensor, gradient_clip: float) -> None:
+    """One update of `module` and `optimiser`, both set up by `fabric`; a clip of 0 clips nothing."""
+    optimiser.zero_grad()
+    fabric.backward(loss)
+    if gradient_clip:
+        fabric.clip_gradients(module, optimiser, max_norm=gradient_clip)
+    optimiser.step()

@@ -16,7 +16,7 @@ from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, stream_seed
 from ssl_bench.engine.health import representation_health
-from ssl_bench.engine.optimisation import build_optimiser, build_schedule
+from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.files import atomic_write
@@ -79,15 +79,9 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
             windows = method.choose_windows(len(corpus), science.batch, generator)
             samples = range(step * science.batch, (step + 1) * science.batch)
             draws = Draws.keyed(science.seed, "pretraining", samples=samples, device=fabric.device)
-            # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
-            with fabric.autocast():
-                loss = wrapped.training_step(corpus.read(windows), draws)["loss"]
+            loss = pretext_loss(fabric, wrapped, corpus.read(windows), draws)
             losses.append(_finite(loss, step))
-            optimiser.zero_grad()
-            fabric.backward(loss)
-            if science.optimiser.gradient_clip:
-                fabric.clip_gradients(wrapped, optimiser, max_norm=science.optimiser.gradient_clip)
-            optimiser.step()
+            descend(fabric, wrapped, optimiser, loss, science.optimiser.gradient_clip)
             schedule.step_update(step + 1)
             method.after_step(step, science.steps)
             if step + 1 > science.steps - LAST_STEPS:
@@ -108,6 +102,14 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
     )
     save_backbone(method.backbone, weights, cell)
     return record
+
+
+def pretext_loss(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> Tensor:
+    """The loss of `method`, wrapped by `fabric`, on `volumes` (B, 1, D, H, W)."""
+    # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
+    with fabric.autocast():
+        loss: Tensor = method.training_step(volumes, draws)["loss"]
+    return loss
 
 
 def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:

@@ -38,9 +38,8 @@ class LinearV1(Protocol):
     ) -> Training:
         """The head, fed with stored features."""
         assert isinstance(self.settings, LinearV1Settings)
-        # A classification case is read whole, so that one window holds all there is.
-        windows = self.settings.windows_per_volume if model.kind == "segmentation" else 1
-        stored = FrozenFeatures(batches, windows, numpy_generator(self.seed, "linear-v1", "windows"), features)
+        generator = numpy_generator(self.seed, "linear-v1", "windows")
+        stored = FrozenFeatures(batches, self.settings.windows_per_volume, generator, features)
         batch: int = getattr(self.settings.batch, model.kind)
 
         def draw(step: int) -> Batch:

@@ -53,9 +53,8 @@ class ProbeV1(Protocol):
         assert isinstance(self.settings, ProbeV1Settings)
         assert isinstance(model.head, Ensemble)
         settings = self.settings
-        # A classification case is read whole, so that one window holds all there is.
-        windows = settings.windows_per_volume if model.kind == "segmentation" else 1
-        stored = FrozenFeatures(batches, windows, numpy_generator(self.seed, "probe-v1", "windows"), features)
+        generator = numpy_generator(self.seed, "probe-v1", "windows")
+        stored = FrozenFeatures(batches, settings.windows_per_volume, generator, features)
         model.head.fit(stored.inputs)
         batch: int = getattr(settings.batch, model.kind)
 
