@@ -1,29 +1,31 @@
-"""The volumes a cell works on, grown once and memory-mapped from the user's cache folder."""
+"""The volumes a cell works on, embedded or the user's own, memory-mapped from the user's cache folder."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import platformdirs
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_bench.cells.science import CorpusScience, DataScience
+from ssl_bench.cache import cache_root
+from ssl_bench.cells.science import CorpusScience, DataScience, FolderCorpusScience, FolderDataScience
 from ssl_bench.cohort.anatomy import Anatomy, load_anatomy
 from ssl_bench.cohort.corpus import EMBEDDED, grow_corpus
 from ssl_bench.crops import cut
+from ssl_bench.datasets.folder_cases import load_folder_cases, load_folder_corpus
+from ssl_bench.datasets.sources import Sources
+from ssl_bench.datasets.splits import nested_subset
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Windows
 from ssl_bench.registry import TASKS
-from ssl_bench.task import Case, Split, Task
+from ssl_bench.task import SPLITS, Case, Split, Task
 
 if TYPE_CHECKING:
     from ssl_bench.settings import CohortSettings
@@ -36,11 +38,14 @@ CORPUS_VERSION = 1
 
 REFRESH_BATCH = 8
 
+EMBEDDED_ONLY = Sources()
+
 
 class Corpus:
     """Unlabelled volumes on disk; windows of side `crop` come out on `device`."""
 
-    def __init__(self, volumes: NDArray[np.float32], crop: int, device: torch.device | str) -> None:
+    def __init__(self, volumes: Sequence[NDArray[np.float32]], crop: int, device: torch.device | str) -> None:
+        """`volumes` are (D, H, W) each, of one shape or of many."""
         self.volumes = volumes
         self.crop = crop
         self.device = device
@@ -73,12 +78,20 @@ def corpus_science(cohort: CohortSettings) -> CorpusScience:
     )
 
 
-def load_corpus(science: CorpusScience, split: Literal["corpus", "held-out"]) -> NDArray[np.float32]:
-    """The embedded corpus, (N, D, H, W) in [0, 1]; `split` is ``corpus`` or ``held-out``."""
+def load_corpus(
+    science: CorpusScience | FolderCorpusScience, sources: Sources = EMBEDDED_ONLY
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """The unlabelled volumes to train on, and those held out to watch; (D, H, W) in [0, 1] each."""
+    if isinstance(science, FolderCorpusScience):
+        return load_folder_corpus(science, sources)
+    return _embedded_corpus(science, "corpus"), _embedded_corpus(science, "held-out")
+
+
+def _embedded_corpus(science: CorpusScience, split: Literal["corpus", "held-out"]) -> list[NDArray[np.float32]]:
     count = science.volumes if split == "corpus" else science.held_out
     folder = _cache_folder(science.fingerprint, split, count, science.detail)
     (images,) = _cached(folder, ["images"], lambda: [grow_corpus(count, science.detail, COHORT_SEED, split)])
-    return images
+    return list(images)
 
 
 def task_anatomy(task: type[Task], own: tuple[Path, Path] | None) -> Anatomy:
@@ -86,7 +99,9 @@ def task_anatomy(task: type[Task], own: tuple[Path, Path] | None) -> Anatomy:
     return Anatomy.from_files(*own) if own else load_anatomy(task.facts.anatomy)
 
 
-def data_science(name: str, cohort: CohortSettings, own: tuple[Path, Path] | None) -> DataScience:
+def data_science(
+    name: str, cohort: CohortSettings, own: tuple[Path, Path] | None, label_fraction: float = 1.0
+) -> DataScience:
     """What identifies the embedded cases of a task."""
     task = TASKS.load(name)
     anatomy = task_anatomy(task, own)
@@ -97,11 +112,29 @@ def data_science(name: str, cohort: CohortSettings, own: tuple[Path, Path] | Non
         fingerprint=_digest(name, task.facts.version, anatomy.fingerprint, *_third_party_source(name)),
         detail=cohort.detail,
         counts=getattr(cohort, task.facts.kind),
+        label_fraction=label_fraction,
     )
 
 
-def load_cases(name: str, science: DataScience, split: Split, own: tuple[Path, Path] | None = None) -> list[Case]:
-    """The cases of one split, memory-mapped. Grown at the first call, read from the cache afterwards."""
+def load_cases(
+    name: str, science: DataScience | FolderDataScience, sources: Sources = EMBEDDED_ONLY
+) -> dict[Split, list[Case]]:
+    """The cases of every split, memory-mapped; of the training cases, those whose labels are used.
+
+    Grown or prepared at the first call, read from the cache afterwards. Raises UserError if the folder no longer holds
+    what `science` was resolved from.
+    """
+    if isinstance(science, FolderDataScience):
+        return load_folder_cases(name, science, sources)
+    cases = {split: _embedded_cases(name, science, split, sources.anatomy) for split in SPLITS}
+    if science.label_fraction < 1:
+        strata = [case.label if isinstance(case.label, int) else 0 for case in cases["train"]]
+        kept = nested_subset([case.identifier for case in cases["train"]], strata, science.label_fraction)
+        cases["train"] = [case for case in cases["train"] if case.identifier in set(kept)]
+    return cases
+
+
+def _embedded_cases(name: str, science: DataScience, split: Split, own: tuple[Path, Path] | None) -> list[Case]:
     task = TASKS.load(name)()
     count: int = getattr(science.counts, split)
     spacing = tuple(size / science.detail for size in task.facts.spacing_mm)
@@ -124,7 +157,7 @@ def load_cases(name: str, science: DataScience, split: Split, own: tuple[Path, P
 def corpus_cases(cohort: CohortSettings) -> list[Case]:
     """The corpus' volumes as cases without labels, to look at."""
     spacing = tuple(size / cohort.detail for size in EMBEDDED.spacing_mm)
-    volumes = load_corpus(corpus_science(cohort), "corpus")
+    volumes, _ = load_corpus(corpus_science(cohort))
     return [Case(f"corpus-{index:03d}", volume, 0, spacing) for index, volume in enumerate(volumes)]  # type: ignore[arg-type]
 
 
@@ -135,11 +168,6 @@ def cases_digest(cases: Sequence[Case]) -> str:
         digest.update(np.ascontiguousarray(case.image).tobytes())
         digest.update(np.ascontiguousarray(case.label).tobytes())
     return digest.hexdigest()[:16]
-
-
-def cache_root() -> Path:
-    """``$SSL_BENCH_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("SSL_BENCH_CACHE") or platformdirs.user_cache_dir("ssl-bench"))
 
 
 def _cached(

@@ -45,11 +45,12 @@ class Registry(Generic[Plugin]):
         self.contract = contract
         self.open_to_others = open_to_others
         self.files: dict[str, Path] = {}
-        self._from_files: dict[str, type[Plugin]] = {}
+        self.folders: dict[str, Path] = {}
+        self._given: dict[str, type[Plugin]] = {}
 
     def names(self) -> list[str]:
         """Every registered name, sorted; third-party ones may turn out not to work."""
-        return sorted(self._built_in().keys() | self._third_party().keys() | self.files.keys())
+        return sorted(self._built_in().keys() | self._third_party().keys() | self._given.keys())
 
     def usable(self) -> tuple[list[str], list[str]]:
         """The names that load, and a sentence about each third-party plugin that is skipped."""
@@ -71,8 +72,8 @@ class Registry(Generic[Plugin]):
     def load(self, name: str) -> type[Plugin]:
         """The plugin class called `name`. Raises UserError for an unknown name or a plugin that does not work."""
         self.check(name)
-        if name in self._from_files:
-            return self._from_files[name]
+        if name in self._given:
+            return self._given[name]
         built_in = self._built_in()
         if name in built_in:
             return self._plugin_class(importlib.import_module(built_in[name]), name)
@@ -106,8 +107,15 @@ class Registry(Generic[Plugin]):
             return
         if name in self.names():
             raise UserError(f"--plugin {file}: there is a {self.kind} called {name!r} already; rename the file")
-        self._from_files[name] = self._plugin_class(module, name)
+        self._given[name] = self._plugin_class(module, name)
         self.files[name] = file
+
+    def add_from_folder(self, name: str, plugin: type[Plugin], folder: Path) -> None:
+        """Register a plugin that a folder defines. Raises UserError if `name` is taken by anything else."""
+        if name in self.names() and self.folders.get(name) != folder:
+            raise UserError(f"{folder}: there is a {self.kind} called {name!r} already; rename the data set")
+        self._given[name] = plugin
+        self.folders[name] = folder
 
     def defined_in(self, module: ModuleType) -> list[type[Plugin]]:
         """The concrete plugin classes that `module` itself defines."""

@@ -85,6 +85,8 @@ class Preset(Settings):
     """Settings of each protocol, by its bare name; validated by the protocol."""
     methods: dict[str, dict[str, Any]] = {}
     """Options of methods that differ from their defaults; validated by the method."""
+    data: dict[str, dict[str, Any]] = {}
+    """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by the recipe."""
 
 
 def preset_names() -> list[str]:

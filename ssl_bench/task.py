@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_bench.errors import UserError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ssl_bench.cohort.anatomy import Anatomy
+    from ssl_bench.datasets.preparing.recipe import Recipe
+    from ssl_bench.datasets.source import Found
+    from ssl_bench.settings import SplitCounts
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -64,6 +71,14 @@ class Task(ABC):
     facts: ClassVar[TaskFacts]
     anatomy_values: ClassVar[tuple[int, ...]]
     """Label values that an anatomy must have for the cohort to grow from it."""
+    recipe: ClassVar[Recipe | None] = None
+    """How the real data set is preprocessed; None for a task that lives on its embedded cohort alone."""
+    split_counts: ClassVar[SplitCounts | None] = None
+    """The paper's split of the real data set."""
+    label_synonyms: ClassVar[dict[int, int]] = {}
+    """Stray label values of the real data set, and the label values they stand for."""
+    background_values: ClassVar[tuple[int, ...]] = ()
+    """Label values of the real data set that are no class of the task, besides 0."""
 
     @abstractmethod
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
@@ -72,3 +87,11 @@ class Task(ABC):
         The voxel spacing is `facts.spacing_mm / detail`. The same arguments give the same bits on the CPU; splits
         share neither seeds nor families of warps, and case i does not depend on `count`.
         """
+
+    def find(self, root: Path) -> Found:
+        """The cases of the real data set in the folder `root`, without reading a voxel.
+
+        Raises UserError if there is no such folder or the task has no reader; everything wrong inside the folder is a
+        problem of what is found.
+        """
+        raise UserError(f"{root}: this task has no reader for real data; leave --data-root out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -12,10 +13,18 @@ from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
 from ssl_bench.cohort.thorax import PULMONARY_ARTERY
 from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.datasets.formats.folders import existing_folder, files_below, in_order, repeated
+from ssl_bench.datasets.formats.identifiers import safe_identifiers
+from ssl_bench.datasets.formats.tables import binary_label, read_table
+from ssl_bench.datasets.preparing.recipe import Recipe
+from ssl_bench.datasets.source import Found, Problem, SourceCase
 from ssl_bench.draws import Draws, numpy_generator
+from ssl_bench.settings import SplitCounts
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
 _VARIATION = Variation(displacement_mm=10.0, rotation_deg=6.0, scale=0.08, shift_mm=4.0, size=0.92)
+
+_LABEL = "probCOVID"
 
 
 class CCC(Task):
@@ -37,11 +46,32 @@ class CCC(Task):
         access="open: the public bucket stoic2021-training on AWS (2,000 scans); label probCOVID (RT-PCR)",
     )
     anatomy_values = (PULMONARY_ARTERY,)
+    recipe = Recipe(intensity="ct", region="lungs")
+    split_counts = SplitCounts(train=1000, validation=400, test=600)
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """Lungs cut out of the chest, every other one with COVID-like lesions, in shuffled order; outside is 0."""
         anatomy.require(self.anatomy_values)
         return [self._grow_one(anatomy, split, index, detail, seed) for index in range(count)]
+
+    def find(self, root: Path) -> Found:
+        """See `Task.find`. ``<PatientID>.mha`` at any depth, and the RT-PCR result in ``reference.csv``."""
+        files, problems = files_below(existing_folder(root))
+        tables = [file for file in files if file.name.lower() == "reference.csv"]
+        scans: dict[str, list[Path]] = {}
+        for file in files:
+            if file.suffix.lower() == ".mha":
+                scans.setdefault(file.stem, []).append(file)
+        if len(tables) == 1:
+            found = _labelled(tables[0], scans)
+            return Found(found.cases, problems + found.problems)
+        if tables:
+            both = f"{tables[0].relative_to(root)} and {tables[1].relative_to(root)}"
+            problems.append(Problem(root, f"holds {both}; keep the one that belongs to the scans"))
+        else:
+            expected = "expected data/mha/<PatientID>.mha and metadata/reference.csv"
+            problems.append(Problem(root, f"holds no reference.csv; {expected}"))
+        return Found([], problems)
 
     def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:
         draws = Draws.keyed("ccc", split, seed, samples=[index])
@@ -57,6 +87,40 @@ class CCC(Task):
         image, _ = acquire(pool(scene)[0], spacing, draws, cuts=False)
         lung = F.avg_pool3d(mask, SUPERSAMPLING) > 0.5
         return Case(f"ccc-{split}-{index:03d}", (image * lung)[0].numpy(), int(positive), spacing)
+
+
+def _labelled(table: Path, scans: dict[str, list[Path]]) -> Found:
+    """The scans, by patient, that have a row of their own in the table."""
+    rows, problems = read_table(table, ("PatientID", _LABEL))
+    labels: dict[str, int] = {}
+    lines: dict[str, int] = {}
+    for row in rows:
+        patient, text = row.cells["PatientID"], row.cells[_LABEL]
+        label, first = binary_label(text), lines.setdefault(patient, row.line)
+        if first != row.line:
+            reason = f"patient {patient!r} stands in line {first} already; keep one of the rows"
+            problems.append(Problem(table, f"line {row.line}: {reason}"))
+        elif label is None:
+            reason = f"{_LABEL} of patient {patient!r} is {text!r}, neither 0 nor 1; correct it or remove the row"
+            problems.append(Problem(table, f"line {row.line}: {reason}"))
+        else:
+            labels[patient] = label
+    absent = [patient for patient in labels if patient not in scans]
+    if absent:  # One problem: whoever downloads a part of the scans has the whole table.
+        listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        reason = f"{len(absent)} of {len(rows)} rows have no scan ({listed}); add the .mha or remove the rows"
+        problems.append(Problem(table, reason))
+    for patient, files in scans.items() if rows else ():
+        if patient not in lines:
+            problems.append(Problem(files[0], f"has no row in {table}; add one or remove the scan"))
+        problems += repeated(patient, files)
+    identifiers = safe_identifiers(list(scans))
+    cases = [
+        SourceCase(identifier, files[0], labels[patient], patient)
+        for identifier, (patient, files) in zip(identifiers, scans.items(), strict=True)
+        if patient in labels and len(files) == 1
+    ]
+    return Found(in_order(cases), problems)
 
 
 def _is_positive(split: Split, index: int, seed: int) -> bool:

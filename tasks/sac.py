@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,11 @@ from ssl_bench.cohort.epicardium import HEART, root_mm, without_coronaries
 from ssl_bench.cohort.sampling import grow_scene, pool, voxel_grid
 from ssl_bench.cohort.thorax import AORTA, vary_contrast
 from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.datasets.formats.folders import Layout, find_pairs
+from ssl_bench.datasets.preparing.recipe import Recipe
+from ssl_bench.datasets.source import Found
 from ssl_bench.draws import Draws
+from ssl_bench.settings import SplitCounts
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
 _VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=4.0, size=0.8)
@@ -22,6 +27,19 @@ _KERNEL_MM = (0.25, 0.7)
 """Coronary angiography is reconstructed sharply."""
 _BESIDE_ROOT_MM = (-8.0, 5.0, -18.0)
 """From the aortic root down and to the left, where most of the arteries are."""
+
+_LAYOUTS = (
+    Layout(
+        shown="Train/0.nrrd with Train_Masks/0.nrrd",
+        image=r"(^|/)Train/(?P<case>[^/]+)\.nrrd$",
+        label=r"(^|/)Train_Masks/(?P<case>[^/]+)\.nrrd$",
+    ),
+    Layout(
+        shown="Normal/CTCA/Normal_1.nrrd with Normal/Annotations/Normal_1.nrrd",
+        image=r"(^|/)CTCA/(?P<case>(Normal|Diseased)_\d+)\.nrrd$",
+        label=r"(^|/)Annotations/(?P<case>(Normal|Diseased)_\d+)\.nrrd$",
+    ),
+)
 
 
 class SAC(Task):
@@ -44,6 +62,8 @@ class SAC(Task):
         centreline=True,
     )
     anatomy_values = HEART
+    recipe = Recipe(intensity="ct", region="label")
+    split_counts = SplitCounts(train=15, validation=5, test=20)
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """Surroundings of the aortic root with arteries grown anew in each subject; the real ones are painted over."""
@@ -61,3 +81,7 @@ class SAC(Task):
         image, _ = acquire(hu, spacing, draws, cuts=False, kernel_mm=_KERNEL_MM)
         artery = connected_to(labels == ARTERY, labels == AORTA)[0]
         return Case(f"sac-{split}-{index:03d}", image[0].numpy(), artery.to(torch.uint8).numpy(), spacing)
+
+    def find(self, root: Path) -> Found:
+        """See `Task.find`. The 20 scans of the challenge's test set have no public labels and are left alone."""
+        return find_pairs(root, _LAYOUTS)

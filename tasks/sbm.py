@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,10 @@ from ssl_bench.cohort import mr
 from ssl_bench.cohort.anatomy import Anatomy
 from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
 from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.datasets.formats.folders import Layout, find_pairs
+from ssl_bench.datasets.preparing.recipe import Recipe
+from ssl_bench.datasets.source import Found
+from ssl_bench.settings import SplitCounts
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
 # The average head in the ICBM space is larger than an average person's.
@@ -46,6 +51,22 @@ _STRUCTURES = {
     60: "right ventral diencephalon",
 }
 
+_PATIENT = r"/(?P<case>(HC|BPDwoPsy|BPDwPsy|SS)_\d+)"
+_LAYOUTS = (
+    Layout(
+        shown="HC_001/HC_001_procimg.nii.gz with HC_001/HC_001_seg.nii.gz",
+        image=_PATIENT + r"_procimg\.nii(\.gz)?$",
+        label=_PATIENT + r"[._]seg\.nii(\.gz)?$",
+    ),
+    Layout(
+        shown="SS_084_MR/anat/NIfTI/anat.nii.gz with SS_084_MR/SS_084_MR_seg/NIfTI/seg.nii.gz",
+        image=_PATIENT + r"[^/]*/(.*/)?anat/NIfTI/anat\.nii(\.gz)?$",
+        label=_PATIENT + r"[^/]*_seg/NIfTI/seg\.nii(\.gz)?$",
+    ),
+)
+_NO_CLASS = (5, 26, 30, 44, 58, 62, 29, 61, 72, 77, 85)
+"""FreeSurfer's inferior lateral ventricles, accumbens areas and vessels; then what only a few subjects have."""
+
 
 class SBM(Task):
     """28 brain structures on T1 MR: another organ and another modality than the corpus."""
@@ -66,6 +87,9 @@ class SBM(Task):
         access="register with NITRC at https://www.nitrc.org/projects/candi_share",
     )
     anatomy_values = facts.label_values
+    recipe = Recipe(intensity="mr", region="centre", size=(128, 160, 160))
+    split_counts = SplitCounts(train=40, validation=20, test=43)
+    background_values = _NO_CLASS
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """See `Task.grow`. At 6 mm (detail 0.5) the third ventricle and the fluid may fall between the voxels."""
@@ -84,3 +108,7 @@ class SBM(Task):
                 identifier = f"sbm-{split}-{len(cases):03d}"
                 cases.append(Case(identifier, np.ascontiguousarray(image), np.ascontiguousarray(label), spacing))
         return cases
+
+    def find(self, root: Path) -> Found:
+        """See `Task.find`. Every subject has a semi-manual segmentation."""
+        return find_pairs(root, _LAYOUTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,9 +12,29 @@ from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
 from ssl_bench.cohort.thorax import add_lesions, vary_contrast, vary_wall
 from ssl_bench.cohort.warps import FAMILY, Variation
+from ssl_bench.datasets.formats.folders import Layout, find_pairs
+from ssl_bench.datasets.preparing.recipe import Recipe
+from ssl_bench.datasets.source import Found
+from ssl_bench.settings import SplitCounts
 from ssl_bench.task import Case, Split, Task, TaskFacts
 
 _VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
+
+_LAYOUTS = (
+    Layout(
+        shown="ct_train_1001_image.nii.gz beside ct_train_1001_label.nii.gz",
+        image=r"/(?P<case>ct_train_\d+)_image\.nii(\.gz)?$",
+        label=r"/(?P<case>ct_train_\d+)_label\.nii(\.gz)?$",
+    ),
+    # The successor, WHS++: the folder alone tells CT from MR.
+    Layout(
+        shown='"A ct_train/Case1001_image.nii.gz" beside its _label',
+        image=r"ct_train(?!.*mr_train).*/(?P<case>Case\d+)_image\.nii(\.gz)?$",
+        label=r"ct_train(?!.*mr_train).*/(?P<case>Case\d+)_label\.nii(\.gz)?$",
+    ),
+)
+_SPLIT = SplitCounts(train=10, validation=4, test=6)
+"""Of the 20 labelled scans. The paper's 15/5/40 needs the organisers, who keep the labels of the 40 test scans."""
 
 
 class SHC(Task):
@@ -43,6 +64,9 @@ class SHC(Task):
         access="register with the organisers at https://zmiclab.github.io/zxh/0/mmwhs/",
     )
     anatomy_values = facts.label_values
+    recipe = Recipe(intensity="ct", region="label")
+    split_counts = _SPLIT
+    label_synonyms: ClassVar[dict[int, int]] = {421: 420}
 
     def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
         """See `Task.grow`. Where the scan has no data, there is no label either."""
@@ -61,3 +85,7 @@ class SHC(Task):
                 identifier = f"shc-{split}-{len(cases):03d}"
                 cases.append(Case(identifier, np.ascontiguousarray(image), np.ascontiguousarray(label), spacing))
         return cases
+
+    def find(self, root: Path) -> Found:
+        """See `Task.find`. Labelled CT scans alone: the test scans have no public labels, and MR scans lie beside."""
+        return find_pairs(root, _LAYOUTS)

@@ -34,7 +34,7 @@ def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins that a test registers are gone after it."""
     for registry in (METHODS, TASKS):
         monkeypatch.setattr(registry, "files", dict(registry.files))
-        monkeypatch.setattr(registry, "_from_files", dict(registry._from_files))
+        monkeypatch.setattr(registry, "_given", dict(registry._given))
 
 
 @pytest.fixture

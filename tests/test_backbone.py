@@ -19,6 +19,8 @@ def count(module: torch.nn.Module) -> int:
 def test_parameters_of_every_block_at_width_32() -> None:
     backbone = UNet3D(32)
     assert {name: count(getattr(backbone, name)) for name in BLOCKS} == BLOCKS
+    assert sum(count(getattr(backbone, name)) for name in ENCODER_MODULES) == 14_134_944
+    assert sum(count(getattr(backbone, name)) for name in DECODER_MODULES) == 9_403_200
     assert count(backbone) == 23_538_144
     assert set(ENCODER_MODULES) | set(DECODER_MODULES) == set(BLOCKS)
 

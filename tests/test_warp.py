@@ -63,6 +63,14 @@ def affine_by_hand(r: list[float], s: list[float], t: list[float], h: list[float
     return np.array(product)[:3]
 
 
+def test_rotations_about_x_then_y_then_z_give_the_published_matrix() -> None:
+    expected = torch.tensor(
+        [[0.936293, -0.275096, 0.218351], [0.289629, 0.956425, -0.036957], [-0.198669, 0.097843, 0.975170]]
+    )
+    turned = affine_matrix(ROTATION, torch.ones_like(SCALE), torch.zeros_like(TRANSLATION), torch.zeros_like(SHEAR))
+    torch.testing.assert_close(turned[0, :, :3].float(), expected, atol=1e-6, rtol=0)
+
+
 def test_the_released_form_gives_the_published_codes_matrix() -> None:
     expected = torch.tensor(
         [[1.028357, -0.291942, 0.260334, 1], [0.283225, 0.855813, 0.014925, 2], [-0.141405, 0.139302, 1.033950, 3]]

@@ -11,7 +11,18 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ssl_bench.cells.record import Setting
-from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience, key_of
+from ssl_bench.cells.science import (
+    CorpusScience,
+    DataScience,
+    EvaluationScience,
+    ExternalBackbone,
+    FolderCorpusScience,
+    FolderDataScience,
+    PretrainingScience,
+    key_of,
+)
+from ssl_bench.datasets.sources import Sources
+from ssl_bench.datasets.user_data import UserData
 from ssl_bench.errors import UserError
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.settings import Preset, validated
@@ -24,8 +35,12 @@ class Cell(BaseModel):
     kind: Literal["pretraining", "evaluation"]
     science: EvaluationScience | PretrainingScience
     setting: Setting
-    anatomy: tuple[Path, Path] | None = None
-    """The user's own image and labels, if the cohort grows from them."""
+    sources: Sources = Sources()
+    """Where its volumes lie."""
+    overlap: tuple[str, ...] = ()
+    """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
+    left_out: tuple[str, ...] = ()
+    """Of the user's data set, by file, with the reason."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
     plugins: tuple[Path, ...] = ()
@@ -51,7 +66,9 @@ class Cell(BaseModel):
         backbone = self.science.backbone
         if isinstance(backbone, ExternalBackbone) or backbone.steps == 0:
             return None
-        return Cell(kind="pretraining", science=backbone, setting=self.setting, plugins=self.plugins)
+        return Cell(
+            kind="pretraining", science=backbone, setting=self.setting, sources=self.sources, plugins=self.plugins
+        )
 
     @property
     def title(self) -> str:
@@ -70,8 +87,9 @@ class Planner:
         preset: Preset,
         overrides: Sequence[str],
         precision: Literal["float32", "bf16"],
-        anatomy: tuple[Path, Path] | None = None,
+        data: UserData | None = None,
     ) -> None:
+        """`data` is what the user brings; real data are prepared before their cells can be planned."""
         for name in preset.methods:
             METHODS.check(name)
         bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
@@ -79,15 +97,22 @@ class Planner:
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
         self.preset = preset
         self.precision = precision
-        self.anatomy = anatomy
-        comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"}) | {"precision": precision}
+        self.data = data or UserData(Sources())
+        unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
+        comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         self.setting = Setting(preset=preset.name, overrides=sorted(overrides), digest=digest, ranked=preset.ranked)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
         science = self._pretraining_science(method, seed)
-        return Cell(kind="pretraining", science=science, setting=self.setting, plugins=plugin_files(method, None))
+        return Cell(
+            kind="pretraining",
+            science=science,
+            setting=self.setting,
+            sources=self.data.sources,
+            plugins=plugin_files(method, None),
+        )
 
     def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
         """One cell of the matrix."""
@@ -105,8 +130,6 @@ class Planner:
         seed: int,
         file: Path | None,
     ) -> Cell:
-        from ssl_bench.data import data_science
-
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
         bare = protocol.rpartition("-v")[0]
@@ -119,7 +142,7 @@ class Planner:
         science = EvaluationScience(
             backbone=backbone,
             task=task,
-            data=data_science(task, self.preset.cohort, self.anatomy),
+            data=self._cases(task),
             protocol=protocol,
             protocol_settings=settings.model_dump(mode="json", exclude_defaults=True),
             crop=self.preset.crop,
@@ -132,23 +155,24 @@ class Planner:
             kind="evaluation",
             science=science,
             setting=self.setting,
-            anatomy=self.anatomy,
+            sources=self.data.sources,
+            overlap=self._overlap(task, backbone),
+            left_out=folder.left_out if (folder := self.data.task(task)) else (),
             backbone_file=file,
             plugins=plugin_files(method, task),
         )
 
     def _pretraining_science(self, method: str, seed: int) -> PretrainingScience:
-        from ssl_bench.data import corpus_science
-
         plugin = METHODS.load(method)
         options = validated(plugin.Config, self.preset.methods.get(method, {}), f"methods.{method}")
         trains = plugin.facts.pretrains != "nothing"
         settings = self.preset.pretraining
         batch = max(settings.batch, plugin.facts.smallest_batch)
-        if trains and batch > self.preset.cohort.corpus:
+        corpus = self._corpus() if trains else None
+        if corpus and batch > corpus.volumes:
             raise UserError(
-                f"method {method!r} needs {batch} volumes a step and the corpus has {self.preset.cohort.corpus}; "
-                "raise --set cohort.corpus"
+                f"method {method!r} needs {batch} volumes a step and the corpus has {corpus.volumes}; "
+                "raise --set cohort.corpus, or give a larger --corpus"
             )
         return PretrainingScience(
             method=method,
@@ -161,7 +185,27 @@ class Planner:
             batch=batch if trains else 0,
             watch_every=settings.watch_every if trains else 0,
             optimiser=settings.optimiser if trains else None,
-            corpus=corpus_science(self.preset.cohort) if trains else None,
+            corpus=corpus,
             precision=self.precision if plugin.facts.mixed_precision else "float32",
             seed=seed,
         )
+
+    def _corpus(self) -> CorpusScience | FolderCorpusScience:
+        from ssl_bench.data import corpus_science
+
+        folder = self.data.corpus
+        return folder.science(self.preset.cohort.held_out) if folder else corpus_science(self.preset.cohort)
+
+    def _cases(self, task: str) -> DataScience | FolderDataScience:
+        from ssl_bench.data import data_science
+
+        folder = self.data.task(task)
+        if folder:
+            return folder.science(self.data.fold, self.data.label_fraction)
+        return data_science(task, self.preset.cohort, self.data.sources.anatomy, self.data.label_fraction)
+
+    def _overlap(self, task: str, backbone: PretrainingScience | ExternalBackbone) -> tuple[str, ...]:
+        """Raises UserError for an overlap that is not allowed."""
+        if isinstance(backbone, PretrainingScience) and backbone.corpus is not None:
+            return self.data.overlap(task)
+        return ()

@@ -6,11 +6,23 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ssl_bench.cells.science import EvaluationScience, PretrainingScience
+from ssl_bench.cells.science import (
+    CorpusScience,
+    DataScience,
+    EvaluationScience,
+    FolderCorpusScience,
+    FolderDataScience,
+    PretrainingScience,
+)
 
 SCHEMA = 1
 SEMI_REAL = "semi-real (1 anatomy)"
 """What data grown from the embedded anatomies are called."""
+
+
+def kind_of_data(science: CorpusScience | FolderCorpusScience | DataScience | FolderDataScience | None) -> str:
+    """``real`` for volumes out of a folder, else `SEMI_REAL`."""
+    return "real" if isinstance(science, FolderCorpusScience | FolderDataScience) else SEMI_REAL
 
 
 class Setting(BaseModel):
@@ -94,6 +106,10 @@ class EvaluationRecord(_Record):
     """Of weights from a file; empty for weights made here."""
     health: dict[str, float] = {}
     cases_digest: str = ""
+    overlap: list[str] = []
+    """Validation and test cases that the pre-training corpus holds too, which the user allowed."""
+    left_out: list[str] = []
+    """What the user's data set holds and could not be used, by file, with the reason."""
 
 
 AnyRecord = PretrainingRecord | EvaluationRecord

@@ -13,8 +13,19 @@ from typing import Any, Literal
 from ssl_bench.settings import OptimiserSettings, Settings, SplitCounts
 
 
+class FolderCorpusScience(Settings):
+    """The unlabelled scans in a folder of the user's."""
+
+    source: Literal["folder"]
+    fingerprint: str
+    """Of every file's content and the recipe; a file's name is nobody's business."""
+    recipe: dict[str, Any]
+    volumes: int
+    held_out: int
+
+
 class CorpusScience(Settings):
-    """The unlabelled volumes of a pre-training."""
+    """The embedded unlabelled volumes."""
 
     name: str
     fingerprint: str
@@ -37,7 +48,7 @@ class PretrainingScience(Settings):
     batch: int
     watch_every: int
     optimiser: OptimiserSettings | None
-    corpus: CorpusScience | None
+    corpus: CorpusScience | FolderCorpusScience | None
     precision: Literal["float32", "bf16"]
     seed: int
 
@@ -53,12 +64,40 @@ class ExternalBackbone(Settings):
 
 
 class DataScience(Settings):
-    """The labelled cases of a task."""
+    """The labelled cases of a task's embedded cohort."""
 
     source: Literal["embedded"]
     fingerprint: str
     detail: float
     counts: SplitCounts
+    label_fraction: float = 1.0
+    """Of the training cases."""
+
+    @property
+    def column(self) -> str:
+        """What cells must share to stand in one column."""
+        return self.fingerprint if self.label_fraction == 1 else f"{self.fingerprint}@{self.label_fraction:g}"
+
+
+class FolderDataScience(Settings):
+    """The labelled cases of a data set in a folder of the user's."""
+
+    source: Literal["folder"]
+    fingerprint: str
+    """Of every case's files, its identifier, and how its label is read."""
+    recipe: dict[str, Any]
+    split: str
+    """Digest of which case is in which split."""
+    fold: int
+    counts: SplitCounts
+    """Cases in each split; of the training cases, those whose labels are used."""
+    label_fraction: float = 1.0
+
+    @property
+    def column(self) -> str:
+        """What cells must share to stand in one column."""
+        whole = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 class EvaluationScience(Settings):
@@ -66,7 +105,7 @@ class EvaluationScience(Settings):
 
     backbone: PretrainingScience | ExternalBackbone
     task: str
-    data: DataScience
+    data: DataScience | FolderDataScience
     protocol: str
     protocol_settings: dict[str, Any]
     crop: int

@@ -21,7 +21,10 @@ KEY = re.compile(r"[0-9a-f]{16}")
 
 
 class Store:
-    """``cells/`` holds plans, ``records/`` evaluations, ``pretrained/`` backbones with their own records."""
+    """Plans in ``cells/``, evaluations in ``records/``, backbones with their own records in ``pretrained/``.
+
+    ``checkpoints/`` holds the state of cells that have not ended.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,6 +90,10 @@ class Store:
     def backbone_path(self, key: str) -> Path:
         """Where the pre-training called `key` keeps its weights."""
         return self.folder / "pretrained" / key / "backbone.safetensors"
+
+    def checkpoint_path(self, key: str) -> Path:
+        """Where the cell called `key` keeps its state while it runs."""
+        return self.folder / "checkpoints" / f"{key}.pt"
 
     def records(self) -> Iterator[AnyRecord]:
         """Every success in the store, pre-trainings first, in the order of their paths."""

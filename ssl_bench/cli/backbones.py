@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from ssl_bench.cli import options
-from ssl_bench.cli.run import names, plan_with, run_and_print
+from ssl_bench.cli.run import names, plan_with, run_and_print, sources_of
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+from ssl_bench.registry import METHODS, PROTOCOLS, resolve_protocol
 
 ACCEPTED = (
     "All weights of the shared 3D U-Net, as ssl-bench pretrain or GVSL's released code writes them, or of Models "
@@ -32,6 +32,8 @@ def pretrain(
     threads: options.Threads = None,
     checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
+    corpus: options.Corpus = None,
+    skip_problems: options.SkipProblems = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -41,7 +43,8 @@ def pretrain(
     """
     METHODS.check(method)
     options.check_output(out)
-    planner, runtime = plan_with(preset, set_, precision, None, device, threads, checkpointing)
+    _, sources = sources_of([], corpus=corpus, skip_problems=skip_problems)
+    planner, runtime = plan_with(preset, set_, precision, sources, device, threads, checkpointing, quiet=quiet)
     cell = planner.pretraining(method, seed)
 
     from ssl_bench.cells.store import Store, results_folder
@@ -81,6 +84,11 @@ def evaluate(
     checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
+    data_root: options.DataRoot = None,
+    split: options.Split = None,
+    fold: options.Fold = 0,
+    label_fraction: options.LabelFraction = 1.0,
+    skip_problems: options.SkipProblems = False,
     rerun: options.RerunOption = options.Rerun.missing,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -92,7 +100,6 @@ def evaluate(
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
-    TASKS.check(task)
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
@@ -103,7 +110,10 @@ def evaluate(
 
     weights = read_weights(backbone)
     external = describe_external(backbone, weights)
-    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
+    (task,), sources = sources_of([task], anatomy, data_root, split, skip_problems=skip_problems)
+    planner, runtime = plan_with(
+        preset, set_, precision, sources, device, threads, checkpointing, fold, label_fraction, quiet
+    )
     cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
     Progress(shown=not quiet).say(f"{backbone}: {weights}")
     run_and_print(cells, results, runtime, rerun, as_json, quiet)

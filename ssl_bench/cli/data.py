@@ -2,27 +2,140 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ssl_bench.cli import options
-from ssl_bench.cli.run import anatomy_files
+from ssl_bench.cli.run import sources_of
 from ssl_bench.errors import UserError
 from ssl_bench.registry import TASKS
 
-app = typer.Typer(help="Look at the volumes of a task.", rich_markup_mode=None)
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ssl_bench.datasets.checking import CaseReport
+    from ssl_bench.datasets.preparing.recipe import Recipe
+    from ssl_bench.datasets.source import Found, Problem
+    from ssl_bench.engine.progress import Progress
+    from ssl_bench.task import Task
+
+app = typer.Typer(help="Check, prepare, split and look at the volumes of a task.", rich_markup_mode=None)
+
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        help="A task, corpus, or nnunet:DIR, folder:DIR for a data set of your own.",
+        autocompletion=options.complete_task,
+    ),
+]
+Root = Annotated[Path | None, typer.Option("--data-root", metavar="DIR", help="The data set's folder.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: all usable cores.")]
 
 
 @app.callback()
 def data() -> None:
-    """Look at the volumes of a task."""
+    """Check, prepare, split and look at the volumes of a task."""
+
+
+@app.command()
+def check(
+    task: TaskName,
+    data_root: Root = None,
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    plugin: options.Plugin = None,
+    workers: Workers = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """List every case with what it holds, and every problem by file; exit 2 if there is one. Changes nothing.
+
+    Example: ssl-bench data check shc --data-root MM-WHS
+    """
+    from ssl_bench.datasets.checking import check as check_cases
+    from ssl_bench.datasets.preparing.labels import LabelRule
+
+    plugin_class, recipe, found = _open(task, data_root, preset, set_)
+    rule = LabelRule.of(plugin_class) if plugin_class else None
+    with _progress(quiet).track(f"checking {task}", len(found.cases)) as advance:
+        reports, problems = check_cases(found.cases, found.problems, recipe, rule, _count(workers), advance)
+    if as_json:
+        listed = [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+        typer.echo(json.dumps({"cases": [_as_json(report) for report in reports], "problems": listed}, indent=1))
+    else:
+        for line in _as_table(reports):
+            typer.echo(line)
+        typer.echo(f"{len(reports)} usable cases, {len(problems)} problems")
+        _list(problems)
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def prepare(
+    task: TaskName,
+    data_root: Root = None,
+    preset: options.Preset = "quick",
+    set_: options.Set = None,
+    plugin: options.Plugin = None,
+    workers: Workers = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Preprocess every case once into the cache, from which training reads windows; may be interrupted and repeated.
+
+    Cases that cannot be used are listed and left out, and the exit status is 2. ssl-bench run prepares by itself.
+
+    Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
+    """
+    from ssl_bench.datasets.preparing.labels import LabelRule
+    from ssl_bench.datasets.preparing.prepared import prepare as prepare_cases
+
+    plugin_class, recipe, found = _open(task, data_root, preset, set_)
+    rule = LabelRule.of(plugin_class) if plugin_class else None
+    with _progress(quiet).track(f"preparing {task}", len(found.cases)) as advance:
+        prepared, bad = prepare_cases(found.cases, recipe, rule, _count(workers), advance)
+    for each in prepared:
+        for note in each.notes:
+            typer.echo(f"{each.case.identifier}: {note}", err=True)
+    typer.echo(f"{len(prepared)} of {len(found.cases)} cases are ready")
+    problems = [*found.problems, *bad]
+    _list(problems)
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def split(
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    data_root: Root = None,
+    folds: Annotated[int, typer.Option(min=1, help="More than one: cross-validation.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random deal.")] = 0,
+    plugin: options.Plugin = None,
+) -> None:
+    """Write a split by patient, in the paper's counts, for --split; what run takes by itself with seed 0.
+
+    Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
+    """
+    from ssl_bench.datasets.splits import make_splits, write_splits
+
+    options.check_output(out, "JSON file")
+    plugin_class, _, found = _open(task, data_root, "quick", None)
+    if plugin_class is None or plugin_class.split_counts is None:
+        raise UserError(f"{task}: has no labelled cases to split")
+    _list(found.problems)
+    splits = make_splits(task, found.cases, plugin_class.split_counts, folds, seed)
+    write_splits(splits, out)
+    sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
+    typer.echo(f"{out}: {', '.join(sizes)} (train/validation/test), digest {splits.digest(0)}")
 
 
 @app.command()
 def show(
-    task: Annotated[str, typer.Argument(help="A task, or corpus.", autocompletion=options.complete_task)],
+    task: TaskName,
     out: Annotated[Path, typer.Option(help="The PNG file to write.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     cases: Annotated[int, typer.Option(min=1, max=12, help="How many volumes.")] = 3,
@@ -30,27 +143,106 @@ def show(
     set_: options.Set = None,
     plugin: options.Plugin = None,
     anatomy: options.Anatomy = None,
+    data_root: Root = None,
+    skip_problems: options.SkipProblems = False,
 ) -> None:
     """Write a picture of mid-slices with the contours of the labels.
 
     Example: ssl-bench data show shc --out shc.png
     """
-    if task != "corpus":
-        TASKS.check(task)
     if split not in ("train", "validation", "test"):
         raise UserError(f"--split {split}: use train, validation or test")
     options.check_output(out, "PNG file")
 
-    from ssl_bench.cohort.picture import draw_cases
     from ssl_bench.data import corpus_cases, data_science, load_cases
+    from ssl_bench.datasets.user_data import UserData
+    from ssl_bench.picture import draw_cases
     from ssl_bench.settings import load_preset
 
-    cohort = load_preset(preset, set_ or []).cohort
-    if task == "corpus":
-        draw_cases(corpus_cases(cohort)[:cases], "The unlabelled corpus", (), out)
+    settings = load_preset(preset, set_ or [])
+    tasks = [] if task == "corpus" else [task]
+    names, sources = sources_of(
+        tasks, anatomy, data_root if tasks else None, corpus=None if tasks else data_root, skip_problems=skip_problems
+    )
+    user = UserData(sources, settings.data, track=_progress(False).track)
+    if not names:
+        found = user.corpus.load(cases) if user.corpus else corpus_cases(settings.cohort)[:cases]
+        real, title = user.corpus is not None, "The unlabelled corpus"
+        classes: tuple[str, ...] = ()
     else:
-        files = anatomy_files(anatomy)
-        facts = TASKS.load(task).facts
-        found = load_cases(task, data_science(task, cohort, files), split, files)  # type: ignore[arg-type]
-        draw_cases(found[:cases], f"{facts.title}, {split}", facts.classes, out)
-    typer.echo(f"{out}: semi-real volumes, grown from one anatomy")
+        facts, folder = TASKS.load(names[0]).facts, user.task(names[0])
+        science = folder.science(0, 1.0) if folder else data_science(names[0], settings.cohort, sources.anatomy)
+        found = load_cases(names[0], science, sources)[split][:cases]  # type: ignore[index]
+        real, title, classes = folder is not None, f"{facts.title}, {split}", facts.classes
+    draw_cases(found, title, classes, out, real)
+    typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
+
+
+def _open(
+    task: str, data_root: Path | None, preset: str, set_: list[str] | None
+) -> tuple[type[Task] | None, Recipe, Found]:
+    """The task's class (None for a corpus), its recipe, and what its folder holds."""
+    from ssl_bench.datasets.user_data import UserData
+    from ssl_bench.settings import load_preset
+
+    changes = load_preset(preset, set_ or []).data
+    if data_root is None and ":" not in task:
+        raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
+    if task == "corpus":
+        _, sources = sources_of([], corpus=data_root)
+        user = UserData(sources, changes)
+        return None, *user.find_corpus()
+    (name,), sources = sources_of([task], data_root=data_root)
+    user = UserData(sources, changes)
+    return TASKS.load(name), user.recipe(name), TASKS.load(name)().find(sources.data_roots[name])
+
+
+def _as_json(report: CaseReport) -> dict[str, Any]:
+    return {
+        "identifier": report.case.identifier,
+        "patient": report.case.patient,
+        "image": str(report.case.image),
+        "label": report.case.label if isinstance(report.case.label, int) else str(report.case.label),
+        "shape": report.shape,
+        "spacing_mm": report.spacing_mm,
+        "value_range": report.value_range,
+        "label_ml": report.label_ml,
+        "notes": report.notes,
+    }
+
+
+def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
+    """One line a case, in columns: shape and spacing are (D, H, W)."""
+    rows = [("case", "shape", "spacing (mm)", "values", "labels (ml), or class")]
+    for report in reports:
+        label = report.case.label
+        millilitres = ", ".join(f"{value}: {ml:.1f}" for value, ml in report.label_ml.items() if value)
+        rows.append((
+            report.case.identifier,
+            " x ".join(map(str, report.shape)),
+            " x ".join(f"{size:.3g}" for size in report.spacing_mm),
+            f"{report.value_range[0]:g} to {report.value_range[1]:g}",
+            millilitres or (str(label) if isinstance(label, int) else ""),
+        ))  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    notes = [(), *(report.notes for report in reports)]
+    for row, said in zip(rows, notes, strict=True):
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        yield from (f"    {note}" for note in said)
+
+
+def _list(problems: list[Problem]) -> None:
+    for problem in problems:
+        typer.echo(f"{problem.path}: {problem.reason}", err=True)
+
+
+def _progress(quiet: bool) -> Progress:
+    from ssl_bench.engine.progress import Progress
+
+    return Progress(shown=not quiet)
+
+
+def _count(workers: int | None) -> int:
+    from ssl_bench.engine.runtime import usable_cores
+
+    return workers or usable_cores()

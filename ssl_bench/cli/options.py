@@ -65,7 +65,13 @@ def usable_names(registry: Registry[Any]) -> list[str]:
 
 
 Method = Annotated[str, typer.Option(help="A method: see ssl-bench methods.", autocompletion=complete_method)]
-Task = Annotated[str, typer.Option(help="A task: see ssl-bench tasks.", autocompletion=complete_task)]
+Task = Annotated[
+    str,
+    typer.Option(
+        help="A task: see ssl-bench tasks; or nnunet:DIR, folder:DIR for a data set of your own.",
+        autocompletion=complete_task,
+    ),
+]
 Protocols = Annotated[
     str,
     typer.Option(
@@ -105,6 +111,30 @@ Anatomy = Annotated[
 ]
 RerunOption = Annotated[
     Rerun, typer.Option("--rerun", help="missing: cells without a success; failed: only those; all: everything anew.")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="The task's real data set; for several tasks, a folder that holds one folder for each."
+    ),
+]
+Split = Annotated[Path | None, typer.Option(metavar="FILE", help="A split that ssl-bench data split wrote.")]
+Fold = Annotated[int, typer.Option(min=0, help="Which fold of the split.")]
+LabelFraction = Annotated[
+    float, typer.Option(help="Of the training cases, those whose labels are used; smaller ones are subsets of larger.")
+]
+Corpus = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR|CSV", help="Pre-train on the scans below a folder, or on those a CSV lists."),
+]
+CorpusRegion = Annotated[
+    str, typer.Option(help="What the corpus shows (heart, lungs, brain): tells inner from inter scene.")
+]
+SkipProblems = Annotated[
+    bool, typer.Option("--skip-problems", help="Leave out cases that cannot be used; records say which.")
+]
+AllowOverlap = Annotated[
+    bool, typer.Option("--allow-overlap", help="Go on where the corpus holds test scans; records and tables say so.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

@@ -16,6 +16,7 @@ from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 if TYPE_CHECKING:
     from ssl_bench.cells.plan import Cell, Planner
     from ssl_bench.cells.record import AnyRecord
+    from ssl_bench.datasets.sources import Sources
     from ssl_bench.engine.runtime import Runtime
 
 
@@ -33,6 +34,14 @@ def run(
     checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
+    data_root: options.DataRoot = None,
+    split: options.Split = None,
+    fold: options.Fold = 0,
+    label_fraction: options.LabelFraction = 1.0,
+    corpus: options.Corpus = None,
+    corpus_region: options.CorpusRegion = "",
+    skip_problems: options.SkipProblems = False,
+    allow_overlap: options.AllowOverlap = False,
     rerun: options.RerunOption = options.Rerun.missing,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -42,11 +51,15 @@ def run(
     Example: ssl-bench run --method gvsl --task sbm
     """
     METHODS.check(method)
-    TASKS.check(task)
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
-    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
+    (task,), sources = sources_of(
+        [task], anatomy, data_root, split, corpus, corpus_region, skip_problems, allow_overlap
+    )
+    planner, runtime = plan_with(
+        preset, set_, precision, sources, device, threads, checkpointing, fold, label_fraction, quiet
+    )
     cells = [planner.evaluation(method, task, name, seed) for name in protocols]
     run_and_print(cells, results, runtime, rerun, as_json, quiet)
 
@@ -67,6 +80,14 @@ def matrix(
     checkpointing: options.Checkpointing = False,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
+    data_root: options.DataRoot = None,
+    split: options.Split = None,
+    fold: options.Fold = 0,
+    label_fraction: options.LabelFraction = 1.0,
+    corpus: options.Corpus = None,
+    corpus_region: options.CorpusRegion = "",
+    skip_problems: options.SkipProblems = False,
+    allow_overlap: options.AllowOverlap = False,
     rerun: options.RerunOption = options.Rerun.missing,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -80,13 +101,17 @@ def matrix(
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
-    for registry, chosen in ((METHODS, chosen_methods), (TASKS, chosen_tasks)):
-        for name in chosen:
-            registry.check(name)
+    for name in chosen_methods:
+        METHODS.check(name)
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = seed_list(seeds)
-    planner, runtime = plan_with(preset, set_, precision, anatomy, device, threads, checkpointing)
+    chosen_tasks, sources = sources_of(
+        chosen_tasks, anatomy, data_root, split, corpus, corpus_region, skip_problems, allow_overlap
+    )
+    planner, runtime = plan_with(
+        preset, set_, precision, sources, device, threads, checkpointing, fold, label_fraction, quiet
+    )
     cells = [
         planner.evaluation(method, task, protocol, seed)
         for seed in chosen_seeds
@@ -111,10 +136,12 @@ def cell(
 ) -> None:
     """Run one planned cell from the store; return at once if its record exists."""
     from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.datasets.formats.own_tasks import register_own
     from ssl_bench.engine.runtime import resolve_runtime
 
     planned = Store(results_folder(results)).load_plan(key)
     options.load_plugins(list(planned.plugins))
+    register_own(planned.sources)
     runtime = resolve_runtime(device, threads, checkpointing)
     run_and_print([planned], results, runtime, options.Rerun.missing, as_json, quiet)
 
@@ -123,20 +150,86 @@ def plan_with(
     preset: str,
     overrides: list[str] | None,
     precision: options.Precision | None,
-    anatomy: str | None,
+    sources: Sources,
     device: str,
     threads: int | None,
     checkpointing: bool,
+    fold: int = 0,
+    label_fraction: float = 1.0,
+    quiet: bool = False,
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.cells.plan import Planner
+    from ssl_bench.datasets.user_data import UserData
+    from ssl_bench.engine.progress import Progress
     from ssl_bench.engine.runtime import resolve_precision, resolve_runtime
     from ssl_bench.settings import load_preset
 
     loaded = load_preset(preset, overrides or [])
     runtime = resolve_runtime(device, threads, checkpointing)
     resolved = resolve_precision(precision.value if precision else loaded.precision, runtime.device)
-    return Planner(loaded, overrides or [], resolved, anatomy_files(anatomy)), runtime
+    track = Progress(shown=not quiet).track
+    data = UserData(sources, loaded.data, fold, label_fraction, track, runtime.threads)
+    return Planner(loaded, overrides or [], resolved, data), runtime
+
+
+def sources_of(
+    tasks: Sequence[str],
+    anatomy: str | None = None,
+    data_root: Path | None = None,
+    split: Path | None = None,
+    corpus: Path | None = None,
+    corpus_region: str = "",
+    skip_problems: bool = False,
+    allow_overlap: bool = False,
+) -> tuple[list[str], Sources]:
+    """The names of `tasks`, those that a folder defines registered, and where everything lies.
+
+    Raises UserError for an unknown task, a folder that is not there, or options that contradict each other.
+    """
+    from ssl_bench.datasets.formats.own_tasks import add_own, is_own
+    from ssl_bench.datasets.sources import Sources
+
+    names, roots, own = [], {}, {}
+    with_reader = [task for task in tasks if not is_own(task)]
+    for task in tasks:
+        if is_own(task):
+            name, own[name], roots[name] = add_own(task)
+        else:
+            TASKS.check(task)
+            name = task
+            if data_root is not None:
+                roots[name] = data_folder(data_root, task, alone=len(with_reader) == 1)
+        names.append(name)
+    if anatomy and roots:
+        raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
+    if split and len(roots) != 1:
+        raise UserError(f"--split {split}: a split is of one data set; give one task with --data-root")
+    if corpus is not None and not corpus.exists():
+        raise UserError(f"--corpus {corpus}: no such folder or CSV")
+    sources = Sources(
+        anatomy=anatomy_files(anatomy),
+        data_roots=roots,
+        own_tasks=own,
+        split=split and split.resolve(),
+        corpus=corpus and corpus.resolve(),
+        corpus_region=corpus_region,
+        skip_problems=skip_problems,
+        allow_overlap=allow_overlap,
+    )
+    return names, sources
+
+
+def data_folder(root: Path, task: str, alone: bool) -> Path:
+    """The folder of a task's data set: the one in `root` that bears its name, or `root` itself for one task alone."""
+    named = root / task
+    if named.is_dir():
+        return named.resolve()
+    if not root.is_dir():
+        raise UserError(f"--data-root {root}: no such folder")
+    if not alone:
+        raise UserError(f"--data-root {root}: has no folder {task!r}; several tasks need a folder each")
+    return root.resolve()
 
 
 def run_and_print(

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import SEMI_REAL, AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord, kind_of_data
 from ssl_bench.cells.store import Store
+from ssl_bench.engine.attempt import Attempt
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
 from ssl_bench.errors import UserError
@@ -59,13 +60,15 @@ def run_cell(
     if done is not None and not anew and (cell.kind == "evaluation" or store.backbone_path(cell.key).exists()):
         return done
     watch = Stopwatch(runtime)
+    attempt = Attempt(store.checkpoint_path(cell.key), runtime.checkpoint_seconds)
     try:
-        record = _run(cell, store, runtime, progress, ended)
+        record = _run(cell, store, runtime, progress, ended, attempt)
     except UserError:
         raise
     except Exception as error:
         record = _failure(cell, runtime, watch, error)
     store.publish(cell, record, replace=anew or done is not None)
+    attempt.forget()
     return record
 
 
@@ -89,20 +92,23 @@ def outcome(record: AnyRecord) -> str:
     return f"loss {record.loss_curve[0]:.3f} -> {record.loss_curve[-1]:.3f} in {seconds}"
 
 
-def _run(cell: Cell, store: Store, runtime: Runtime, progress: Progress, ended: Mapping[str, AnyRecord]) -> AnyRecord:
+def _run(
+    cell: Cell, store: Store, runtime: Runtime, progress: Progress, ended: Mapping[str, AnyRecord], attempt: Attempt
+) -> AnyRecord:
     from ssl_bench.engine.evaluation import evaluate
     from ssl_bench.engine.pretraining import pretrain
 
     if cell.kind == "pretraining":
-        return pretrain(cell, runtime, progress, store.backbone_path(cell.key))
+        return pretrain(cell, runtime, progress, store.backbone_path(cell.key), attempt)
     if cell.pretraining is None:
-        return evaluate(cell, runtime, progress, cell.backbone_file, 0)
+        return evaluate(cell, runtime, progress, cell.backbone_file, 0, attempt)
     pretraining = ended.get(cell.pretraining.key)
     if pretraining is None or pretraining.status == "ok":
         pretraining = run_cell(cell.pretraining, store, runtime, progress)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(f"its pre-training {pretraining.key} failed: {pretraining.reason}")
-    return evaluate(cell, runtime, progress, store.backbone_path(pretraining.key), pretraining.volumes_seen)
+    weights = store.backbone_path(pretraining.key)
+    return evaluate(cell, runtime, progress, weights, pretraining.volumes_seen, attempt)
 
 
 def _failure(cell: Cell, runtime: Runtime, watch: Stopwatch, error: Exception) -> AnyRecord:
@@ -112,7 +118,7 @@ def _failure(cell: Cell, runtime: Runtime, watch: Stopwatch, error: Exception) -
         "status": "failed",
         "reason": reason,
         "setting": cell.setting,
-        "data": SEMI_REAL,
+        "data": kind_of_data(getattr(cell.science, "data" if cell.kind == "evaluation" else "corpus")),
         "science": cell.science,
         "cost": watch.read(),
         "provenance": provenance(runtime, cell.science.precision),

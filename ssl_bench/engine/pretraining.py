@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import SEMI_REAL, PretrainingRecord
+from ssl_bench.cells.record import PretrainingRecord, kind_of_data
 from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, stream_seed
+from ssl_bench.engine.attempt import Attempt, State
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
 from ssl_bench.engine.progress import Progress
@@ -45,8 +46,8 @@ def build_method(science: PretrainingScience) -> Method:
     return method.to(memory_format=torch.channels_last_3d)
 
 
-def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) -> PretrainingRecord:
-    """Run the pre-training `cell` and write its backbone to `weights` as safetensors.
+def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path, attempt: Attempt) -> PretrainingRecord:
+    """Run the pre-training `cell`, from where `attempt` stands, and write its backbone to `weights` as safetensors.
 
     Raises FloatingPointError if the loss is no longer finite.
     """
@@ -55,9 +56,9 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
     assert science.corpus is not None
     assert science.optimiser is not None
     fabric = make_fabric(runtime, science.precision)
-    corpus = Corpus(load_corpus(science.corpus, "corpus"), science.crop, fabric.device)
-    held_out = Corpus(load_corpus(science.corpus, "held-out"), science.crop, fabric.device)
-    watch = Stopwatch(runtime)
+    volumes, watched = load_corpus(science.corpus, cell.sources)
+    corpus, held_out = (Corpus(scans, science.crop, fabric.device) for scans in (volumes, watched))
+    watch = Stopwatch(runtime, attempt.earlier_cost)
     method = build_method(science)
     method.backbone.checkpointing = runtime.checkpointing
     optimiser = build_optimiser(method.optimised_parameters(), science.optimiser)
@@ -67,10 +68,27 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
     wrapped.mark_forward_method("held_out_step")
     wrapped.train()
 
+    first = 0
     losses: list[float] = []
     looks: list[dict[str, float]] = []
+    if attempt.state:
+        method.load_state_dict(attempt.state["method"])
+        optimiser.load_state_dict(attempt.state["optimiser"])
+        first, losses, looks = (attempt.state[name] for name in ("step", "losses", "looks"))
+
+    def state() -> State:
+        return {
+            "step": step + 1,
+            "method": method.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "losses": losses,
+            "looks": looks,
+        }
+
     with progress.track(cell.title, science.steps) as advance:
-        for step in range(science.steps):
+        for _ in range(first):
+            advance("resumed")
+        for step in range(first, science.steps):
             if step % science.watch_every == 0:
                 looks += _look(fabric, wrapped, held_out, step)
             if method.refresh_every and step % method.refresh_every == 0:
@@ -87,11 +105,12 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path) ->
             if step + 1 > science.steps - LAST_STEPS:
                 looks += _look(fabric, wrapped, held_out, step + 1)
             advance(f"loss {losses[-1]:.3f}")
+            attempt.step_done(state, watch.read)
     record = PretrainingRecord(
         key=cell.key,
         status="ok",
         setting=cell.setting,
-        data=SEMI_REAL,
+        data=kind_of_data(science.corpus),
         science=science,
         volumes_seen=science.steps * science.batch,
         loss_curve=losses,
@@ -124,6 +143,9 @@ def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:
 
 def _look(fabric: Fabric, method: Any, held_out: Corpus, step: int) -> list[dict[str, float]]:
     """The pretext losses on held-out volumes, always the same windows and the same draws; running statistics stay."""
+    if len(held_out) < 2:
+        # A small folder spares no scan; nearly every pretext needs two.
+        return []
     buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
     draws = Draws.keyed("held-out", samples=range(len(held_out)), device=held_out.device)
     with torch.no_grad(), fabric.autocast():

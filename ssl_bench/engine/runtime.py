@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from ssl_bench.errors import UserError
@@ -35,6 +37,8 @@ class Runtime:
     threads: int = 1
     checkpointing: bool = False
     """Compute activations again for the backward pass: less memory, more time, the same gradients."""
+    checkpoint_seconds: float = 300.0
+    """How often a cell saves its state, from which it goes on after an interruption; 0 after every step."""
 
 
 def resolve_runtime(device: str, threads: int | None, checkpointing: bool = False) -> Runtime:
@@ -52,7 +56,7 @@ def resolve_runtime(device: str, threads: int | None, checkpointing: bool = Fals
         raise UserError(f"--device {device}: not available on this machine; use --device cpu")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}: must be at least 1")
-    return Runtime(device, threads or _usable_cores(), checkpointing)
+    return Runtime(device, threads or usable_cores(), checkpointing)
 
 
 def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: str) -> Precision:
@@ -84,12 +88,13 @@ def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
 
 
 class Stopwatch:
-    """What a piece of work costs, from now on."""
+    """What a piece of work costs, from now on and on top of what it cost before."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, before: Mapping[str, float] = MappingProxyType({})) -> None:
         import torch
 
         self.runtime = runtime
+        self.before = before
         self.wall = time.perf_counter()
         self.processor = time.process_time()
         if runtime.device.startswith("cuda"):
@@ -110,6 +115,9 @@ class Stopwatch:
         }
         if on_gpu:
             cost["peak_device_mib"] = round(torch.cuda.max_memory_allocated(self.runtime.device) / 2**20, 1)
+        for name, earlier in self.before.items():
+            now = cost.get(name, 0.0)
+            cost[name] = max(now, earlier) if name.startswith("peak") else round(now + earlier, 3)
         return cost
 
 
@@ -169,5 +177,6 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,7 @@ import torch
 
 from ssl_bench.backbone import Backbone, UNet3D
 from ssl_bench.cells.record import ModuleReport
-from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, PretrainingScience
+from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, FolderCorpusScience, PretrainingScience
 from ssl_bench.cohort.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.external.genesis import ModelsGenesis
@@ -85,15 +85,23 @@ def module_report(
 
 
 def scene_of(
-    backbone: PretrainingScience | ExternalBackbone, facts: TaskFacts
+    backbone: PretrainingScience | ExternalBackbone, facts: TaskFacts, corpus_region: str = ""
 ) -> Literal["inner", "inter", "unknown", "none"]:
-    """Inner scene: the corpus shows the task's modality and region; inter scene: it does not (GVSL section 4.1)."""
+    """Inner scene: the corpus shows the task's modality and region; inter scene: it does not (GVSL section 4.1).
+
+    `corpus_region` is what the user says a folder shows; without a word about corpus or task it is unknown.
+    """
     if isinstance(backbone, ExternalBackbone):
         return "unknown"
     if backbone.corpus is None:
         return "none"
-    same = (EMBEDDED.modality, EMBEDDED.region) == (facts.modality, facts.region)
-    return "inner" if same else "inter"
+    if isinstance(backbone.corpus, FolderCorpusScience):
+        if not corpus_region or facts.region == "unknown":
+            return "unknown"
+        shown = (str(backbone.corpus.recipe["intensity"]).upper(), corpus_region)
+    else:
+        shown = (EMBEDDED.modality, EMBEDDED.region)
+    return "inner" if shown == (facts.modality, facts.region) else "inter"
 
 
 def paradigm_of(backbone: PretrainingScience | ExternalBackbone) -> str:

@@ -43,7 +43,8 @@ class MethodUnderTest:
     def corpus(self) -> Corpus:
         """Sixteen volumes of the embedded corpus."""
         cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
-        return Corpus(load_corpus(corpus_science(cohort), "corpus"), CROP, "cpu")
+        volumes, _ = load_corpus(corpus_science(cohort))
+        return Corpus(volumes, CROP, "cpu")
 
     @property
     def batch(self) -> int:

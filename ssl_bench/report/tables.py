@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord, Setting
+from ssl_bench.cells.science import CorpusScience, FolderCorpusScience, FolderDataScience
 from ssl_bench.cells.store import Store
 from ssl_bench.method_facts import PARADIGMS
 
@@ -21,7 +22,7 @@ SEMI_REAL = (
     "paper's, and differences speak of the generator, not of patients."
 )
 Column = tuple[str, str, str]
-"""Task, protocol, and fingerprint of the data."""
+"""Task, protocol, and what identifies the cases."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Row:
 
 @dataclass
 class Table:
-    """All cells of one setting and one kind of data."""
+    """All cells of one setting, one kind of data and one pre-training corpus."""
 
     setting: Setting
     data: str
+    corpus: CorpusScience | FolderCorpusScience | None = None
+    """What the rows were pre-trained on; None where none was."""
     cells: dict[Row, dict[Column, dict[int, EvaluationRecord]]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
@@ -111,23 +114,39 @@ def write_csv(store: Store, published: bool = False) -> str:
 
 
 CSV_COLUMNS = (
-    "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "task", "scene", "protocol",
+    "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "task",
+    "label_fraction", "split", "fold", "overlap", "scene", "protocol",
     "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
     "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 
 
 def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
-    """Records that differ in setting or kind of data never meet in a table."""
-    tables: dict[tuple[str, str], Table] = {}
-    for record in records:
-        table = tables.setdefault((record.setting.digest, record.data), Table(record.setting, record.data))
-        science = record.science
-        column = (science.task, science.protocol, science.data.fingerprint)
-        table.cells[_row(record)].setdefault(column, {})[science.seed] = record
-    return sorted(
-        tables.values(), key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest)
-    )
+    """Records that differ in setting, kind of data or corpus never meet in a table.
+
+    A row that no corpus made stands in the table of each corpus.
+    """
+    found = list(records)
+    corpora: dict[tuple[str, str], list[CorpusScience | FolderCorpusScience]] = defaultdict(list)
+    for record in found:
+        corpus, known = _corpus(record), corpora[record.setting.digest, record.data]
+        if corpus is not None and corpus not in known:
+            known.append(corpus)
+    tables = []
+    for digest, data in corpora:
+        here = [record for record in found if (record.setting.digest, record.data) == (digest, data)]
+        for corpus in (*corpora[digest, data],) or (None,):
+            table = Table(here[0].setting, data, corpus)
+            for record in here:
+                if _corpus(record) in (corpus, None):
+                    column = (record.science.task, record.science.protocol, record.science.data.column)
+                    table.cells[_row(record)].setdefault(column, {})[record.science.seed] = record
+            tables.append(table)
+    return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
+
+
+def _corpus(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience | None:
+    return getattr(record.science.backbone, "corpus", None)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -157,6 +176,7 @@ def _table_section(table: Table) -> str:
     ]  # fmt: skip
     if table.data.startswith("semi-real"):
         notes.insert(0, SEMI_REAL)
+    notes += _data_notes(table)
     notes += [_licence_note(row, table) for row in table.rows if row.paradigm == "external"]
     if not setting.ranked:
         notes.insert(0, f"Preset `{setting.preset}` only proves that everything runs: nothing here is ranked.")
@@ -176,6 +196,27 @@ def _cells(table: Table, row: Row, columns: Sequence[Column], best: dict[Column,
         texts.append(text + _marks(table.cells[row][column].values()))
     means = [statistics.mean(table.scores(row, column)) for column in columns] if table.is_complete(row) else []
     return [row.paradigm, row.label, *texts, f"{100 * statistics.mean(means):.1f}" if means else "–"]
+
+
+def _data_notes(table: Table) -> list[str]:
+    """What a reader must know of real data."""
+    notes = []
+    if isinstance(table.corpus, FolderCorpusScience):
+        notes.append(f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus `{table.corpus.fingerprint}`.")
+    elif table.corpus is not None and table.data == "real":
+        notes.append("Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data.")
+    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
+    for task in sorted({record.science.task for record in records}):
+        overlap = {case for record in records if record.science.task == task for case in record.overlap}
+        if overlap:
+            notes.append(
+                f"**{_escaped(task)}: {len(overlap)} validation or test cases are in the pre-training corpus too**, "
+                f"which the user allowed: {_escaped(', '.join(sorted(overlap)[:5]))}."
+            )
+        left_out = {reason for record in records if record.science.task == task for reason in record.left_out}
+        if left_out:
+            notes.append(f"{_escaped(task)}: {len(left_out)} cases could not be used; their records say why.")
+    return notes
 
 
 def _licence_note(row: Row, table: Table) -> str:
@@ -234,9 +275,12 @@ def _failure_section(failures: Sequence[AnyRecord]) -> str:
 
 
 def _column_title(column: Column, table: Table, with_fingerprint: bool) -> str:
-    task, protocol, fingerprint = column
-    metric = next(record.metric for row in table.cells.values() for record in row.get(column, {}).values())
-    return f"{task.upper()} {protocol} {metric}" + (f" {fingerprint[:6]}" if with_fingerprint else "")
+    task, protocol, cases = column
+    record = next(record for row in table.cells.values() for record in row.get(column, {}).values())
+    data = record.science.data
+    labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
+    fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""
+    return f"{task.upper()} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
 
 
 def _row(record: EvaluationRecord) -> Row:
@@ -261,6 +305,10 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "method": row.method,
         "options": row.options,
         "task": science.task,
+        "label_fraction": science.data.label_fraction,
+        "split": getattr(science.data, "split", ""),
+        "fold": getattr(science.data, "fold", 0),
+        "overlap": len(record.overlap),
         "scene": record.scene,
         "protocol": science.protocol,
         "licence": record.licence,

@@ -10,12 +10,12 @@ from ssl_bench.cohort.anatomy import Anatomy, load_anatomy
 from ssl_bench.cohort.corpus import EMBEDDED, grow_corpus
 from ssl_bench.cohort.ct import acquire
 from ssl_bench.cohort.lesions import paint
-from ssl_bench.cohort.picture import draw_cases
 from ssl_bench.cohort.sampling import Scene, class_indices, grow_scene, pool, sample
 from ssl_bench.cohort.thorax import LEFT_VENTRICLE, MYOCARDIUM, vary_wall
 from ssl_bench.cohort.warps import Variation
 from ssl_bench.draws import Draws
 from ssl_bench.errors import UserError
+from ssl_bench.picture import draw_cases
 from ssl_bench.task import SPLITS, Case, Task
 from ssl_bench.tasks.sbm import SBM
 from ssl_bench.tasks.shc import SHC

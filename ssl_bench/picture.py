@@ -1,4 +1,4 @@
-"""A picture of grown cases: three mid-slices each, label contours, radiological orientation."""
+"""A picture of cases: three mid-slices each, label contours, radiological orientation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DASHES: tuple[Literal["solid", "dashed", "dotted", "dashdot"], ...] = ("solid",
 _PLANES = ("axial", "coronal", "sagittal")
 
 
-def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: Path) -> None:
+def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: Path, real: bool = False) -> None:
     """Write a PNG with one column per case; segmentations as contours, a whole-volume class as text."""
     styles = [(_COLOURS[i % len(_COLOURS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]) for i in range(len(classes))]
     segmented = any(not isinstance(case.label, int) for case in cases)
@@ -29,7 +29,8 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
     figure = Figure(figsize=(max(2.6 * len(cases), 8.5), 8.6 + 0.22 * legend_rows), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(_PLANES), len(cases), squeeze=False)
-    figure.suptitle(f"{title}\nsemi-real, grown from one anatomy", fontsize=11)
+    origin = "real, prepared as the network sees it" if real else "semi-real, grown from one anatomy"
+    figure.suptitle(f"{title}\n{origin}", fontsize=11)
     for column, case in enumerate(cases):
         label = None if isinstance(case.label, int) else case.label
         verdict = "" if label is not None else f"\n{_verdict(case.label, classes)}"
