@@ -17,6 +17,7 @@ from ssl_bench.files import atomic_write
 from ssl_bench.settings import Settings, SplitCounts
 from ssl_bench.task import SPLITS, Split
 
+
 class Fold(Settings):
     """Identifiers of cases."""
 

@@ -109,7 +109,7 @@ def test_the_label_of_stoic_is_the_pcr_result_and_not_the_severity(tmp_path: Pat
     touch(tmp_path, "data/mha/7.mha", "data/mha/12.mha")
     table = tmp_path / "metadata" / "reference.csv"
     table.parent.mkdir()
-    table.write_text("\ufeffPatientID,probCOVID,probSevere\r\n12,1,0\r\n7,0,1\r\n")
+    table.write_text("\ufeffPatientID,probCOVID,probSevere\r\n12,1,0\r\n7,0,1\r\n", "utf-8")
     found = find("ccc", tmp_path)
     assert [(case.patient, case.label) for case in found.cases] == [("7", 0), ("12", 1)]
     assert found.problems == []

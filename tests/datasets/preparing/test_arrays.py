@@ -14,7 +14,9 @@ from ssl_bench.datasets.preparing.recipe import Recipe
 from ssl_bench.datasets.source import SourceCase
 from ssl_bench.errors import UserError
 from ssl_bench.registry import TASKS
+from ssl_bench.volumes.resampling import Grid
 from tests.datasets.files import ct, heart, labelled, save
+from tests.volumes.scans import scan, write
 from tests.volumes.test_lungs import phantom
 
 RULE = LabelRule(values=(205, 500), synonyms={501: 500}, background=(7,))
@@ -34,6 +36,20 @@ def with_label(folder: Path, labels: np.ndarray, rule: LabelRule = RULE, **chang
     """Of a CT and these labels on its grid."""
     case = SourceCase("a", save(folder / "a.nii", ct()), save(folder / "b.nii", labels), "a")
     return prepare_case(case, recipe(**changes), rule)
+
+
+# Formats.
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ""], ids=lambda suffix: suffix or "dicom")
+def test_any_format_and_orientation_prepares_to_the_same_array(tmp_path: Path, suffix: str) -> None:
+    image, canonical = scan()
+    grid = Grid.over(canonical.voxels.shape, canonical.spacing_mm, 1.0)
+    expected = (grid.read(canonical.voxels, grid.whole(), "linear") + 1024).clip(0, 2048) / 2048
+    for code in ("LPS", "RAS", "PIL", "ASR"):
+        file = write(image, tmp_path / f"{code}{suffix}", code)
+        found = prepare_case(SourceCase("a", file, 1, "a"), recipe(spacing_mm=1.0), None)
+        np.testing.assert_allclose(found.image, expected, atol=1e-4)
 
 
 # Intensities.

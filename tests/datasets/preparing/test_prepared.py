@@ -392,7 +392,7 @@ def test_an_interruption_from_the_keyboard_ends_all_processes_and_leaves_whole_c
     tmp_path: Path, cache: Path
 ) -> None:
     (tmp_path / "script.py").write_text(INTERRUPTED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
     ended = subprocess.run(command, start_new_session=True, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == -signal.SIGINT
