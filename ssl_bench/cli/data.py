@@ -68,7 +68,7 @@ def check(
     else:
         for line in _as_table(reports):
             typer.echo(line)
-        typer.echo(f"{len(reports)} usable cases, {len(problems)} problems")
+        typer.echo(f"usable cases: {len(reports)}, problems: {len(problems)}")
         _list(problems)
     if problems:
         raise typer.Exit(2)

@@ -210,12 +210,13 @@ def _data_notes(table: Table) -> list[str]:
         overlap = {case for record in records if record.science.task == task for case in record.overlap}
         if overlap:
             notes.append(
-                f"**{_escaped(task)}: {len(overlap)} validation or test cases are in the pre-training corpus too**, "
-                f"which the user allowed: {_escaped(', '.join(sorted(overlap)[:5]))}."
+                f"**{_escaped(task)}: validation or test cases that are in the pre-training corpus too: "
+                f"{len(overlap)}**, "
+                f"which the user allowed ({_escaped(', '.join(sorted(overlap)[:5]))})."
             )
         left_out = {reason for record in records if record.science.task == task for reason in record.left_out}
         if left_out:
-            notes.append(f"{_escaped(task)}: {len(left_out)} cases could not be used; their records say why.")
+            notes.append(f"{_escaped(task)}: cases that could not be used: {len(left_out)}; the records say why.")
     return notes
 
 
@@ -280,7 +281,9 @@ def _column_title(column: Column, table: Table, with_fingerprint: bool) -> str:
     data = record.science.data
     labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
     fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""
-    return f"{task.upper()} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
+    # A folder's own name is not the abbreviation that a task's is.
+    title = task if "-" in task else task.upper()
+    return f"{title} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
 
 
 def _row(record: EvaluationRecord) -> Row:

@@ -85,7 +85,7 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     for section, target in zip(values, classes, strict=True):
         target[...] = table[section.astype(np.int64) - low]
     strays = {value: meant for value, meant in rule.synonyms.items() if value in voxels}
-    notes = tuple(f"{value} read as {meant} ({voxels[value]} voxels)" for value, meant in strays.items())
+    notes = tuple(f"{value} read as {meant} (voxels: {voxels[value]})" for value, meant in strays.items())
     return Labels(classes, voxels, notes)
 
 

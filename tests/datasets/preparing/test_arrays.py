@@ -163,7 +163,7 @@ def test_label_values_become_class_indices_and_strays_are_noted(tmp_path: Path) 
     assert isinstance(found.label, np.ndarray)
     assert found.label.dtype == np.uint8
     assert np.array_equal(found.label, np.select([labels == 205, labels >= 500], [1, 2], 0))
-    assert found.notes == ("501 read as 500 (3 voxels)",)
+    assert found.notes == ("501 read as 500 (voxels: 3)",)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32])
