@@ -101,9 +101,15 @@ def load_preset(name: str, overrides: Iterable[str] = ()) -> Preset:
         raise UserError(f"unknown preset {name!r}; known: {', '.join(preset_names())}")
     text = importlib.resources.files("ssl_bench.presets").joinpath(f"{name}.toml").read_text("utf-8")
     values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
-    for override in overrides:
-        _apply(values, override)
-    return validated(Preset, values, f"preset {name}")
+    return validated(Preset, nested(overrides, "--set", values), f"preset {name}")
+
+
+def nested(pairs: Iterable[str], option: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """``a.b=c`` pairs, c in TOML, put into `values`. Raises UserError, naming `option`, for one that makes no sense."""
+    found: dict[str, Any] = {} if values is None else values
+    for pair in pairs:
+        _apply(found, pair, option)
+    return found
 
 
 def validated(model: type[Model], values: Any, where: str) -> Model:
@@ -114,20 +120,21 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden" and "." not in path
+        way_out = "; correct it" if where.startswith("--") else "; correct it with --set"
         known = f"; known: {', '.join(model.model_fields)}" if unknown else ""
-        raise UserError(f"{where}: {path}: {first['msg'].lower()}{known}; correct it with --set") from error
+        raise UserError(f"{where}: {path}: {first['msg'].lower()}{known}{way_out}") from error
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, option: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise UserError(f"--set {override}: expected a.b=value, e.g. --set pretraining.steps=200")
+        raise UserError(f"{option} {override}: expected a.b=value, e.g. --set pretraining.steps=200")
     *parents, leaf = path.split(".")
     place = values
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise UserError(f"--set {override}: {parent!r} holds a value, not a group of settings")
+            raise UserError(f"{option} {override}: {parent!r} holds a value, not a group of settings")
     place[leaf] = _literal(text)
 
 

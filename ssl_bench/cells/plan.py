@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +27,9 @@ from ssl_bench.datasets.user_data import UserData
 from ssl_bench.errors import UserError
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.settings import Preset, validated
+
+if TYPE_CHECKING:
+    from ssl_bench.method import MethodConfig
 
 
 class Cell(BaseModel):
@@ -102,6 +106,10 @@ class Planner:
         comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         self.setting = Setting(preset=preset.name, overrides=sorted(overrides), digest=digest, ranked=preset.ranked)
+        # Ten thousand cells share a few of these, and some take a look at files.
+        self._pretraining_science = functools.cache(self._resolve_pretraining)
+        self._protocol_settings = functools.cache(self._resolve_protocol_settings)
+        self._cases = functools.cache(self._resolve_cases)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -132,25 +140,18 @@ class Planner:
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
-        bare = protocol.rpartition("-v")[0]
-        settings = validated(
-            PROTOCOLS.load(protocol).Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}"
-        )
-        if isinstance(backbone, PretrainingScience) and not PROTOCOLS.load(protocol).facts.frozen_backbone:
-            options = METHODS.load(backbone.method).Config.model_validate(backbone.options)
-            settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
+        method = backbone.method if isinstance(backbone, PretrainingScience) else None
         science = EvaluationScience(
             backbone=backbone,
             task=task,
             data=self._cases(task),
             protocol=protocol,
-            protocol_settings=settings.model_dump(mode="json", exclude_defaults=True),
+            protocol_settings=self._protocol_settings(protocol, method),
             crop=self.preset.crop,
             overlap=self.preset.overlap,
             precision=self.precision,
             seed=seed,
         )
-        method = backbone.method if isinstance(backbone, PretrainingScience) else None
         return Cell(
             kind="evaluation",
             science=science,
@@ -162,9 +163,21 @@ class Planner:
             plugins=plugin_files(method, task),
         )
 
-    def _pretraining_science(self, method: str, seed: int) -> PretrainingScience:
+    def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
+        """The settings of a protocol, on a backbone that `method` made."""
+        plugin, bare = PROTOCOLS.load(protocol), protocol.rpartition("-v")[0]
+        settings = validated(plugin.Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}")
+        if method is not None and not plugin.facts.frozen_backbone:
+            options = self._options(method)
+            settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
+        return settings.model_dump(mode="json", exclude_defaults=True)
+
+    def _options(self, method: str) -> MethodConfig:
+        return validated(METHODS.load(method).Config, self.preset.methods.get(method, {}), f"methods.{method}")
+
+    def _resolve_pretraining(self, method: str, seed: int) -> PretrainingScience:
         plugin = METHODS.load(method)
-        options = validated(plugin.Config, self.preset.methods.get(method, {}), f"methods.{method}")
+        options = self._options(method)
         trains = plugin.facts.pretrains != "nothing"
         settings = self.preset.pretraining
         batch = max(settings.batch, plugin.facts.smallest_batch)
@@ -196,7 +209,7 @@ class Planner:
         folder = self.data.corpus
         return folder.science(self.preset.cohort.held_out) if folder else corpus_science(self.preset.cohort)
 
-    def _cases(self, task: str) -> DataScience | FolderDataScience:
+    def _resolve_cases(self, task: str) -> DataScience | FolderDataScience:
         from ssl_bench.data import data_science
 
         folder = self.data.task(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -23,7 +24,8 @@ KEY = re.compile(r"[0-9a-f]{16}")
 class Store:
     """Plans in ``cells/``, evaluations in ``records/``, backbones with their own records in ``pretrained/``.
 
-    ``checkpoints/`` holds the state of cells that have not ended.
+    ``checkpoints/`` holds the state of cells that have not ended, ``leases/`` who works on them, ``logs/`` what they
+    print in a process of their own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,6 +51,12 @@ class Store:
             with atomic_write(path) as temporary:
                 temporary.write_text(text, "utf-8")
 
+    def plans(self) -> Iterator[Cell]:
+        """Every planned cell whose plan reads."""
+        for path in sorted((self.folder / "cells").glob("*.json")):
+            with contextlib.suppress(UserError):
+                yield self.load_plan(path.stem)
+
     def load_plan(self, key: str) -> Cell:
         """The planned cell called `key`. Raises UserError if there is none or its plan does not read."""
         if not KEY.fullmatch(key):
@@ -70,6 +78,16 @@ class Store:
         """The cell's success, or None."""
         path = self._record_path(cell)
         return _read(path) if path.exists() else None
+
+    def has_succeeded(self, cell: Cell) -> bool:
+        """Whether there is a record of the cell's success; quicker than reading it."""
+        return self._record_path(cell).exists()
+
+    def last_failure(self, cell: Cell) -> AnyRecord | None:
+        """The latest failed attempt at the cell."""
+        path = self._record_path(cell)
+        latest = sorted(path.parent.glob(f"{path.stem}.failed-*.json"), key=lambda file: file.stat().st_mtime)
+        return _read(latest[-1]) if latest else None
 
     def has_failed(self, cell: Cell) -> bool:
         """Whether an attempt at the cell failed and none succeeded."""
@@ -94,6 +112,14 @@ class Store:
     def checkpoint_path(self, key: str) -> Path:
         """Where the cell called `key` keeps its state while it runs."""
         return self.folder / "checkpoints" / f"{key}.pt"
+
+    def lease_path(self, key: str) -> Path:
+        """Where whoever works on the cell called `key` says so."""
+        return self.folder / "leases" / f"{key}.json"
+
+    def log_path(self, key: str) -> Path:
+        """Where a process that works on the cell called `key` prints."""
+        return self.folder / "logs" / f"{key}.log"
 
     def records(self) -> Iterator[AnyRecord]:
         """Every success in the store, pre-trainings first, in the order of their paths."""

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ssl_bench import __version__
-from ssl_bench.cli import backbones, data, listings, plugins, report, run
+from ssl_bench.cli import backbones, data, listings, plugins, report, run, status
+from ssl_bench.engine.attempt import Stopped
 from ssl_bench.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app.command("matrix")(run.matrix)
 app.command("cell")(run.cell)
 app.command("pretrain")(backbones.pretrain)
 app.command("evaluate")(backbones.evaluate)
+app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("methods")(listings.methods)
 app.command("tasks")(listings.tasks)
@@ -48,7 +50,7 @@ def main() -> None:
         hint = "" if isinstance(error, UserError) else "; see ssl-bench --help"
         sys.stderr.write(f"ssl-bench: {' '.join(message.split())}{hint}\n")
         code = 2
-    except (typer.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt, Stopped):
         sys.stderr.write("ssl-bench: interrupted; the same command goes on where it stopped\n")
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

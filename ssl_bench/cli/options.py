@@ -102,6 +102,32 @@ Checkpointing = Annotated[
     bool,
     typer.Option("--checkpointing", help="Compute activations twice: for devices with little memory; same results."),
 ]
+CheckpointSeconds = Annotated[
+    float, typer.Option(min=0, help="How often a cell saves the state that it resumes from; 0: after every step.")
+]
+Executor = Annotated[
+    str,
+    typer.Option(
+        help="inline: in this process; local: one worker process for each device or worker; slurm: job arrays; plan: run nothing."
+    ),
+]
+Devices = Annotated[str | None, typer.Option(metavar="cuda:0,cuda:1", help="Under --executor local: a worker on each.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Under --executor local: so many on the processor, which share its cores.")
+]
+Retries = Annotated[
+    int, typer.Option(min=0, help="Under --executor local: further attempts at a cell whose process died.")
+]
+CellTimeout = Annotated[
+    float | None,
+    typer.Option(min=1, metavar="SECONDS", help="Under --executor local: end an attempt that takes longer."),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm", metavar="NAME=VALUE", help="Under --executor slurm: partition, account, minutes, gpus, ..."
+    ),
+]
 PrecisionOption = Annotated[
     Precision | None, typer.Option("--precision", help="Default: the preset's; auto is bf16 where it is native.")
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.store import Store
 
 
 class Format(StrEnum):
@@ -26,23 +29,50 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Put the papers' numbers beside the measured ones, mixed into nothing.")
     ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="The method the others are tested against; default: scratch.", metavar="METHOD")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Two folders of results, before and after a change: what moved, with the test.", metavar="DIR_A DIR_B"
+        ),
+    ] = None,
 ) -> None:
     """Methods by paradigm as rows, task x protocol as columns, from the records alone.
 
     Example: ssl-bench report --format md --out leaderboard.md
     """
-    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.cells.store import results_folder
     from ssl_bench.files import atomic_write
     from ssl_bench.report.tables import write_csv, write_markdown
 
-    folder = results_folder(results)
-    if not folder.is_dir():
-        raise UserError(f"--results {folder}: no such folder; run ssl-bench run first, or name another")
-    store = Store(folder)
-    text = write_markdown(store, published) if format_ is Format.md else write_csv(store, published)
+    if compare is not None:
+        if results is not None or published or baseline is not None or format_ is not Format.md:
+            raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
+        text = _changes(*compare)
+    elif baseline is not None and format_ is Format.csv:
+        raise UserError(f"--baseline {baseline}: the CSV compares nothing; use --format md")
+    else:
+        store = _store(results_folder(results), "--results")
+        text = write_csv(store, published) if format_ is Format.csv else write_markdown(store, published, baseline)
     if out is None:
         typer.echo(text, nl=False)
         return
     with atomic_write(out) as temporary:
         temporary.write_text(text, "utf-8")
     typer.echo(f"{out}")
+
+
+def _changes(before: Path, after: Path) -> str:
+    from ssl_bench.report.changes import write_changes
+
+    return write_changes(_store(before, "--compare"), _store(after, "--compare"))
+
+
+def _store(folder: Path, option: str) -> Store:
+    from ssl_bench.cells.store import Store
+
+    if not folder.is_dir():
+        raise UserError(f"{option} {folder}: no such folder; run ssl-bench run first, or name another")
+    return Store(folder)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssl_bench.cli import options
+from ssl_bench.cli.local import LocalExecution, local_execution
+from ssl_bench.cli.matrix_file import read_matrix_file
+from ssl_bench.cli.slurm import slurm_settings, submit_and_print
 from ssl_bench.errors import UserError
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 
@@ -32,6 +36,7 @@ def run(
     device: options.Device = "auto",
     threads: options.Threads = None,
     checkpointing: options.Checkpointing = False,
+    checkpoint_seconds: options.CheckpointSeconds = 300.0,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
     data_root: options.DataRoot = None,
@@ -58,13 +63,27 @@ def run(
         [task], anatomy, data_root, split, corpus, corpus_region, skip_problems, allow_overlap
     )
     planner, runtime = plan_with(
-        preset, set_, precision, sources, device, threads, checkpointing, fold, label_fraction, quiet
+        preset,
+        set_,
+        precision,
+        sources,
+        device,
+        threads,
+        checkpointing,
+        fold,
+        label_fraction,
+        quiet,
+        checkpoint_seconds,
     )
     cells = [planner.evaluation(method, task, name, seed) for name in protocols]
     run_and_print(cells, results, runtime, rerun, as_json, quiet)
 
 
 def matrix(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE.toml", help="Options by their names.", callback=read_matrix_file, is_eager=True),
+    ] = None,
     methods: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     protocols: options.Protocols = "linear,finetune",
@@ -72,12 +91,18 @@ def matrix(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
-    executor: Annotated[str, typer.Option(help="inline: in this process.")] = "inline",
+    executor: options.Executor = "inline",
+    devices: options.Devices = None,
+    workers: options.Workers = None,
+    retries: options.Retries = 1,
+    cell_timeout: options.CellTimeout = None,
+    slurm: options.Slurm = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and whether they are done.")] = False,
     results: options.Results = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     checkpointing: options.Checkpointing = False,
+    checkpoint_seconds: options.CheckpointSeconds = 300.0,
     precision: options.PrecisionOption = None,
     anatomy: options.Anatomy = None,
     data_root: options.DataRoot = None,
@@ -94,10 +119,20 @@ def matrix(
 ) -> None:
     """Run every combination of methods, tasks, protocols and seeds; each pre-training once.
 
+    A TOML file may give the options by their names; those on the command line win.
+
     Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
     """
-    if executor != "inline":
-        raise UserError(f"--executor {executor}: unknown; use inline")
+    local = local_execution(executor, devices, workers, retries, cell_timeout, device, threads)
+    on_slurm = slurm_settings(slurm, executor)
+    asked = device
+    if local:
+        device = local.slots[0].device
+    elif on_slurm:
+        # The machine that submits says nothing about the nodes. Whose GPUs have no bf16 asks for --precision float32.
+        device = "cpu"
+        if on_slurm.gpus and precision in (None, options.Precision.auto):
+            precision = options.Precision.bf16
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
@@ -110,7 +145,17 @@ def matrix(
         chosen_tasks, anatomy, data_root, split, corpus, corpus_region, skip_problems, allow_overlap
     )
     planner, runtime = plan_with(
-        preset, set_, precision, sources, device, threads, checkpointing, fold, label_fraction, quiet
+        preset,
+        set_,
+        precision,
+        sources,
+        device,
+        threads,
+        checkpointing,
+        fold,
+        label_fraction,
+        quiet,
+        checkpoint_seconds,
     )
     cells = [
         planner.evaluation(method, task, protocol, seed)
@@ -121,8 +166,12 @@ def matrix(
     ]
     if dry_run:
         print_plan(cells, results)
+    elif executor == "plan":
+        plan_and_print(cells, results)
+    elif on_slurm:
+        submit_and_print(cells, results, on_slurm, runtime, asked)
     else:
-        run_and_print(cells, results, runtime, rerun, as_json, quiet)
+        run_and_print(cells, results, runtime, rerun, as_json, quiet, local)
 
 
 def cell(
@@ -131,6 +180,7 @@ def cell(
     device: options.Device = "auto",
     threads: options.Threads = None,
     checkpointing: options.Checkpointing = False,
+    checkpoint_seconds: options.CheckpointSeconds = 300.0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -142,7 +192,7 @@ def cell(
     planned = Store(results_folder(results)).load_plan(key)
     options.load_plugins(list(planned.plugins))
     register_own(planned.sources)
-    runtime = resolve_runtime(device, threads, checkpointing)
+    runtime = replace(resolve_runtime(device, threads, checkpointing), checkpoint_seconds=checkpoint_seconds)
     run_and_print([planned], results, runtime, options.Rerun.missing, as_json, quiet)
 
 
@@ -157,6 +207,7 @@ def plan_with(
     fold: int = 0,
     label_fraction: float = 1.0,
     quiet: bool = False,
+    checkpoint_seconds: float = 300.0,
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.cells.plan import Planner
@@ -166,7 +217,7 @@ def plan_with(
     from ssl_bench.settings import load_preset
 
     loaded = load_preset(preset, overrides or [])
-    runtime = resolve_runtime(device, threads, checkpointing)
+    runtime = replace(resolve_runtime(device, threads, checkpointing), checkpoint_seconds=checkpoint_seconds)
     resolved = resolve_precision(precision.value if precision else loaded.precision, runtime.device)
     track = Progress(shown=not quiet).track
     data = UserData(sources, loaded.data, fold, label_fraction, track, runtime.threads)
@@ -239,14 +290,21 @@ def run_and_print(
     rerun: options.Rerun,
     as_json: bool,
     quiet: bool,
+    local: LocalExecution | None = None,
 ) -> None:
     """Run `cells`, print how they ended, exit 1 if one failed."""
     from ssl_bench.cells.store import Store, results_folder
     from ssl_bench.engine.inline import run_cells
+    from ssl_bench.engine.live import LiveView
+    from ssl_bench.engine.local import run_local
     from ssl_bench.engine.progress import Progress
 
     store = Store(results_folder(results))
-    records = run_cells(cells, store, runtime, Progress(shown=not quiet), rerun.value)
+    if local:
+        view = LiveView([slot.name for slot in local.slots], shown=not quiet)
+        records = run_local(cells, store, runtime, local.slots, view, rerun.value, local.limits)
+    else:
+        records = run_cells(cells, store, runtime, Progress(shown=not quiet), rerun.value)
     if as_json:
         typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
     else:
@@ -267,17 +325,39 @@ def print_records(records: Sequence[AnyRecord]) -> None:
         typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")
 
 
+def plan_and_print(cells: Sequence[Cell], results: Path | None) -> None:
+    """Write the plans, from which ``ssl-bench cell KEY`` runs each, and print the keys of what is not done."""
+    from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.inline import plan_all
+
+    store = Store(results_folder(results))
+    graph, done = plan_all(cells, store, "missing")
+    for planned in graph:
+        if planned.key not in done:
+            typer.echo(planned.key)
+
+
 def print_plan(cells: Sequence[Cell], results: Path | None) -> None:
-    """The cells with their pre-trainings, in order, and which of them are done."""
+    """The cells with their pre-trainings, in order, which of them are done, and what the others will cost."""
+    from ssl_bench.cells.estimate import estimate
     from ssl_bench.cells.store import Store, results_folder
     from ssl_bench.engine.inline import with_pretrainings
 
     store = Store(results_folder(results))
     graph = with_pretrainings(cells)
+    left = [cell for cell in graph if not store.has_succeeded(cell)]
+    keys = {cell.key for cell in left}
     for planned in graph:
-        typer.echo(f"{planned.key}  {'done' if store.record(planned) else 'to do':5}  {planned.title}")
-    done = sum(store.record(planned) is not None for planned in graph)
-    typer.echo(f"{len(graph)} cells, {done} done")
+        typer.echo(f"{planned.key}  {'to do' if planned.key in keys else 'done':5}  {planned.title}")
+    typer.echo(f"{len(graph)} cells, {len(graph) - len(left)} done")
+    if not left:
+        return
+    expected = estimate(left, store.records())
+    if expected.unjudged == len(left):
+        typer.echo("device-hours: nothing to estimate from; no cell of this setting has ended yet")
+    else:
+        unknown = f", and {expected.unjudged} cells unlike any that ended" if expected.unjudged else ""
+        typer.echo(f"about {expected.hours:.2g} device-hours{unknown}, judged by the records of this setting")
 
 
 def names(text: str, option: str, everything: Callable[[], list[str]] | None = None) -> list[str]:

@@ -18,6 +18,10 @@ class Stopped(BaseException):
     """The attempt ended before its cell did, in order, and its checkpoint is safe; no failure of the cell."""
 
 
+class TakenOver(Stopped):
+    """Somebody else is working on the cell: this attempt keeps nothing."""
+
+
 class Attempt:
     """Checkpoints of one cell. Without a path there are none.
 
@@ -32,7 +36,7 @@ class Attempt:
         every_seconds: float = 300.0,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`stop` says why to stop after the current step, or None to go on."""
+        """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver."""
         self.path = path
         self.every_seconds = every_seconds
         self.stop = stop

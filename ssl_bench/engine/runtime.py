@@ -129,6 +129,7 @@ def provenance(runtime: Runtime, precision: Precision) -> dict[str, object]:
         "commit": _commit(),
         "device": _device_name(runtime.device),
         "processor": _processor(),
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "threads": runtime.threads,
         "checkpointing": runtime.checkpointing,
         "precision": precision,

@@ -13,6 +13,7 @@ from typing import Any
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord, Setting
 from ssl_bench.cells.science import CorpusScience, FolderCorpusScience, FolderDataScience
 from ssl_bench.cells.store import Store
+from ssl_bench.errors import UserError
 from ssl_bench.method_facts import PARADIGMS
 
 SEMI_REAL = (
@@ -75,26 +76,35 @@ class Table:
         )
 
 
-def write_markdown(store: Store, published: bool = False) -> str:
-    """The leaderboard: one table per setting, the pre-trainings behind it, and what failed.
+def write_markdown(store: Store, published: bool = False, baseline: str | None = None) -> str:
+    """The leaderboard: one table per setting, its statistics, the pre-trainings behind it, and what failed.
 
-    With `published`, the papers' numbers follow beside the measured ones.
+    With `published`, the papers' numbers follow beside the measured ones. `baseline` is the label of the row that the
+    others are compared with, scratch where it is None. Raises UserError if no table has it.
     """
+    from ssl_bench.report.significance import statistics_section
+
     records = list(store.records())
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
     pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
     parts = ["# Leaderboard\n"]
     if not evaluations:
         parts.append("No cell has succeeded yet.\n")
-    for table in tables_of(evaluations):
+    tables = tables_of(evaluations)
+    labels = {row.label for table in tables for row in table.cells}
+    if baseline is not None and baseline not in labels:
+        raise UserError(f"--baseline {baseline}: no such row; there is {', '.join(sorted(labels)) or 'none yet'}")
+    for table in tables:
         parts.append(_table_section(table))
+        if table.setting.ranked and (section := statistics_section(table, baseline or "scratch")):
+            parts.append(section)
         rested_on = [record for record in pretrainings if record.setting.digest == table.setting.digest]
         if rested_on:
             parts.append(_pretraining_section(rested_on))
     if published:
         from ssl_bench.report.published import published_section
 
-        parts.append(published_section(tables_of(evaluations)))
+        parts.append(published_section(tables))
     failures = list(store.failures())
     if failures:
         parts.append(_failure_section(failures))
@@ -129,7 +139,7 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
     found = list(records)
     corpora: dict[tuple[str, str], list[CorpusScience | FolderCorpusScience]] = defaultdict(list)
     for record in found:
-        corpus, known = _corpus(record), corpora[record.setting.digest, record.data]
+        corpus, known = corpus_of(record), corpora[record.setting.digest, record.data]
         if corpus is not None and corpus not in known:
             known.append(corpus)
     tables = []
@@ -138,27 +148,27 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
         for corpus in (*corpora[digest, data],) or (None,):
             table = Table(here[0].setting, data, corpus)
             for record in here:
-                if _corpus(record) in (corpus, None):
+                if corpus_of(record) in (corpus, None):
                     column = (record.science.task, record.science.protocol, record.science.data.column)
-                    table.cells[_row(record)].setdefault(column, {})[record.science.seed] = record
+                    table.cells[row_of(record)].setdefault(column, {})[record.science.seed] = record
             tables.append(table)
     return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
 
 
-def _corpus(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience | None:
+def corpus_of(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience | None:
+    """What the record's backbone was pre-trained on; None where nothing is known or needed."""
     return getattr(record.science.backbone, "corpus", None)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; text from records cannot break out of its cell."""
-    lines = [header, ["---"] * len(header), *[[_escaped(text) for text in row] for row in rows]]
+    lines = [header, ["---"] * len(header), *[[escaped(text) for text in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _table_section(table: Table) -> str:
     setting, columns = table.setting, table.columns
-    twice = {column[:2] for column in columns if sum(column[:2] == other[:2] for other in columns) > 1}
-    header = ["Paradigm", "Method", *[_column_title(column, table, column[:2] in twice) for column in columns], "Mean"]
+    header = ["Paradigm", "Method", *[column_title(column, table) for column in columns], "Mean"]
     best = {
         column: max(values)
         for column in columns
@@ -210,13 +220,13 @@ def _data_notes(table: Table) -> list[str]:
         overlap = {case for record in records if record.science.task == task for case in record.overlap}
         if overlap:
             notes.append(
-                f"**{_escaped(task)}: validation or test cases that are in the pre-training corpus too: "
+                f"**{escaped(task)}: validation or test cases that are in the pre-training corpus too: "
                 f"{len(overlap)}**, "
-                f"which the user allowed ({_escaped(', '.join(sorted(overlap)[:5]))})."
+                f"which the user allowed ({escaped(', '.join(sorted(overlap)[:5]))})."
             )
         left_out = {reason for record in records if record.science.task == task for reason in record.left_out}
         if left_out:
-            notes.append(f"{_escaped(task)}: cases that could not be used: {len(left_out)}; the records say why.")
+            notes.append(f"{escaped(task)}: cases that could not be used: {len(left_out)}; the records say why.")
     return notes
 
 
@@ -224,7 +234,7 @@ def _licence_note(row: Row, table: Table) -> str:
     record = next(record for records in table.cells[row].values() for record in records.values())
     network = getattr(record.science.backbone, "network", "")
     licence = record.licence or "not recorded"
-    return f"`{_escaped(row.label)}`: weights from a file, network {network}; licence of the weights: {licence}."
+    return f"`{escaped(row.label)}`: weights from a file, network {network}; licence of the weights: {licence}."
 
 
 def _marks(records: Iterable[EvaluationRecord]) -> str:
@@ -275,8 +285,10 @@ def _failure_section(failures: Sequence[AnyRecord]) -> str:
     return "\n".join(["## Failed\n", markdown_table(["Cell", "Method", "Reason"], rows)])
 
 
-def _column_title(column: Column, table: Table, with_fingerprint: bool) -> str:
+def column_title(column: Column, table: Table) -> str:
+    """What a column measures; where two differ in their cases only, those too."""
     task, protocol, cases = column
+    with_fingerprint = sum(column[:2] == other[:2] for other in table.columns) > 1
     record = next(record for row in table.cells.values() for record in row.get(column, {}).values())
     data = record.science.data
     labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
@@ -286,7 +298,8 @@ def _column_title(column: Column, table: Table, with_fingerprint: bool) -> str:
     return f"{title} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
 
 
-def _row(record: EvaluationRecord) -> Row:
+def row_of(record: EvaluationRecord) -> Row:
+    """The row that a record stands in."""
     options: dict[str, Any] = getattr(record.science.backbone, "options", {})
     changed = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
     return Row(record.paradigm, record.science.method, changed)
@@ -297,7 +310,7 @@ def _seeds(table: Table) -> int:
 
 
 def _flat(record: EvaluationRecord) -> dict[str, Any]:
-    science, row = record.science, _row(record)
+    science, row = record.science, row_of(record)
     return {
         "preset": record.setting.preset,
         "overrides": " ".join(record.setting.overrides),
@@ -333,7 +346,7 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
 def _published(record: EvaluationRecord) -> dict[str, Any]:
     from ssl_bench.report.published import published_at
 
-    row = _row(record)
+    row = row_of(record)
     found = None if row.options else published_at(row.method, record.science.task, record.science.protocol)
     return {
         "published_percent": found.percent if found else "",
@@ -341,5 +354,6 @@ def _published(record: EvaluationRecord) -> dict[str, Any]:
     }
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that stays text in a line of Markdown."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,130 @@
+"""Leases: who is working on a cell right now. Advisory: they save work, and correctness never rests on them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_bench.files import atomic_write
+
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+"""Without a heartbeat for so long, whoever held the lease is taken for dead."""
+
+
+class Lease:
+    """One attempt's claim on a cell: a file that is touched while the attempt lives; a context manager.
+
+    The newest claim is the valid one. An attempt that finds another's in its place has been given up for dead and must
+    stop, or the same cell would be computed twice to its end.
+    """
+
+    def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.path = path
+        self.token = uuid.uuid4().hex
+        self.heartbeat_seconds = heartbeat_seconds
+        self._ended = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True, name=f"lease {path.name}")
+
+    def __enter__(self) -> Lease:
+        """Claim the cell, whoever had it before."""
+        content = {
+            "token": self.token,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "since": time.time(),
+        }
+        with atomic_write(self.path) as temporary:
+            temporary.write_text(json.dumps(content), "utf-8")
+        self._heart.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the claim up, unless it is another's by now."""
+        self._ended.set()
+        self._heart.join()
+        if not self.lost():
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def lost(self) -> bool:
+        """Whether a newer attempt has claimed the cell; a lease that cannot be read is not lost."""
+        content = _read(self.path)
+        return content is not None and content.get("token") != self.token
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self.heartbeat_seconds):
+            # A full disk or an absent file system must not end the work.
+            with contextlib.suppress(OSError):
+                if not self.lost():
+                    os.utime(self.path)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease."""
+
+    host: str
+    process: int
+    since: float
+    """By the holder's clock, in seconds since 1970."""
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
+    """Who holds the lease at `path`; None if nobody does, if the heartbeat has stopped or the holder has died."""
+    content = _read(path)
+    try:
+        age = _now_beside(path) - path.stat().st_mtime
+        found = Holder(str(content["host"]), int(content["process"]), float(content["since"])) if content else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    # A clock that jumped leaves an age that is negative or large: both are stale, or a dead claim could hold for ever.
+    if found is None or abs(age) > stale_seconds:
+        return None
+    return found if found.host != socket.gethostname() or _lives(found.process) else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _now_beside(path: Path) -> float:
+    """The time as the file system that holds `path` knows it, since machines' clocks differ."""
+    probe = path.with_name(f".now-{uuid.uuid4().hex}")
+    try:
+        probe.touch()
+    except OSError:
+        # Whoever may only read has nothing better than a clock of their own.
+        return time.time()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether `process` of this machine runs; one that has ended and waits for its parent to notice does not."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True

@@ -1,0 +1,55 @@
+"""``--executor local``: from options to slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ssl_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from ssl_bench.engine.local import Limits
+    from ssl_bench.engine.slots import Slot
+
+
+class LocalExecution(NamedTuple):
+    """What ``--executor local`` and its options ask for."""
+
+    slots: Sequence[Slot]
+    limits: Limits
+
+
+def local_execution(
+    executor: str,
+    devices: str | None,
+    workers: int | None,
+    retries: int,
+    cell_timeout: float | None,
+    device: str,
+    threads: int | None,
+) -> LocalExecution | None:
+    """The slots and limits of ``--executor local``; None for another executor.
+
+    By default each CUDA device is a slot, or the processor where there is none.
+
+    Raises UserError for options that contradict each other or the machine.
+    """
+    from ssl_bench.engine.local import Limits
+    from ssl_bench.engine.slots import cpu_slots, cuda_devices, device_slots
+
+    if executor not in ("inline", "local", "slurm", "plan"):
+        raise UserError(f"--executor {executor}: unknown; use inline, local, slurm or plan")
+    if executor != "local":
+        for option, value in (("--devices", devices), ("--workers", workers), ("--cell-timeout", cell_timeout)):
+            if value is not None:
+                raise UserError(f"{option} {value}: needs --executor local")
+        return None
+    if devices and (workers or device != "auto"):
+        raise UserError(f"--devices {devices}: leave out {'--workers' if workers else '--device'}")
+    if device not in ("auto", "cpu"):
+        raise UserError(f"--device {device}: under --executor local use --devices, or --workers for the processor")
+    limits = Limits(retries, cell_timeout)
+    if devices:
+        return LocalExecution(device_slots([name.strip() for name in devices.split(",")], threads), limits)
+    found = cuda_devices() if device == "auto" and workers is None else []
+    return LocalExecution(device_slots(found, threads) if found else cpu_slots(workers or 1, threads), limits)

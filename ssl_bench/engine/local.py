@@ -1,0 +1,235 @@
+"""Running cells on this machine, one worker process per device slot."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from ssl_bench.cells.lease import holder
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.store import Store
+from ssl_bench.engine.attempt import Stopped
+from ssl_bench.engine.inline import POLL_SECONDS, Rerun, failed_below, failure, is_wanted, outcome, plan_all
+from ssl_bench.engine.live import LiveView
+from ssl_bench.engine.runtime import Runtime
+from ssl_bench.engine.slots import Slot, WorkerProcess
+from ssl_bench.engine.stopping import Stop, stop_by_signal
+from ssl_bench.errors import UserError
+
+TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a cell may cost beyond its own work."""
+
+    retries: int = 1
+    """Further attempts at a cell whose process died or took too long."""
+    cell_timeout: float | None = None
+    """Seconds that one attempt may take."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell that waits for a worker."""
+
+    cell: Cell
+    key: str
+    needs: str | None
+    """The key of its pre-training."""
+    attempts: int = 0
+    not_before: float = 0.0
+    """On the monotonic clock."""
+
+
+def run_local(
+    cells: Sequence[Cell],
+    store: Store,
+    runtime: Runtime,
+    slots: Sequence[Slot],
+    view: LiveView,
+    rerun: Rerun = "missing",
+    limits: Limits = Limits(),
+) -> list[AnyRecord]:
+    """As `run_cells`, in one worker process for each of `slots`; the records of `cells`.
+
+    A worker that dies or exceeds the timeout is replaced and takes nothing with it; its cell is tried again and becomes
+    a failure when the retries are used up. Raises UserError as soon as a cell refuses its input, Stopped if a signal
+    asks for it, after every worker has saved its state.
+    """
+    graph, ended = plan_all(cells, store, rerun)
+    queue = [cell for cell in graph if cell.key not in ended and is_wanted(cell, store, rerun)]
+    with stop_by_signal() as stop, view.over(queue, len(ended)):
+        scheduler = Scheduler(queue, ended, store, runtime, view, limits, stop)
+        with scheduler.workers_on(slots, anew=rerun == "all"):
+            scheduler.run()
+    return [ended[cell.key] for cell in cells if cell.key in ended]
+
+
+class Scheduler:
+    """Deals cells to workers until each has ended."""
+
+    def __init__(
+        self,
+        queue: Sequence[Cell],
+        ended: dict[str, AnyRecord],
+        store: Store,
+        runtime: Runtime,
+        view: LiveView,
+        limits: Limits,
+        stop: Stop,
+    ) -> None:
+        self.waiting = [Job(cell, cell.key, cell.pretraining.key if cell.pretraining else None) for cell in queue]
+        self.running: dict[int, Job] = {}
+        """By the number of the worker."""
+        self.workers: list[WorkerProcess] = []
+        self.ended = ended
+        self.store = store
+        self.runtime = runtime
+        self.view = view
+        self.limits = limits
+        self.stop = stop
+        self.refusal: str | None = None
+        """Why a cell refused its input."""
+
+    @contextmanager
+    def workers_on(self, slots: Sequence[Slot], anew: bool) -> Iterator[None]:
+        """One worker for each slot; none of them outlives the context."""
+        self.workers = [WorkerProcess(slot, self.store.folder, self.runtime, anew) for slot in slots]
+        try:
+            yield
+        except BaseException:
+            for worker in self.workers:
+                worker.kill()
+            raise
+        finally:
+            for worker in self.workers:
+                worker.retire()
+            for worker in self.workers:
+                worker.end()
+
+    def run(self) -> None:
+        """Deal until nothing is left. Raises Stopped and UserError when every worker has ended in order."""
+        while self.waiting or self.running:
+            if self.stop.reason:
+                for worker in self.workers:
+                    worker.retire()
+                if not self.running:
+                    break
+            else:
+                self._deal()
+            for number in self._with_news():
+                self._hear(number)
+            self._check_times()
+        if self.refusal:
+            raise UserError(self.refusal)
+        if self.waiting:
+            raise Stopped(self.stop.reason)
+
+    def _deal(self) -> None:
+        """Give each idle worker the first cell that is ready; fail those whose pre-training failed."""
+        unfinished = {job.key for job in (*self.waiting, *self.running.values())}
+        idle = [number for number in range(len(self.workers)) if number not in self.running]
+        for job in list(self.waiting):
+            if job.needs in unfinished:
+                continue
+            pretraining = self.ended.get(job.needs or "")
+            if pretraining is not None and pretraining.status == "failed":
+                self.waiting.remove(job)
+                self._fail(job, f"RuntimeError: {failed_below(pretraining)}")
+            elif idle and job.not_before <= time.monotonic():
+                self.waiting.remove(job)
+                number = idle.pop(0)
+                self.running[number] = job
+                self.workers[number].start(job.key)
+                self.view.started(number, job.cell)
+
+    def _with_news(self) -> list[int]:
+        """The busy workers that said something or died."""
+        pipes = {self.workers[number].events: number for number in self.running}
+        if not pipes:
+            time.sleep(TICK_SECONDS)
+        readable, _, _ = select.select(list(pipes), [], [], TICK_SECONDS) if pipes else ([], [], [])
+        dead = [number for number in self.running if self.workers[number].has_died()]
+        return sorted({*(pipes[pipe] for pipe in readable), *dead})
+
+    def _hear(self, number: int) -> None:
+        """Note what a worker says, and whether it lives."""
+        worker, job = self.workers[number], self.running[number]
+        died = worker.has_died()
+        for event in worker.read():
+            match event["event"]:
+                case "step":
+                    self.view.step(number, job.cell, event["step"], event["steps"], event["words"])
+                case "ended":
+                    model = PretrainingRecord if job.cell.kind == "pretraining" else EvaluationRecord
+                    self._settle(number, model.model_validate(event["record"]))
+                    return
+                case "taken":
+                    self.view.say(f"{job.cell.title}: {event['reason']}; it comes last")
+                    self._again(number, replace(job, not_before=time.monotonic() + POLL_SECONDS))
+                    return
+                case "refused":
+                    self._again(number, job)
+                    self.refusal = str(event["reason"])
+                    self.stop.ask(self.refusal)
+                    return
+                case "stopped":
+                    # Somebody asked this worker alone; its state is saved.
+                    self._again(number, job)
+                    worker.retire()
+                    return
+        if died:
+            self._lose(number, worker.cause_of_death())
+
+    def _check_times(self) -> None:
+        limit = self.limits.cell_timeout
+        for number in list(self.running) if limit else ():
+            worker = self.workers[number]
+            if worker.seconds() > (limit or 0):
+                worker.kill()
+                self._lose(number, f"took longer than --cell-timeout {limit:g}")
+
+    def _lose(self, number: int, reason: str) -> None:
+        """The worker is gone: try its cell again, or give it up."""
+        job = self.running.pop(number)
+        self.view.idle(number)
+        self.workers[number].end()
+        lease = self.store.lease_path(job.key)
+        if holder(lease) is None:
+            # Other machines cannot know that it died.
+            lease.unlink(missing_ok=True)
+        reason = f"{reason}; see logs/{job.key}.log"
+        if self.stop.reason:
+            self.waiting.append(job)
+        elif job.attempts < self.limits.retries:
+            self.view.say(f"{job.cell.title}: {reason}; trying again")
+            self.waiting.insert(0, replace(job, attempts=job.attempts + 1))
+        else:
+            self._fail(job, reason, {"wall_seconds": round(self.workers[number].seconds(), 3)})
+
+    def _again(self, number: int, job: Job) -> None:
+        del self.running[number]
+        self.view.idle(number)
+        self.waiting.append(job)
+
+    def _settle(self, number: int, record: AnyRecord) -> None:
+        job = self.running.pop(number)
+        self.view.idle(number)
+        self._end(job, record)
+        if record.status == "failed":
+            # Whatever failed may have left the process, or its device, in a state that the next cell would suffer from.
+            self.workers[number].retire()
+
+    def _fail(self, job: Job, reason: str, cost: dict[str, float] | None = None) -> None:
+        record = failure(job.cell, self.runtime, reason, cost or {})
+        self.store.publish(job.cell, record)
+        self._end(job, record)
+
+    def _end(self, job: Job, record: AnyRecord) -> None:
+        self.ended[job.key] = record
+        self.view.ended(job.cell, record, outcome(record))

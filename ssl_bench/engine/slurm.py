@@ -1,0 +1,174 @@
+"""Cells as SLURM jobs: arrays through submitit, one array task a cell, each ``ssl-bench cell KEY``.
+
+Nobody has to stay: whoever submitted may leave, and the same command later submits what is neither done nor queued.
+The records say what is done, `squeue` what is queued; nothing else is believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PositiveInt
+
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.store import Store
+from ssl_bench.engine.runtime import Runtime
+from ssl_bench.errors import UserError
+from ssl_bench.files import atomic_write
+from ssl_bench.settings import Settings
+
+LARGEST_ARRAY = 1000
+"""MaxArraySize is 1001 on many sites."""
+STOP_SECONDS = 60.0
+"""What a cell gets to save its checkpoint when its job is told to leave."""
+
+
+class SlurmSettings(Settings):
+    """What a job asks for."""
+
+    partition: str | None = None
+    account: str | None = None
+    minutes: PositiveInt = 60 * 24
+    """Time limit. A cell that needs longer saves its state and is queued again."""
+    gpus: int = Field(default=1, ge=0)
+    cpus: PositiveInt = 8
+    memory_gb: PositiveInt = 32
+    at_once: PositiveInt = 256
+    """Tasks of one array that run at the same time."""
+    warning_seconds: PositiveInt = 120
+    """How long before the time limit a cell is told to save its state."""
+    extra: dict[str, str | int | bool] = Field(default={})
+    """Any further option of sbatch, without its dashes."""
+
+
+class CellJob:
+    """What runs on the node: the one command, as a child, so that a signal to the job leaves it time to save."""
+
+    def __init__(self, results: Path, runtime: Runtime, settings: SlurmSettings) -> None:
+        self.results = results
+        self.runtime = runtime
+        self.settings = settings
+
+    def __call__(self, key: str) -> None:
+        """Run one cell. Raises RuntimeError if it fails, or if a promised GPU is not there."""
+        if self.settings.gpus and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+            # A requeued job may start without the GPU it was promised.
+            raise RuntimeError("no GPU: CUDA_VISIBLE_DEVICES is empty")
+        self.child = subprocess.Popen([
+            sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet",
+            "--results", str(self.results),
+            "--device", self.runtime.device, "--threads", str(self.settings.cpus),
+            "--checkpoint-seconds", str(self.runtime.checkpoint_seconds),
+            *(["--checkpointing"] if self.runtime.checkpointing else []),
+        ])  # fmt: skip
+        code = self.child.wait()
+        if code:
+            raise RuntimeError(f"cell {key} ended with status {code}; its record or log says why")
+
+    def checkpoint(self, key: str) -> Any:
+        """Called by submitit before preemption or the time limit: let the cell save its state, then queue it again."""
+        from submitit.helpers import DelayedSubmission
+
+        self.child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(STOP_SECONDS)
+        return DelayedSubmission(CellJob(self.results, self.runtime, self.settings), key)
+
+
+def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime: Runtime) -> int:
+    """Submit those of `cells`, pre-trainings before what rests on them, that are neither done nor queued; their number.
+
+    Of `runtime` the device and the checkpoints count; threads are those that a job asks for. Raises UserError where
+    there is no SLURM or it refuses a job.
+    """
+    for command in ("sbatch", "squeue"):
+        if shutil.which(command) is None:
+            raise UserError(f"--executor slurm: there is no {command} here; run it where jobs are submitted")
+    jobs = queued_cells(store)
+    missing = [cell for cell in cells if cell.key not in jobs and store.record(cell) is None]
+    for cell in missing:
+        store.plan(cell)
+    job = CellJob(store.folder.resolve(), runtime, settings)
+    jobs |= _submit_all([cell for cell in missing if cell.kind == "pretraining"], store, job, None)
+    waiting: dict[str | None, list[Cell]] = defaultdict(list)
+    for cell in missing:
+        if cell.kind == "evaluation":
+            # A pre-training that is done is in no queue: nothing to wait for.
+            waiting[jobs.get(cell.pretraining.key) if cell.pretraining else None].append(cell)
+    for dependency, group in waiting.items():
+        _submit_all(group, store, job, dependency)
+    return len(missing)
+
+
+def queued_cells(store: Store) -> dict[str, str]:
+    """The array tasks that are waiting or running, by the key of their cell; empty without SLURM."""
+    if shutil.which("squeue") is None:
+        return {}
+    listed = subprocess.run(
+        ["squeue", "--noheader", "--array", "--format=%i", "--me"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise UserError(f"squeue: {listed.stderr.strip().splitlines()[-1] if listed.stderr.strip() else 'failed'}")
+    alive = set(listed.stdout.split())
+    found = {}
+    for path in sorted(_folder(store).glob("array-*.json")):
+        for task, key in json.loads(path.read_text("utf-8")).items():
+            if task in alive:
+                found[key] = task
+    return found
+
+
+def _submit_all(cells: Sequence[Cell], store: Store, job: CellJob, dependency: str | None) -> dict[str, str]:
+    """Submit `cells` in as few arrays as the site allows, to start once `dependency` has succeeded; tasks by key."""
+    tasks: dict[str, str] = {}
+    for start in range(0, len(cells), LARGEST_ARRAY):
+        tasks |= _submit_array(cells[start : start + LARGEST_ARRAY], store, job, dependency)
+    return tasks
+
+
+def _submit_array(cells: Sequence[Cell], store: Store, job: CellJob, dependency: str | None) -> dict[str, str]:
+    import submitit
+    from submitit.core.utils import FailedJobError
+
+    settings = job.settings
+    executor = submitit.AutoExecutor(folder=_folder(store) / "logs", cluster="slurm", slurm_max_num_timeout=1000)
+    # Without kill-on-invalid-dep, what waits for a failed job waits for ever.
+    extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", **settings.extra}
+    if dependency:
+        extra["dependency"] = f"afterok:{dependency}"
+    named = {"slurm_partition": settings.partition, "slurm_account": settings.account}
+    gpus = {"slurm_gpus_per_node": settings.gpus} if settings.gpus else {}
+    executor.update_parameters(
+        name="ssl-bench",
+        timeout_min=settings.minutes,
+        cpus_per_task=settings.cpus,
+        mem_gb=settings.memory_gb,
+        slurm_array_parallelism=settings.at_once,
+        slurm_signal_delay_s=settings.warning_seconds,
+        slurm_additional_parameters=extra,
+        **gpus,
+        **{name: value for name, value in named.items() if value},
+    )
+    try:
+        submitted = executor.map_array(job, [cell.key for cell in cells])
+    except (FailedJobError, subprocess.CalledProcessError) as error:
+        said = str(error).strip().splitlines()[-1]
+        raise UserError(f"--executor slurm: sbatch refused the job: {said}; correct the [slurm] settings") from error
+    tasks = {job.job_id: cell.key for job, cell in zip(submitted, cells, strict=True)}
+    path = _folder(store) / f"array-{submitted[0].job_id.partition('_')[0]}.json"
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(tasks, indent=1), "utf-8")
+    return {key: task for task, key in tasks.items()}
+
+
+def _folder(store: Store) -> Path:
+    return store.folder.resolve() / "slurm"

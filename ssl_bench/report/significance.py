@@ -1,0 +1,112 @@
+"""The statistics of a table as Markdown, one small table a column."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_rows
+from ssl_bench.report.statistics import ENOUGH_SEEDS, Estimate
+from ssl_bench.report.tables import Row, Table, column_title, escaped, markdown_table
+
+SEMI_REAL = (
+    "Semi-real data: intervals and tests speak of the volumes that the generator could have drawn, not of patients."
+)
+NOTE = (
+    "All x 100. Intervals are 95 %, over test cases, and hold for the seeds that were run; the standard deviation of "
+    f"the score over seeds stands beside them, and an interval for new seeds from {ENOUGH_SEEDS} seeds on. p is "
+    "two-sided, from paired tests over cases (sign flips; for AUC DeLong's), corrected by Holm within the column and "
+    "over no other: a small one says that these trained networks differ, not that other seeds would. d is the "
+    "difference in standard deviations of the paired differences. Could show: the true difference that this test set "
+    "finds in 80 % of draws at the corrected level. Rank: the places that the pairwise tests leave open. How, and how "
+    "it was checked: docs/statistics.md."
+)
+
+
+def statistics_section(table: Table, baseline: str) -> str:
+    """Every column's rows with intervals, tests against `baseline` and the best, and ranks; empty without cases."""
+    found = [(column, compare_rows(table, column, baseline)) for column in table.columns]
+    parts = [
+        f"**{escaped(column_title(column, table))}**: {_families(column_statistics)}\n\n{_rows(column_statistics)}"
+        for column, column_statistics in found
+        if column_statistics is not None
+    ]
+    notes = [SEMI_REAL, NOTE] if table.data.startswith("semi-real") else [NOTE]
+    return "\n".join(["### Statistics\n", *[f"{note}\n" for note in notes], *parts]) if parts else ""
+
+
+def _families(column: ColumnStatistics) -> str:
+    seeds = f"seed{'s' if len(column.seeds) > 1 else ''} {', '.join(map(str, column.seeds))}"
+    sentences = [f"{column.cases} test cases, {seeds}."]
+    if column.baseline is not None and column.differences:
+        sentences.append(f"Corrected over {len(column.differences)} comparisons with {escaped(column.baseline.label)}.")
+    if column.pairs:
+        sentences.append(f"Best and rank corrected over {column.pairs} pairs.")
+        first = [escaped(row.label) for row, standing in column.standings.items() if standing.first == 1]
+        sentences.append(
+            f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
+        )
+    for row, summary in column.summaries.items():
+        if row not in column.standings:
+            sentences.append(
+                f"{escaped(row.label)} is not ranked: {summary.cases} of {column.cases} cases scored, "
+                f"{len(summary.seeds)} of {len(column.seeds)} seeds."
+            )
+    for row, difference in column.differences.items():
+        if difference.cases < column.cases:
+            sentences.append(f"The difference of {escaped(row.label)} is over {difference.cases} cases.")
+    return " ".join(sentences)
+
+
+def _rows(column: ColumnStatistics) -> str:
+    baseline = column.baseline.label if column.baseline else "baseline"
+    header = ["Method", "Mean [95 %]", "Seeds ±", "New seeds", f"To {escaped(baseline)} [95 %]", "d", "p", "Could show"]
+    header += ["p, best", "Rank"]
+    rows = []
+    for row, summary in column.summaries.items():
+        low, high = summary.new_seeds
+        rows.append([
+            row.label,
+            interval(summary.estimate),
+            _number(summary.seed_spread),
+            "n/a" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}",
+            *_difference(column, row),
+            *_standing(column.standings.get(row)),
+        ])  # fmt: skip
+    return markdown_table(header, rows)
+
+
+def _difference(column: ColumnStatistics, row: Row) -> list[str]:
+    difference = column.differences.get(row)
+    if difference is None:
+        return ["–"] * 4
+    detectable = difference.detectable(len(column.differences))
+    return [
+        interval(difference.estimate, "+"),
+        f"{difference.standardised:+.2f}" if np.isfinite(difference.standardised) else "n/a",
+        p_value(column.difference_p[row]),
+        "none" if np.isinf(detectable) else _number(detectable),
+    ]
+
+
+def _standing(standing: Standing | None) -> list[str]:
+    if standing is None:
+        return ["–", "–"]
+    rank = f"{standing.first}" if standing.first == standing.last else f"{standing.first}-{standing.last}"
+    return ["–" if np.isnan(standing.best_p) else p_value(standing.best_p), rank]
+
+
+def interval(estimate: Estimate, sign: str = "") -> str:
+    """The value with its interval, x 100; `sign` as in a format string."""
+    if np.isnan(estimate.value):
+        return "n/a"
+    low, high = (f"{100 * bound:{sign}.1f}" for bound in (estimate.low, estimate.high))
+    return f"{100 * estimate.value:{sign}.1f} [{'n/a' if np.isnan(estimate.low) else f'{low}, {high}'}]"
+
+
+def p_value(p: float) -> str:
+    """To three digits, a smaller one in its magnitude; NaN as n/a."""
+    return "n/a" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def _number(value: float) -> str:
+    return "n/a" if np.isnan(value) else f"{100 * value:.1f}"

@@ -1,0 +1,113 @@
+"""Leases say who works on a cell, and are not believed for longer than they deserve."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ssl_bench.cells.lease import Lease, holder
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "leases" / "0123456789abcdef.json"
+
+
+def move_clock(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() + seconds,) * 2)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_lease_names_its_holder_until_it_is_released(path: Path) -> None:
+    assert holder(path) is None
+    with Lease(path):
+        found = holder(path)
+        assert found is not None
+        assert found.process == os.getpid()
+        assert str(found).startswith(f"process {os.getpid()} on ")
+    assert holder(path) is None
+    assert not path.exists()
+
+
+def test_a_lease_without_a_heartbeat_is_stale(path: Path) -> None:
+    with Lease(path):
+        rewrite(path, host="elsewhere")
+        move_clock(path, -50)
+        assert holder(path) is not None
+        move_clock(path, -61)
+        assert holder(path) is None
+
+
+def test_a_clock_that_jumped_leaves_a_stale_lease(path: Path) -> None:
+    with Lease(path):
+        move_clock(path, +3600)
+        assert holder(path) is None
+        move_clock(path, -1e9)
+        assert holder(path) is None
+
+
+def test_the_age_is_told_by_the_clock_of_the_file_system(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e6)
+    with Lease(path):
+        assert holder(path) is not None
+
+
+def test_the_lease_of_a_process_of_this_machine_that_died_is_stale_at_once(path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with Lease(path):
+        rewrite(path, process=child.pid)
+        assert holder(path) is not None
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and a zombie
+        assert holder(path) is None
+        child.wait()
+        assert holder(path) is None
+        rewrite(path, host="elsewhere")
+        assert holder(path) is not None, "nobody here can know that it died"
+
+
+def test_a_living_holder_keeps_its_lease_fresh(path: Path) -> None:
+    with Lease(path, heartbeat_seconds=0.01):
+        move_clock(path, -1000)
+        deadline = time.monotonic() + 60
+        while holder(path) is None:
+            assert time.monotonic() < deadline, "no heartbeat"
+            time.sleep(0.01)
+
+
+def test_the_newest_claim_counts(path: Path) -> None:
+    with Lease(path, heartbeat_seconds=0.01) as first:
+        assert not first.lost()
+        with Lease(path) as second:
+            assert first.lost()
+            assert not second.lost()
+            move_clock(path, -1000)
+            time.sleep(0.1)
+            assert holder(path) is None, "the first kept the second's lease fresh"
+            first.__exit__()
+            assert path.exists(), "the first gave up what was not its own"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"host": "here", "process": "many", "since": 0}'])
+def test_a_lease_that_does_not_read_is_nobodys(content: str, path: Path) -> None:
+    with Lease(path) as lease:
+        path.write_text(content)
+        assert holder(path) is None
+        rewrite_own = json.dumps({"token": lease.token})
+        path.write_text(rewrite_own)
+        assert not lease.lost()
+
+
+def test_a_lease_that_vanished_is_not_lost(path: Path) -> None:
+    with Lease(path) as lease:
+        path.unlink()
+        assert not lease.lost()

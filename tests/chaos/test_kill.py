@@ -1,0 +1,87 @@
+"""A matrix that is killed again and again ends with the results of one that never was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ssl_bench.cells.plan import Planner
+from ssl_bench.cells.store import Store
+from ssl_bench.engine.inline import run_cells, with_pretrainings
+from ssl_bench.engine.progress import Progress
+from ssl_bench.engine.runtime import Runtime
+
+METHODS, TASKS, PROTOCOLS = ("denoising", "simsiam", "scratch"), ("shc", "ccc"), ("linear", "finetune")
+
+
+@pytest.mark.parametrize(("kills", "seeds"), [pytest.param(20, 2, id="20 kills", marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(
+    kills: int, seeds: int, planner: Planner, tmp_path: Path
+) -> None:
+    expected, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "killed")
+    cells = [
+        planner.evaluation(method, task, protocol, seed)
+        for seed in range(seeds)
+        for method in METHODS
+        for task in TASKS
+        for protocol in PROTOCOLS
+    ]
+    run_cells(cells, expected, Runtime("cpu", 1), Progress(shown=False))
+    draws = random.Random(kills)
+    for number in range(kills):
+        run(store, seeds, kill_after=draws.uniform(0, 2), alone=number % 3 == 1)
+    run(store, seeds)
+
+    graph = with_pretrainings(cells)
+    for cell in graph:
+        record, undisturbed = store.record(cell), expected.record(cell)
+        assert record is not None
+        assert undisturbed is not None
+        unlike = {"cost", "provenance"}
+        assert record.model_dump(exclude=unlike) == undisturbed.model_dump(exclude=unlike), cell.title
+    for cell in graph:
+        if cell.kind == "pretraining":
+            ours, theirs = (load_file(each.backbone_path(cell.key)) for each in (store, expected))
+            assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert Counter(record.key for record in store.records()) == {cell.key: 1 for cell in graph}
+    assert not list(store.failures())
+    assert not list(store.folder.glob("checkpoints/*.pt"))
+    assert not list(store.folder.glob("leases/*.json"))
+
+
+def run(store: Store, seeds: int, kill_after: float | None = None, alone: bool = False) -> None:
+    """Run the matrix to its end; or kill it that many seconds after its first cell began, the scheduler `alone`."""
+    arguments = [
+        *("--methods", ",".join(METHODS), "--tasks", ",".join(TASKS), "--protocols", ",".join(PROTOCOLS)),
+        *("--seeds", f"0-{seeds - 1}", "--preset", "smoke", "--precision", "float32", "--threads", "1"),
+        *("--executor", "local", "--workers", "2", "--checkpoint-seconds", "0", "--results", str(store.folder)),
+    ]
+    call = [sys.executable, "-c", "from ssl_bench.cli import main; main()", "matrix", *arguments]
+    before = set(store.folder.glob("leases/*.json"))
+    process = subprocess.Popen(call, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        if kill_after is None:
+            _, said = process.communicate(timeout=600)
+            assert process.returncode == 0, said
+            return
+        deadline = time.monotonic() + 300
+        while process.poll() is None and set(store.folder.glob("leases/*.json")) <= before:
+            assert time.monotonic() < deadline, "no cell began"
+            time.sleep(0.05)
+        time.sleep(kill_after)
+        os.kill(process.pid, signal.SIGKILL) if alone else os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=600)  # Workers keep the pipe open: it ends when they do.
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,105 @@
+"""``ssl-bench status`` tells from files alone how the planned cells stand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ssl_bench.cells.lease import Lease
+from ssl_bench.cells.plan import Cell, Planner
+from ssl_bench.cells.store import Store
+from ssl_bench.cli import app
+from ssl_bench.engine.inline import failure
+from ssl_bench.engine.runtime import Runtime
+from ssl_bench.errors import UserError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def cell(store: Store, planner: Planner) -> Cell:
+    cell = planner.pretraining("denoising", 0)
+    store.plan(cell)
+    return cell
+
+
+@pytest.fixture
+def status(store: Store) -> Callable[[], tuple[str, str]]:
+    """The state of the one cell of the store and what is said about it."""
+
+    def ask() -> tuple[str, str]:
+        done = CliRunner().invoke(app, ["status", "--json", "--results", str(store.folder)])
+        assert done.exit_code == 0, done.output
+        (found,) = json.loads(done.stdout)
+        return found["state"], found["detail"]
+
+    return ask
+
+
+def test_a_planned_cell_is_to_do(cell: Cell, status: Callable[[], tuple[str, str]]) -> None:
+    assert status() == ("to do", "")
+
+
+def test_a_cell_that_someone_works_on_is_running(
+    cell: Cell, store: Store, status: Callable[[], tuple[str, str]]
+) -> None:
+    with Lease(store.lease_path(cell.key)):
+        state, detail = status()
+        assert state == "running"
+        assert detail.startswith(f"process {os.getpid()} on ")
+        os.utime(store.lease_path(cell.key), (0, 0))
+        assert status() == ("to do", ""), "its heartbeat has stopped"
+
+
+def test_a_cell_with_a_checkpoint_is_interrupted(
+    cell: Cell, store: Store, status: Callable[[], tuple[str, str]]
+) -> None:
+    store.checkpoint_path(cell.key).parent.mkdir()
+    store.checkpoint_path(cell.key).touch()
+    os.utime(store.checkpoint_path(cell.key), (86400, 86400))
+    assert status() == ("interrupted", "goes on from its checkpoint of 1970-01-02 00:00:00 UTC")
+
+
+def test_a_failed_cell_says_why_it_failed_last(cell: Cell, store: Store, status: Callable[[], tuple[str, str]]) -> None:
+    for seconds, reason in ((2000, "second"), (1000, "first")):
+        before = set(store.folder.rglob("*.failed-*"))
+        store.publish(cell, failure(cell, Runtime(), reason))
+        (file,) = set(store.folder.rglob("*.failed-*")) - before
+        os.utime(file, (seconds, seconds))
+    assert status() == ("failed", "second")
+
+
+def test_a_done_cell_is_done_whatever_else_lies_there(
+    cell: Cell, store: Store, status: Callable[[], tuple[str, str]]
+) -> None:
+    record = failure(cell, Runtime(), "no luck")
+    store.publish(cell, record)
+    store.publish(cell, record.model_copy(update={"status": "ok"}))
+    with Lease(store.lease_path(cell.key)):
+        assert status() == ("done", "")
+
+
+def test_the_summary_counts_and_lists_what_needs_attention(store: Store, planner: Planner) -> None:
+    to_do, failed = (planner.evaluation("scratch", "shc", name, 0) for name in ("linear", "finetune"))
+    for each in (to_do, failed):
+        store.plan(each)
+    store.publish(failed, failure(failed, Runtime(), "no luck"))
+    said = CliRunner().invoke(app, ["status", "--results", str(store.folder)]).stdout.splitlines()
+    assert said == [
+        f"{failed.key}  failed       scratch shc finetune-v1, seed 0: no luck",
+        "2 cells: 0 done, 0 running, 0 interrupted, 1 failed, 1 to do",
+    ]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["status", "--results", str(tmp_path / "nowhere")])
+    assert isinstance(done.exception, UserError)
+    assert "nowhere: no such folder" in str(done.exception)

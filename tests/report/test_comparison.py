@@ -1,0 +1,292 @@
+"""The statistics of a page and of two stores are those of the records' cases, and say over what they were made."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_bench.cells.plan import Planner
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.store import Store
+from ssl_bench.errors import UserError
+from ssl_bench.report.changes import write_changes
+from ssl_bench.report.comparison import ColumnStatistics, compare_rows
+from ssl_bench.report.significance import SEMI_REAL, statistics_section
+from ssl_bench.report.statistics import auc_components, auc_difference, mean_estimate, sign_flip_p
+from ssl_bench.report.tables import Row, tables_of, write_markdown
+from ssl_bench.settings import load_preset
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
+BASE = np.linspace(0.5, 0.9, 12)
+BETTER = BASE + 0.05 + 0.01 * np.sin(np.arange(12))
+ALIKE = BASE + 0.01 * np.cos(np.arange(12) * 2.5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def keep(
+    store: Store,
+    method: str,
+    scores: Sequence[float | None],
+    seed: int = 0,
+    task: str = "shc",
+    *overrides: str,
+    preset: str = "quick",
+    data: str = "semi-real (1 anatomy)",
+) -> None:
+    """Publish a cell with these DSCs; for the task ccc these probabilities, the first half of class 0."""
+    cell = Planner(load_preset(preset, overrides), overrides, "float32").evaluation(method, task, "linear", seed)
+    rows: list[dict[str, object]] = [{"case": f"test-{case:03}", "dsc": score} for case, score in enumerate(scores)]
+    if task == "ccc":
+        rows = [
+            {"case": f"test-{case:03}", "probability": score, "label": int(case >= len(scores) / 2)}
+            for case, score in enumerate(scores)
+        ]
+    values = {
+        "key": cell.key, "status": "ok", "setting": cell.setting, "data": data, "provenance": {},
+        "science": cell.science, "score": 0.5, "paradigm": {"scratch": "none"}.get(method, "centroid-relative"),
+        "cases": rows, "metric": "AUC" if task == "ccc" else "DSC",
+    }  # fmt: skip
+    store.publish(cell, EvaluationRecord.model_validate(values))
+
+
+def column(store: Store, baseline: str = "scratch") -> ColumnStatistics:
+    (table,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    found = compare_rows(table, table.columns[0], baseline)
+    assert found is not None
+    return found
+
+
+def row(statistics: ColumnStatistics, method: str) -> Row:
+    return next(row for row in statistics.summaries if row.label == method)
+
+
+def line(text: str, method: str) -> list[str]:
+    (found,) = [line for line in text.splitlines() if line.startswith(f"| {method} |")]
+    return [part.strip() for part in found.strip("|").split("|")]
+
+
+def section(store: Store, baseline: str = "scratch") -> str:
+    (table,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    return statistics_section(table, baseline)
+
+
+def test_seeds_are_averaged_within_a_case_before_anything_else(store: Store) -> None:
+    keep(store, "gvsl", BASE.tolist(), 0)
+    keep(store, "gvsl", BETTER.tolist(), 1)
+    summary = column(store).summaries[row(column(store), "gvsl")]
+    assert summary.estimate == pytest.approx(mean_estimate((BASE + BETTER) / 2))
+    assert summary.seed_spread == pytest.approx(np.std([BASE.mean(), BETTER.mean()], ddof=1))
+
+
+def test_one_seed_has_no_spread(store: Store) -> None:
+    keep(store, "gvsl", BASE.tolist())
+    assert line(section(store), "gvsl")[2:4] == ["n/a", "n/a"]
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_an_interval_for_new_seeds_needs_five(store: Store, seeds: int) -> None:
+    for seed in range(seeds):
+        keep(store, "gvsl", (BASE + 0.01 * seed).tolist(), seed)
+    assert (line(section(store), "gvsl")[3] == "n/a") == (seeds < 5)
+
+
+def test_the_bounds_of_a_mean_stay_between_nothing_and_all(store: Store) -> None:
+    keep(store, "gvsl", [0.0] * 9 + [0.1, 0.0, 0.0])
+    assert column(store).summaries[row(column(store), "gvsl")].estimate.low == 0
+
+
+def test_differences_to_the_baseline_are_paired_by_case_and_corrected_over_the_column(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "simclr", ALIKE.tolist())
+    found = column(store)
+    gvsl, simclr = row(found, "gvsl"), row(found, "simclr")
+    assert found.differences.keys() == {gvsl, simclr}
+    assert found.differences[gvsl].estimate == pytest.approx(mean_estimate(BETTER - BASE))
+    p = sign_flip_p(np.stack([BETTER - BASE, ALIKE - BASE]), np.random.default_rng(0))
+    assert found.differences[gvsl].p == p[0] == 2 / 2**12
+    assert [found.difference_p[gvsl], found.difference_p[simclr]] == pytest.approx([2 * p[0], p[1]])
+    assert "Corrected over 2 comparisons with scratch." in section(store)
+
+
+def test_the_effect_is_in_standard_deviations_of_the_differences(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    found = column(store)
+    difference = BETTER - BASE
+    standardised = found.differences[row(found, "gvsl")].standardised
+    assert standardised == pytest.approx(difference.mean() / difference.std(ddof=1))
+
+
+def test_too_few_cases_could_show_nothing(store: Store) -> None:
+    keep(store, "scratch", BASE[:5].tolist())
+    keep(store, "gvsl", BETTER[:5].tolist())
+    assert line(section(store), "gvsl")[7] == "none"
+
+
+def test_ranks_and_ties(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "simclr", ALIKE.tolist())
+    page = section(store)
+    assert [line(page, method)[-1] for method in ("gvsl", "scratch", "simclr")] == ["1", "2-3", "2-3"]
+    assert "corrected over 3 pairs. Best: gvsl." in page
+
+
+def test_the_best_is_tested_over_all_pairs_since_the_scores_chose_it(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "simclr", ALIKE.tolist())
+    found = column(store)
+    assert found.standings[row(found, "scratch")].best_p == pytest.approx(3 * 2 / 2**12)
+    assert math.isnan(found.standings[row(found, "gvsl")].best_p)
+
+
+@pytest.mark.parametrize("undefined", [None, float("nan")])
+def test_a_row_that_lacks_a_case_is_shown_compared_over_the_others_and_never_ranked(
+    store: Store, undefined: float | None
+) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", [undefined, *BETTER[1:].tolist()])
+    keep(store, "simclr", ALIKE.tolist())
+    found, page = column(store), section(store)
+    assert found.differences[row(found, "gvsl")].estimate == pytest.approx(mean_estimate(BETTER[1:] - BASE[1:]))
+    assert found.standings.keys() == {row(found, "scratch"), row(found, "simclr")}
+    assert line(page, "gvsl")[-2:] == ["–", "–"]
+    assert "gvsl is not ranked: 11 of 12 cases scored, 1 of 1 seeds." in page
+    assert "The difference of gvsl is over 11 cases." in page
+
+
+def test_a_row_that_lacks_a_seed_is_compared_over_the_others_and_never_ranked(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist(), 0)
+    keep(store, "scratch", BETTER.tolist(), 1)
+    keep(store, "gvsl", BETTER.tolist(), 0)
+    found = column(store)
+    assert found.differences[row(found, "gvsl")].estimate.value == pytest.approx((BETTER - BASE).mean())
+    assert found.standings.keys() == {row(found, "scratch")}
+    assert "gvsl is not ranked: 12 of 12 cases scored, 1 of 2 seeds." in section(store)
+
+
+def test_a_row_without_any_score_is_not_a_number(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", [None] * 12)
+    assert line(section(store), "gvsl")[1:] == ["n/a", "n/a", "n/a", "–", "–", "–", "–", "–", "–"]
+
+
+def test_auc_is_compared_by_delong(store: Store) -> None:
+    generator, positive = np.random.default_rng(0), np.arange(30) >= 15
+    scratch, gvsl = (generator.normal(size=(2, 30)) + np.array([[0.5], [2.0]]) * positive).tolist()
+    keep(store, "scratch", scratch, task="ccc")
+    keep(store, "gvsl", gvsl, task="ccc")
+    found = column(store)
+    components = auc_components(np.array([gvsl, scratch]), positive)
+    estimate, p = auc_difference(components[0] - components[1], positive)
+    difference = found.differences[row(found, "gvsl")]
+    assert [*difference.estimate, difference.p] == pytest.approx([*estimate, float(p)])
+    assert found.standings[row(found, "scratch")].best_p == pytest.approx(float(p))
+
+
+def test_an_auc_with_one_class_has_no_statistics(store: Store) -> None:
+    keep(store, "scratch", [0.5], task="ccc")
+    keep(store, "gvsl", [0.7], task="ccc")
+    assert line(section(store), "gvsl")[1] == "n/a"
+
+
+def test_any_row_may_be_the_baseline(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    page = write_markdown(store, baseline="gvsl")
+    assert "Corrected over 1 comparisons with gvsl." in page
+    with pytest.raises(UserError, match="--baseline byol: no such row; there is gvsl, scratch"):
+        write_markdown(store, baseline="byol")
+
+
+def test_without_its_baseline_a_column_compares_with_nothing_and_still_ranks(store: Store) -> None:
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "simclr", ALIKE.tolist())
+    assert line(section(store), "simclr")[4:8] == ["–"] * 4
+    assert line(section(store), "simclr")[-1] == "2"
+
+
+def test_only_generated_data_are_said_to_be(store: Store, tmp_path: Path) -> None:
+    keep(store, "gvsl", BASE.tolist())
+    assert SEMI_REAL in write_markdown(store)
+    real = Store(tmp_path / "real")
+    keep(real, "gvsl", BASE.tolist(), data="real")
+    assert "### Statistics" in write_markdown(real)
+    assert SEMI_REAL not in write_markdown(real)
+
+
+def test_what_is_never_ranked_has_no_statistics(store: Store) -> None:
+    keep(store, "gvsl", BASE.tolist(), preset="smoke")
+    assert "### Statistics" not in write_markdown(store)
+
+
+def test_the_same_records_give_the_same_page(store: Store) -> None:
+    generator = np.random.default_rng(0)
+    for method in ("scratch", "gvsl", "simclr"):
+        keep(store, method, generator.random(30).tolist())
+    assert section(store) == section(store)
+
+
+def test_a_change_that_moved_nothing_is_told_from_one_that_did(store: Store, tmp_path: Path) -> None:
+    after = Store(tmp_path / "after")
+    for seed in (0, 1):
+        keep(store, "gvsl", BASE.tolist(), seed)
+        keep(after, "gvsl", BETTER.tolist(), seed)
+        keep(store, "simclr", ALIKE.tolist(), seed)
+        keep(after, "simclr", ALIKE.tolist(), seed)
+    keep(after, "simclr", ALIKE.tolist(), 2)
+    page = write_changes(store, after)
+    rows = {cells.split("|")[2].strip(): cells for cells in page.splitlines() if cells.startswith("| quick")}
+    moved, same = ([part.strip() for part in rows[name].strip("|").split("|")] for name in ("gvsl", "simclr"))
+    assert moved[4:8] == ["2", "12", f"{100 * BASE.mean():.1f}", f"{100 * BETTER.mean():.1f}"]
+    assert moved[8].startswith(f"{100 * (BETTER - BASE).mean():+.1f} [+")
+    assert moved[-2:] == ["5e-04", "1e-03"]
+    assert same[8:] == ["+0.0 [n/a]", "n/a", "1.000", "1.000"]
+    assert "Cells in both: 4, of which 2 hold exactly the same scores; in one folder only: 1." in page
+
+
+def test_cells_of_another_setting_are_compared_by_what_they_share(store: Store, tmp_path: Path) -> None:
+    after = Store(tmp_path / "after")
+    keep(store, "gvsl", BASE.tolist())
+    keep(after, "gvsl", BETTER.tolist(), 0, "shc", "pretraining.steps=7")
+    assert "Cells in both: 1," in write_changes(store, after)
+
+
+def test_cells_that_could_be_paired_in_two_ways_are_not(store: Store, tmp_path: Path) -> None:
+    after = Store(tmp_path / "after")
+    keep(store, "gvsl", BASE.tolist())
+    for steps in (7, 8):
+        keep(after, "gvsl", BETTER.tolist(), 0, "shc", f"pretraining.steps={steps}")
+    with pytest.raises(UserError, match="of gvsl, shc, linear-v1, seed 0; name folders of one setting"):
+        write_changes(store, after)
+
+
+def test_folders_that_share_no_cell_are_refused(store: Store, tmp_path: Path) -> None:
+    keep(store, "gvsl", BASE.tolist())
+    with pytest.raises(UserError, match="no cell stands in both"):
+        write_changes(store, Store(tmp_path / "after"))
+
+
+def test_compare_and_baseline_through_the_command_line(
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    folder = str(REFERENCE)
+    same = command("report", "--compare", folder, folder)
+    assert "of which 48 hold exactly the same scores" in same.stdout
+    assert "with gvsl" in command("report", "--results", folder, "--baseline", "gvsl").stdout
+    refused = command("report", "--compare", folder, folder, "--baseline", "gvsl")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--compare DIR_A DIR_B: takes --out only" in refused.stderr
+    refused = command("report", "--results", folder, "--format", "csv", "--baseline", "gvsl")
+    assert (refused.returncode, refused.stdout) == (2, "")
