@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,9 @@ def test_the_planner_resolves_what_cells_share_once(planner: Planner, monkeypatc
     assert asked == ["shc", "ccc"]
 
 
-def test_plans_for_another_scheduler_run_by_their_keys(command: Command, tmp_path: Path) -> None:
+def test_plans_for_another_scheduler_run_by_their_keys(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     cells = ["--methods", "scratch", "--tasks", "shc", "--protocols", "linear", "--preset", "smoke"]
     planned = command("matrix", *cells, "--executor", "plan", "--results", "store")
     (key,) = planned.stdout.split()
