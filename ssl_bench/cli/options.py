@@ -107,9 +107,7 @@ CheckpointSeconds = Annotated[
 ]
 Executor = Annotated[
     str,
-    typer.Option(
-        help="inline: in this process; local: one worker process for each device or worker; slurm: job arrays; plan: run nothing."
-    ),
+    typer.Option(help="inline: in this process; local: worker processes; slurm: job arrays; plan: write plans alone."),
 ]
 Devices = Annotated[str | None, typer.Option(metavar="cuda:0,cuda:1", help="Under --executor local: a worker on each.")]
 Workers = Annotated[
