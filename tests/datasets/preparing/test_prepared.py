@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -323,22 +324,25 @@ def test_a_slice_of_a_series_is_named_as_the_problem(tmp_path: Path) -> None:
     assert over_cases(fail, [series], 1, silent)[1] == [Problem(tmp_path / "7.dcm", "is damaged; copy it again")]
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow beyond 3 kB, which the kernel reports to the writer as it does a full disk."""
+    """No file may grow beyond 3 kB, which the kernel reports to the writer as it does a full disk.
+
+    Not a fixture: pytest's own output, which may be a file, grows before fixtures end.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_where_there_is_no_room_nothing_half_written_stays(
-    tmp_path: Path, cache: Path, request: pytest.FixtureRequest
-) -> None:
+def test_where_there_is_no_room_nothing_half_written_stays(tmp_path: Path, cache: Path) -> None:
     case = labelled(tmp_path)
     large = RECIPE.model_copy(update={"region": "whole"})
-    request.getfixturevalue("small_disk")
-    found, problems = prepare([case], large, RULE, 1, silent)
+    with small_disk():
+        found, problems = prepare([case], large, RULE, 1, silent)
     assert not found
     reason = rf"cannot be kept in {cache} \(File too large\); free space or set SSL_BENCH_CACHE"
     assert [problem.path for problem in problems] == [case.image]
