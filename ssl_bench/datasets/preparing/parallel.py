@@ -63,10 +63,11 @@ def _in_processes(
 def _start_worker() -> None:
     """Cases run side by side, so that each has one thread; an interruption is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"  # read by those that are loaded later
     threadpool_limits(1)
-    library: Any = import_module("SimpleITK")
-    library.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    simpleitk: Any = import_module("SimpleITK")
+    simpleitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def _attempt(work: Callable[[SourceCase], T], case: SourceCase) -> T | Problem:
