@@ -44,7 +44,12 @@ def _in_processes(
 ) -> list[T | Problem]:
     # Spawned, since a fork of a process with threads may hang.
     with ProcessPoolExecutor(min(workers, len(cases)), get_context("spawn"), _start_worker) as pool:
-        futures = {pool.submit(_attempt, work, case): case.identifier for case in cases}
+        # Workers inherit the mask: an interruption while they start would reach them before they ignore it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(_attempt, work, case): case.identifier for case in cases}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             for future in as_completed(futures):
                 future.result()
