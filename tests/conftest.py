@@ -55,6 +55,6 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         call = [sys.executable, "-c", "from ssl_bench.cli import main; main()", *arguments]
-        return subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False)
+        return subprocess.run(call, capture_output=True, encoding="utf-8", cwd=tmp_path, timeout=300, check=False)
 
     return run
