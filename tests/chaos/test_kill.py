@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ssl_bench.cells.lease import holder
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.inline import run_cells, with_pretrainings
@@ -58,7 +59,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(planner: Planner, t
     assert Counter(record.key for record in store.records()) == {cell.key: 1 for cell in graph}
     assert not list(store.failures())
     assert not list(store.folder.glob("checkpoints/*.pt"))
-    assert not list(store.folder.glob("leases/*.json"))
+    # A process that is killed right after it published leaves its lease, which is nobody's claim any more.
+    assert not [lease for lease in store.folder.glob("leases/*.json") if holder(lease)]
 
 
 def run(store: Store, kill_after: float | None = None, alone: bool = False) -> bool:
