@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ssl_bench.datasets.checking import CaseReport
+    from ssl_bench.datasets.preparing.labels import LabelRule
     from ssl_bench.datasets.preparing.recipe import Recipe
     from ssl_bench.datasets.source import Found, Problem
     from ssl_bench.engine.progress import Progress
@@ -56,10 +57,8 @@ def check(
     Example: ssl-bench data check shc --data-root MM-WHS
     """
     from ssl_bench.datasets.checking import check as check_cases
-    from ssl_bench.datasets.preparing.labels import LabelRule
 
-    plugin_class, recipe, found = _open(task, data_root, preset, set_)
-    rule = LabelRule.of(plugin_class) if plugin_class else None
+    _, recipe, rule, found = _open(task, data_root, preset, set_)
     with _progress(quiet).track(f"checking {task}", len(found.cases)) as advance:
         reports, problems = check_cases(found.cases, found.problems, recipe, rule, _count(workers), advance)
     if as_json:
@@ -90,11 +89,9 @@ def prepare(
 
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
-    from ssl_bench.datasets.preparing.labels import LabelRule
     from ssl_bench.datasets.preparing.prepared import prepare as prepare_cases
 
-    plugin_class, recipe, found = _open(task, data_root, preset, set_)
-    rule = LabelRule.of(plugin_class) if plugin_class else None
+    _, recipe, rule, found = _open(task, data_root, preset, set_)
     with _progress(quiet).track(f"preparing {task}", len(found.cases)) as advance:
         prepared, bad = prepare_cases(found.cases, recipe, rule, _count(workers), advance)
     for each in prepared:
@@ -123,7 +120,7 @@ def split(
     from ssl_bench.datasets.splits import make_splits, write_splits
 
     options.check_output(out, "JSON file")
-    plugin_class, _, found = _open(task, data_root, "quick", None)
+    plugin_class, _, _, found = _open(task, data_root, "quick", None)
     if plugin_class is None or plugin_class.split_counts is None:
         raise UserError(f"{task}: has no labelled cases to split")
     _list(found.problems)
@@ -180,8 +177,9 @@ def show(
 
 def _open(
     task: str, data_root: Path | None, preset: str, set_: list[str] | None
-) -> tuple[type[Task] | None, Recipe, Found]:
-    """The task's class (None for a corpus), its recipe, and what its folder holds."""
+) -> tuple[type[Task] | None, Recipe, LabelRule | None, Found]:
+    """The task's class (None for a corpus), its recipe, how its labels are read, and what its folder holds."""
+    from ssl_bench.datasets.preparing.labels import LabelRule
     from ssl_bench.datasets.user_data import UserData
     from ssl_bench.settings import load_preset
 
@@ -191,10 +189,12 @@ def _open(
     if task == "corpus":
         _, sources = sources_of([], corpus=data_root)
         user = UserData(sources, changes)
-        return None, *user.find_corpus()
+        recipe, found = user.find_corpus()
+        return None, recipe, None, found
     (name,), sources = sources_of([task], data_root=data_root)
     user = UserData(sources, changes)
-    return TASKS.load(name), user.recipe(name), TASKS.load(name)().find(sources.data_roots[name])
+    plugin_class = TASKS.load(name)
+    return plugin_class, user.recipe(name), LabelRule.of(plugin_class), plugin_class().find(sources.data_roots[name])
 
 
 def _as_json(report: CaseReport) -> dict[str, Any]:
