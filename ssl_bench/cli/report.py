@@ -45,7 +45,8 @@ def report(
     """
     from ssl_bench.cells.store import results_folder
     from ssl_bench.files import atomic_write
-    from ssl_bench.report.tables import write_csv, write_markdown
+    from ssl_bench.report.cells_csv import write_csv
+    from ssl_bench.report.markdown import write_markdown
 
     if compare is not None:
         if results is not None or published or baseline is not None or format_ is not Format.md:

@@ -13,9 +13,10 @@ from ssl_bench.cells.store import Store
 from ssl_bench.errors import UserError
 from ssl_bench.report.case_scores import case_names, read_scores, subtract
 from ssl_bench.report.comparison import summarise
+from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.significance import interval, p_value
 from ssl_bench.report.statistics import holm
-from ssl_bench.report.tables import Row, markdown_table, row_of
+from ssl_bench.report.table import Row, row_of
 
 
 class _Place(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from ssl_bench.report import statistics
 from ssl_bench.report.case_scores import Difference, Scores, case_names, defined, read_scores, subtract
 from ssl_bench.report.statistics import Array, Estimate
-from ssl_bench.report.tables import Column, Row, Table
+from ssl_bench.report.table import Column, Row, Table
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from ssl_bench.report.tables import Table, markdown_table
+from ssl_bench.report.markdown_table import markdown_table
+from ssl_bench.report.table import Table
 
 ON_SEMI_REAL = (
     "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "

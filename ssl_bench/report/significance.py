@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_rows
+from ssl_bench.report.markdown_table import escaped, markdown_table
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Estimate
-from ssl_bench.report.tables import Row, Table, column_title, escaped, markdown_table
+from ssl_bench.report.table import Row, Table, column_title
 
 SEMI_REAL = (
     "Semi-real data: intervals and tests speak of the volumes that the generator could have drawn, not of patients."

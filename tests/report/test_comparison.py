@@ -16,9 +16,10 @@ from ssl_bench.cells.store import Store
 from ssl_bench.errors import UserError
 from ssl_bench.report.changes import write_changes
 from ssl_bench.report.comparison import ColumnStatistics, compare_rows
+from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.significance import SEMI_REAL, statistics_section
 from ssl_bench.report.statistics import auc_components, auc_difference, mean_estimate, sign_flip_p
-from ssl_bench.report.tables import Row, tables_of, write_markdown
+from ssl_bench.report.table import Row, tables_of
 from ssl_bench.settings import load_preset
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"

@@ -10,8 +10,9 @@ import pytest
 
 from ssl_bench.cells.store import Store
 from ssl_bench.registry import METHODS, TASKS
+from ssl_bench.report.cells_csv import write_csv
+from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.published import published_at, read_published
-from ssl_bench.report.tables import write_csv, write_markdown
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
 

@@ -12,7 +12,8 @@ from scipy import stats
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.science import key_of
 from ssl_bench.cells.store import Store
-from ssl_bench.report.tables import write_csv, write_markdown
+from ssl_bench.report.cells_csv import write_csv
+from ssl_bench.report.markdown import write_markdown
 
 FOLDER = Path(__file__).parents[2] / "results" / "reference" / "quick"
 STORE = Store(FOLDER)

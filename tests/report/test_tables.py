@@ -12,7 +12,9 @@ from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.science import ExternalBackbone
 from ssl_bench.cells.store import Store
-from ssl_bench.report.tables import SEMI_REAL, write_csv, write_markdown
+from ssl_bench.report.cells_csv import write_csv
+from ssl_bench.report.markdown import write_markdown
+from ssl_bench.report.table import SEMI_REAL
 from ssl_bench.settings import load_preset
 
 

@@ -1,0 +1,16 @@
+"""A Markdown table whose cells text from records cannot leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; text from records cannot break out of its cell."""
+    lines = [header, ["---"] * len(header), *[[escaped(text) for text in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that stays text in a line of Markdown."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

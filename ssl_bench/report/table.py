@@ -1,0 +1,122 @@
+"""The model of a leaderboard: which records stand in one table, its rows and its columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ssl_bench.cells.record import EvaluationRecord, Setting
+from ssl_bench.cells.science import CorpusScience, FolderCorpusScience, FolderDataScience
+from ssl_bench.method_facts import PARADIGMS
+
+SEMI_REAL = (
+    "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
+    "lesions and simulated acquisition (1 anatomy). Smooth warps of one anatomy are exactly what a method with a "
+    "deformable matching head can invert, so such methods are favoured here. Scores are not comparable with any "
+    "paper's, and differences speak of the generator, not of patients."
+)
+
+
+Column = tuple[str, str, str]
+"""Task, protocol, and what identifies the cases."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one set of options."""
+
+    paradigm: str
+    method: str
+    options: str
+
+    @property
+    def label(self) -> str:
+        """The method, with the options that differ from its defaults."""
+        return f"{self.method} ({self.options})" if self.options else self.method
+
+
+@dataclass
+class Table:
+    """All cells of one setting, one kind of data and one pre-training corpus."""
+
+    setting: Setting
+    data: str
+    corpus: CorpusScience | FolderCorpusScience | None = None
+    """What the rows were pre-trained on; None where none was."""
+    cells: dict[Row, dict[Column, dict[int, EvaluationRecord]]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def columns(self) -> list[Column]:
+        """Every column that some row has, protocol by protocol."""
+        found = {column for row in self.cells.values() for column in row}
+        return sorted(found, key=lambda column: (column[1] != "linear-v1", column[1], column[0], column[2]))
+
+    @property
+    def rows(self) -> list[Row]:
+        """Rows by paradigm, in the order of the GVSL supplement."""
+        order = {name: place for place, name in enumerate((*PARADIGMS, "external"))}
+        return sorted(self.cells, key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+
+    def scores(self, row: Row, column: Column) -> list[float]:
+        """The scores over seeds, undefined ones left out."""
+        records = self.cells[row].get(column, {})
+        return [record.score for _, record in sorted(records.items()) if record.score is not None]
+
+    def is_complete(self, row: Row) -> bool:
+        """Whether the row has a score in every column for every seed that the table has anywhere."""
+        seeds = {seed for columns in self.cells.values() for records in columns.values() for seed in records}
+        return all(
+            {seed for seed, record in self.cells[row].get(column, {}).items() if record.score is not None} == seeds
+            for column in self.columns
+        )
+
+
+def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
+    """Records that differ in setting, kind of data or corpus never meet in a table.
+
+    A row that no corpus made stands in the table of each corpus.
+    """
+    found = list(records)
+    corpora: dict[tuple[str, str], list[CorpusScience | FolderCorpusScience]] = defaultdict(list)
+    for record in found:
+        corpus, known = corpus_of(record), corpora[record.setting.digest, record.data]
+        if corpus is not None and corpus not in known:
+            known.append(corpus)
+    tables = []
+    for digest, data in corpora:
+        here = [record for record in found if (record.setting.digest, record.data) == (digest, data)]
+        for corpus in (*corpora[digest, data],) or (None,):
+            table = Table(here[0].setting, data, corpus)
+            for record in here:
+                if corpus_of(record) in (corpus, None):
+                    column = (record.science.task, record.science.protocol, record.science.data.column)
+                    table.cells[row_of(record)].setdefault(column, {})[record.science.seed] = record
+            tables.append(table)
+    return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
+
+
+def corpus_of(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience | None:
+    """What the record's backbone was pre-trained on; None where nothing is known or needed."""
+    return getattr(record.science.backbone, "corpus", None)
+
+
+def row_of(record: EvaluationRecord) -> Row:
+    """The row that a record stands in."""
+    options: dict[str, Any] = getattr(record.science.backbone, "options", {})
+    changed = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
+    return Row(record.paradigm, record.science.method, changed)
+
+
+def column_title(column: Column, table: Table) -> str:
+    """What a column measures; where two differ in their cases only, those too."""
+    task, protocol, cases = column
+    with_fingerprint = sum(column[:2] == other[:2] for other in table.columns) > 1
+    record = next(record for row in table.cells.values() for record in row.get(column, {}).values())
+    data = record.science.data
+    labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
+    fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""
+    # A folder's own name is not the abbreviation that a task's is.
+    title = task if "-" in task else task.upper()
+    return f"{title} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
