@@ -5,10 +5,6 @@ from __future__ import annotations
 import copy
 
 import torch
-from lightly.loss import NegativeCosineSimilarity
-from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
-from lightly.models.utils import update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from pydantic import Field
 from torch import Tensor
 
@@ -16,6 +12,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.ranks import gathered
 from ssl_bench.transforms.views import two_views, view_size
 
 
@@ -46,6 +43,10 @@ class BYOL(Method):
     )
 
     def __init__(self, backbone: UNet3D, config: BYOLConfig, crop: int) -> None:
+        # Planning reads facts and options of a method alone, and this library takes seconds to import.
+        from lightly.loss import NegativeCosineSimilarity
+        from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
+
         super().__init__(backbone, config, crop)
         self.momentum = config.momentum
         self.projection = InFloat32(BYOLProjectionHead(backbone.global_channels, config.hidden, config.output))
@@ -62,18 +63,21 @@ class BYOL(Method):
         return {"loss": (towards_second + towards_first) / 2}
 
     def predict(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> the online network's predictions (B, output)."""
-        predicted: Tensor = self.prediction(self.projection(self.backbone.pool(views)))
+        """Views (b, 1, d, h, w) -> the online network's predictions (B, output) for the whole batch of all ranks."""
+        predicted: Tensor = self.prediction(self.projection(gathered(self.backbone.pool(views))))
         return predicted
 
     @torch.no_grad()
     def target(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> the target network's projections (B, output)."""
-        projected: Tensor = self.target_projection(self.target_encoder.pool(views))
+        """Views (b, 1, d, h, w) -> the target network's projections (B, output) for the whole batch of all ranks."""
+        projected: Tensor = self.target_projection(gathered(self.target_encoder.pool(views)))
         return projected
 
     def after_step(self, step: int, steps: int) -> None:
         """The target follows the online network: target = m target + (1 - m) online."""
+        from lightly.models.utils import update_momentum
+        from lightly.utils.scheduler import cosine_schedule
+
         momentum = cosine_schedule(step, steps, self.momentum, 1.0)
         for name in self.backbone.encoder_modules:
             update_momentum(getattr(self.backbone, name), getattr(self.target_encoder, name), momentum)

@@ -12,9 +12,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -22,6 +19,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
+from ssl_bench.ranks import gathered, map_over_ranks
 from ssl_bench.transforms.views import one_view, view_size
 
 
@@ -68,9 +66,11 @@ class DeepCluster(Method):
 
     def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
         """Cluster the windows of `corpus` by their features and start a fresh classifier."""
-        features = torch.cat([self.backbone.pool(volumes) for volumes in corpus.batches(self.windows(len(corpus)))])
+        features = map_over_ranks(self.backbone.pool, corpus.batches(self.windows(len(corpus))))
         assignments = cluster(features.cpu().numpy(), self.options, generator)
         if len(self.assignments):
+            from sklearn.metrics import normalized_mutual_info_score
+
             # How much of the last clustering survived: logged by the original too.
             self.agreement.append(float(normalized_mutual_info_score(self.assignments.numpy(), assignments)))
         self.assignments = torch.from_numpy(assignments)
@@ -93,7 +93,7 @@ class DeepCluster(Method):
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
         view = one_view(volumes, draws, view_size(self.crop))
-        logits = self.classifier(self.normalise(self.backbone.pool(view)))
+        logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
         return {"loss": F.cross_entropy(logits, self.labels.to(logits.device))}
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> None:
@@ -137,6 +137,10 @@ def cluster(
     features: NDArray[np.float32], options: DeepClusterConfig, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     """Features (N, channels) -> cluster of each: PCA with whitening, rows of unit length, k-means from a new seed."""
+    # Planning reads facts and options of a method alone, and this library takes a second to import.
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
     components = min(options.components, features.shape[1], len(features) - 1)
     whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(features.astype(np.float64))
     whitened /= np.linalg.norm(whitened, axis=1, keepdims=True).clip(1e-12)

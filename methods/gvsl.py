@@ -124,6 +124,7 @@ class GVSL(Method):
         paradigm="geometric",
         pretrains="encoder and decoder",
         smallest_batch=2,
+        grouped=2,
     )
 
     def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
@@ -146,6 +147,17 @@ class GVSL(Method):
         """Fixed pairs without spatial augmentation, and what matching by the identity would score on them."""
         a, b, draws = pair_up(volumes, draws)
         return {**self.losses(a, b, draws), "ncc of the identity": ncc_loss(a, b, self.window)}
+
+    def example(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """The pair without augmentation or corruption, the moving image on the fixed one, and how it got there."""
+        a, b, _ = pair_up(volumes, draws)
+        features = self.backbone(torch.cat([a, b]))
+        of_a, of_b = (Features(*pair) for pair in zip(*(part.chunk(2) for part in features), strict=True))
+        if self.options.direction == "b_to_a":
+            matching, title = self.match(b, of_b, of_a), "B warped onto A"
+        else:
+            matching, title = self.match(a, of_a, of_b), "A warped onto B"
+        return {"A": a, "B": b, title: matching.warped, "displacement": matching.whole}
 
     def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Algorithm 1 of the supplement: corrupt A, encode both in one call, restore A, match the pair."""

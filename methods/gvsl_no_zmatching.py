@@ -33,7 +33,7 @@ class GVSLNoZMatching(Method):
 
     Config = GVSLNoZMatchingConfig
     facts = dataclasses.replace(
-        GVSL.facts, title="GVSL without Z-matching", version=1, paradigm="centroid-hidden", smallest_batch=1
+        GVSL.facts, title="GVSL without Z-matching", version=1, paradigm="centroid-hidden", smallest_batch=1, grouped=1
     )
 
     def __init__(self, backbone: UNet3D, config: GVSLNoZMatchingConfig, crop: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lightly.loss import NTXentLoss
-from lightly.models.modules.heads import SimCLRProjectionHead
 from pydantic import Field
 from torch import Tensor
 
@@ -11,6 +9,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.ranks import gathered
 from ssl_bench.transforms.views import two_views, view_size
 
 
@@ -37,6 +36,10 @@ class SimCLR(Method):
     )
 
     def __init__(self, backbone: UNet3D, config: SimCLRConfig, crop: int) -> None:
+        # Planning reads facts and options of a method alone, and this library takes seconds to import.
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules.heads import SimCLRProjectionHead
+
         super().__init__(backbone, config, crop)
         self.projection = InFloat32(SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.criterion = NTXentLoss(config.temperature)
@@ -47,6 +50,6 @@ class SimCLR(Method):
         return {"loss": self.criterion(self.project(first), self.project(second))}
 
     def project(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> projections (B, output)."""
-        projected: Tensor = self.projection(self.backbone.pool(views))
+        """Views (b, 1, d, h, w) -> projections (B, output) of the whole batch, also where ranks share it."""
+        projected: Tensor = self.projection(gathered(self.backbone.pool(views)))
         return projected

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lightly.loss import NegativeCosineSimilarity
-from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 from pydantic import Field
 from torch import Tensor
 
@@ -11,6 +9,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.ranks import gathered
 from ssl_bench.transforms.views import two_views, view_size
 
 
@@ -37,6 +36,10 @@ class SimSiam(Method):
     )
 
     def __init__(self, backbone: UNet3D, config: SimSiamConfig, crop: int) -> None:
+        # Planning reads facts and options of a method alone, and this library takes seconds to import.
+        from lightly.loss import NegativeCosineSimilarity
+        from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
+
         super().__init__(backbone, config, crop)
         self.projection = InFloat32(SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.prediction = InFloat32(SimSiamPredictionHead(config.output, config.bottleneck, config.output))
@@ -52,6 +55,6 @@ class SimSiam(Method):
         return {"loss": loss / 2}
 
     def project(self, views: Tensor) -> Tensor:
-        """Views (B, 1, d, h, w) -> projections (B, output)."""
-        projected: Tensor = self.projection(self.backbone.pool(views))
+        """Views (b, 1, d, h, w) -> projections (B, output) of the whole batch, also where ranks share it."""
+        projected: Tensor = self.projection(gathered(self.backbone.pool(views)))
         return projected

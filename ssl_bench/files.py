@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +15,18 @@ from pathlib import Path
 from ssl_bench.errors import UserError
 
 TEMPORARY_SUFFIX = ".partial"
+CRASHED_AFTER_SECONDS = 2.0
+"""Publishing a file that is written takes milliseconds."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what was written there replaces `path`, or leaves no trace on an error.
 
-    Raises UserError if the folder cannot be written.
+    Raises UserError if the folder cannot be written, or if `path` is there and no file: a device must not be replaced.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is there and not a regular file; name another")
     with _temporary(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -28,33 +36,49 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def publish_first(path: Path, text: str) -> bool:
     """Create `path` with `text` unless it exists; True if this call created it.
 
-    Two writers on a shared file system may race: the first link wins and the other one's text is dropped. After the
-    link the link count is looked at, since a network file system may report a failure for a link that was made.
-    Where a file system has no hard links, the file is created exclusively.
+    Two writers on a shared file system may race: the first link wins and the other one's text is dropped. After a
+    failure the link count is looked at, since a network file system may report one for a link that was made.
     """
     with _temporary(path) as temporary:
         temporary.write_text(text, "utf-8")
         _sync(temporary)
         try:
             os.link(temporary, path)
-        except FileExistsError:
-            return temporary.stat().st_nlink == 2
-        except OSError:
+        except OSError as error:
             if temporary.stat().st_nlink == 2:
                 return True
-            return _create_exclusively(path, text)
-        return temporary.stat().st_nlink == 2
+            return not isinstance(error, FileExistsError) and _publish_without_links(temporary, path)
+        return True
 
 
-def _create_exclusively(path: Path, text: str) -> bool:
+def _publish_without_links(temporary: Path, path: Path) -> bool:
+    """Where there are no hard links, a marker that one writer alone can create says who renames its file to `path`."""
+    marker = path.with_name(f".{path.name}.first")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        marker.touch(exist_ok=False)
     except FileExistsError:
+        # Whoever created it renames at once, unless it crashed in between.
+        time.sleep(CRASHED_AFTER_SECONDS)
+    if path.exists():
+        marker.unlink(missing_ok=True)
         return False
+    temporary.replace(path)
+    marker.unlink(missing_ok=True)
     return True
+
+
+def set_aside(path: Path, what: str, way_on: str) -> None:
+    """Rename a file that does not read to ``.corrupt``, with a warning that says `what` it was and `way_on`."""
+    aside = path.with_name(f"{path.name}.corrupt")
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(aside)
+        print(f"warning: {path}: corrupt {what}; set aside as {aside.name}, {way_on}", file=sys.stderr)  # noqa: T201
+
+
+def clear_temporaries(path: Path) -> None:
+    """Remove what writers of `path` left behind that were killed; only for whoever alone may write it."""
+    for left in path.parent.glob(f"*.{glob.escape(path.name)}.*{TEMPORARY_SUFFIX}"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -87,6 +87,15 @@ class Method(nn.Module, ABC):
         volumes = generator.choice(corpus_size, size=batch, replace=False)
         return Windows(volumes, np.repeat(generator.random((1, 3)), batch, axis=0))
 
+    def example(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor] | None:
+        """What the pretext makes of two held-out volumes (2, 1, D, H, W), to be looked at; None for nothing to show.
+
+        Titles to volumes (B, 1, D, H, W) in [0, 1], of which the report shows the middle slice of the first. Under the
+        title `displacement` (B, 3, D, H, W) in voxels, channels (D, H, W), it draws a deformed grid. Called once,
+        without gradients, when the pre-training has ended.
+        """
+        return None
+
     def optimised_parameters(self) -> list[nn.Parameter]:
         """What the harness's optimiser updates; a method that leaves some out updates those in `after_step`."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]

@@ -24,6 +24,8 @@ class MethodFacts:
     pretrains: Literal["nothing", "encoder", "encoder and decoder"]
     smallest_batch: int = 1
     """Volumes a step below which the loss degenerates; a smaller batch in the preset is raised to it."""
+    grouped: int = 1
+    """So many consecutive volumes of a batch belong together, 2 for a pair; data parallelism keeps them on one rank."""
     mixed_precision: bool = True
     """False where bf16 would break the method: it then pre-trains in float32 whatever the preset says."""
     deterministic: bool = False

@@ -18,6 +18,9 @@ from ssl_bench.files import atomic_write
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
 """Without a heartbeat for so long, whoever held the lease is taken for dead."""
+WATCH_SECONDS = 2 * HEARTBEAT_SECONDS
+"""How long a lease that looks stale is watched before its cell is claimed."""
+LOOK_SECONDS = 0.1
 
 
 class Lease:
@@ -32,10 +35,11 @@ class Lease:
         self.token = uuid.uuid4().hex
         self.heartbeat_seconds = heartbeat_seconds
         self._ended = threading.Event()
+        self._lost = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True, name=f"lease {path.name}")
 
     def __enter__(self) -> Lease:
-        """Claim the cell, whoever had it before."""
+        """Claim the cell, whoever had it before. Raises OSError if the claim cannot be written."""
         content = {
             "token": self.token,
             "host": socket.gethostname(),
@@ -51,21 +55,26 @@ class Lease:
         """Give the claim up, unless it is another's by now."""
         self._ended.set()
         self._heart.join()
-        if not self.lost():
+        if not self.look():
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
     def lost(self) -> bool:
-        """Whether a newer attempt has claimed the cell; a lease that cannot be read is not lost."""
+        """Whether a newer attempt has claimed the cell, as far as the last heartbeat saw; costs nothing."""
+        return self._lost.is_set()
+
+    def look(self) -> bool:
+        """As `lost`, seen right now; a lease that cannot be read is not lost."""
         content = _read(self.path)
-        return content is not None and content.get("token") != self.token
+        if content is not None and content.get("token") != self.token:
+            self._lost.set()
+        return self.lost()
 
     def _beat(self) -> None:
-        while not self._ended.wait(self.heartbeat_seconds):
+        while not self._ended.wait(self.heartbeat_seconds) and not self.look():
             # A full disk or an absent file system must not end the work.
             with contextlib.suppress(OSError):
-                if not self.lost():
-                    os.utime(self.path)
+                os.utime(self.path)
 
 
 @dataclass(frozen=True)
@@ -82,17 +91,41 @@ class Holder:
 
 
 def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
-    """Who holds the lease at `path`; None if nobody does, if the heartbeat has stopped or the holder has died."""
-    content = _read(path)
-    try:
-        age = _now_beside(path) - path.stat().st_mtime
-        found = Holder(str(content["host"]), int(content["process"]), float(content["since"])) if content else None
-    except (OSError, ValueError, LookupError, TypeError):
+    """Who holds the lease at `path`; None if nobody does, if the heartbeat has stopped or the holder has died.
+
+    One look, by the clock of the file system; whoever wants the cell asks `claimant`.
+    """
+    found, beat = _written(path), _beat(path)
+    if found is None or beat is None or _has_died(found):
         return None
     # A clock that jumped leaves an age that is negative or large: both are stale, or a dead claim could hold for ever.
-    if found is None or abs(age) > stale_seconds:
-        return None
-    return found if found.host != socket.gethostname() or _lives(found.process) else None
+    return found if abs(_now_beside(path) - beat) <= stale_seconds else None
+
+
+def claimant(path: Path, watch_seconds: float = WATCH_SECONDS) -> Holder | None:
+    """Who holds the lease at `path`, for whoever wants to claim its cell.
+
+    A clock that jumps makes every lease look stale until its next heartbeat. So a lease that does, and whose holder
+    is not known to be dead, is watched: a heartbeat that moves is a holder's, whatever the clocks say.
+    """
+    found = holder(path)
+    suspect, before = _written(path), _beat(path)
+    if found or suspect is None:
+        return found
+    deadline = time.monotonic() + watch_seconds
+    while not _has_died(suspect) and time.monotonic() < deadline:
+        now = _beat(path)
+        if now != before:
+            return None if now is None else suspect
+        time.sleep(LOOK_SECONDS)
+    return None
+
+
+def release_of_dead(path: Path) -> None:
+    """Remove the lease at `path` if a process of this machine left it that has died."""
+    found = _written(path)
+    if found and _has_died(found):
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -101,6 +134,30 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _written(path: Path) -> Holder | None:
+    """Who wrote the lease at `path`, alive or not; None if it does not read."""
+    content = _read(path) or {}
+    try:
+        return Holder(str(content["host"]), int(content["process"]), float(content["since"]))
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _beat(path: Path) -> float | None:
+    """When the lease was last touched, by the clock of the file system."""
+    try:
+        # To open a file makes a network file system look, where it would answer `stat` from what it remembers.
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return None
+
+
+def _has_died(found: Holder) -> bool:
+    """Whether it is known to be dead: nobody knows that of a process elsewhere."""
+    return found.host == socket.gethostname() and not _lives(found.process)
 
 
 def _now_beside(path: Path) -> float:

@@ -20,7 +20,6 @@ from ssl_bench.cells.science import (
     FolderCorpusScience,
     FolderDataScience,
     PretrainingScience,
-    key_of,
 )
 from ssl_bench.datasets.sources import Sources
 from ssl_bench.datasets.user_data import UserData
@@ -53,7 +52,7 @@ class Cell(BaseModel):
     @property
     def key(self) -> str:
         """The cell's name in the store."""
-        return key_of(self.science)
+        return self.science.key
 
     @property
     def evaluation(self) -> EvaluationScience:
@@ -105,11 +104,14 @@ class Planner:
         unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
         comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
-        self.setting = Setting(preset=preset.name, overrides=sorted(overrides), digest=digest, ranked=preset.ranked)
+        # Of two changes to one setting the later holds.
+        changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
+        self.setting = Setting(preset=preset.name, overrides=changes, digest=digest, ranked=preset.ranked)
         # Ten thousand cells share a few of these, and some take a look at files.
         self._pretraining_science = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
         self._cases = functools.cache(self._resolve_cases)
+        self._left_out = functools.cache(self._find_left_out)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -158,7 +160,7 @@ class Planner:
             setting=self.setting,
             sources=self.data.sources,
             overlap=self._overlap(task, backbone),
-            left_out=folder.left_out if (folder := self.data.task(task)) else (),
+            left_out=self._left_out(task),
             backbone_file=file,
             plugins=plugin_files(method, task),
         )
@@ -216,6 +218,10 @@ class Planner:
         if folder:
             return folder.science(self.data.fold, self.data.label_fraction)
         return data_science(task, self.preset.cohort, self.data.sources.anatomy, self.data.label_fraction)
+
+    def _find_left_out(self, task: str) -> tuple[str, ...]:
+        folder = self.data.task(task)
+        return folder.left_out if folder else ()
 
     def _overlap(self, task: str, backbone: PretrainingScience | ExternalBackbone) -> tuple[str, ...]:
         """Raises UserError for an overlap that is not allowed."""

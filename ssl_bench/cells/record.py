@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from ssl_bench.cells.science import (
     CorpusScience,
@@ -14,6 +15,19 @@ from ssl_bench.cells.science import (
     FolderDataScience,
     PretrainingScience,
 )
+
+
+def _undefined_for_null(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_undefined_for_null(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: math.nan if number is None else number for name, number in value.items()}
+    return value
+
+
+Curve = Annotated[list[dict[str, float]], BeforeValidator(_undefined_for_null)]
+"""Numbers by name at some steps. JSON has no NaN: an undefined number is null there."""
+Numbers = Annotated[dict[str, float], BeforeValidator(_undefined_for_null)]
 
 SCHEMA = 1
 SEMI_REAL = "semi-real (1 anatomy)"
@@ -46,7 +60,7 @@ class _Record(BaseModel):
     setting: Setting
     data: str
     """``real``, or `SEMI_REAL`."""
-    cost: dict[str, float] = {}
+    cost: Numbers = {}
     provenance: dict[str, Any]
 
 
@@ -57,9 +71,11 @@ class PretrainingRecord(_Record):
     volumes_seen: int = 0
     loss_curve: list[float] = []
     """Training loss of every step."""
-    held_out_curve: list[dict[str, float]] = []
+    held_out_curve: Curve = []
     """Pretext losses on the fixed held-out volumes; ``step`` counts the updates made before."""
-    health: dict[str, float] = {}
+    backbone_sha256: str = ""
+    """Of the bytes of the backbone's tensors; empty where nobody looked."""
+    health: Numbers = {}
 
 
 class ModuleReport(BaseModel):
@@ -94,7 +110,7 @@ class EvaluationRecord(_Record):
     """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability."""
     policy: str = ""
     """How classes absent from a case are scored."""
-    validation_curve: list[dict[str, float]] = []
+    validation_curve: Curve = []
     best_step: int = 0
     learning_rate: float | None = None
     """The one chosen on validation, under a protocol that tries several."""
@@ -104,7 +120,7 @@ class EvaluationRecord(_Record):
     modules: ModuleReport | None = None
     licence: str = ""
     """Of weights from a file; empty for weights made here."""
-    health: dict[str, float] = {}
+    health: Numbers = {}
     cases_digest: str = ""
     overlap: list[str] = []
     """Validation and test cases that the pre-training corpus holds too, which the user allowed."""

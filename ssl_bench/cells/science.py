@@ -8,9 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from ssl_bench.settings import OptimiserSettings, Settings, SplitCounts
+
+
+class _Keyed(Settings):
+    """Science with a key of its own, which ten thousand cells ask for again and again."""
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that stand for it."""
+        canonical = json.dumps(
+            self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(f"{type(self).__name__}:{canonical}".encode()).hexdigest()[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without the key: what was changed has another."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
 
 
 class FolderCorpusScience(Settings):
@@ -34,7 +54,7 @@ class CorpusScience(Settings):
     held_out: int
 
 
-class PretrainingScience(Settings):
+class PretrainingScience(_Keyed):
     """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
 
     method: str
@@ -100,7 +120,7 @@ class FolderDataScience(Settings):
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-class EvaluationScience(Settings):
+class EvaluationScience(_Keyed):
     """One cell: a backbone, a task, a protocol and a seed."""
 
     backbone: PretrainingScience | ExternalBackbone
@@ -122,10 +142,5 @@ class EvaluationScience(Settings):
 
 
 def key_of(science: PretrainingScience | EvaluationScience) -> str:
-    """Sixteen hexadecimal digits that stand for `science`."""
-    canonical = json.dumps(_without_neutral(science), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{type(science).__name__}:{canonical}".encode()).hexdigest()[:16]
-
-
-def _without_neutral(science: Settings) -> dict[str, Any]:
-    return science.model_dump(mode="json", exclude_defaults=True)
+    """The key of `science`."""
+    return science.key

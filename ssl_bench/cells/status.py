@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel
@@ -11,7 +13,7 @@ from ssl_bench.cells.lease import holder
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.store import Store
 
-State = Literal["done", "running", "interrupted", "failed", "to do"]
+State = Literal["done", "running", "queued", "interrupted", "failed", "to do"]
 
 
 class CellStatus(BaseModel):
@@ -21,17 +23,24 @@ class CellStatus(BaseModel):
     title: str
     state: State
     detail: str = ""
-    """Why it failed last, who works on it since when, or when its checkpoint was written."""
+    """Why it failed last, who works on it since when, when its checkpoint was written, or how its job stands."""
 
 
-def status_of(store: Store) -> list[CellStatus]:
-    """How each planned cell of `store` stands, pre-trainings first."""
+def status_of(store: Store, jobs: Mapping[str, object] = MappingProxyType({})) -> list[CellStatus]:
+    """How each planned cell of `store` stands, pre-trainings first.
+
+    `jobs` says how those stand that a batch system has, by their keys. It does not decide what is done or running: a
+    job may run whose cell has not begun.
+    """
     cells = sorted(store.plans(), key=lambda cell: (cell.kind == "evaluation", cell.title))
-    return [_status(cell, store) for cell in cells]
+    return [_status(cell, store, jobs.get(cell.key)) for cell in cells]
 
 
-def _status(cell: Cell, store: Store) -> CellStatus:
+def _status(cell: Cell, store: Store, job: object | None) -> CellStatus:
     state, detail = _state(cell, store)
+    if job is not None and state != "done":
+        state = state if state == "running" else "queued"
+        detail = "; ".join(filter(None, (str(job), detail)))
     return CellStatus(key=cell.key, title=cell.title, state=state, detail=detail)
 
 

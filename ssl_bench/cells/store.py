@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import re
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -15,17 +16,22 @@ from pydantic import ValidationError
 
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.weights_file import tensors_digest
 from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write, publish_first
+from ssl_bench.files import TEMPORARY_SUFFIX, atomic_write, clear_temporaries, publish_first, set_aside
 
 KEY = re.compile(r"[0-9a-f]{16}")
+RECORD_BYTES = 1 << 20
+"""No record is larger."""
+_RECORDS = ("pretrained/*/record.json", "records/*/*/*/*.json")
+_MODELS: dict[str, type[AnyRecord]] = {"pretraining": PretrainingRecord, "evaluation": EvaluationRecord}
 
 
 class Store:
     """Plans in ``cells/``, evaluations in ``records/``, backbones with their own records in ``pretrained/``.
 
     ``checkpoints/`` holds the state of cells that have not ended, ``leases/`` who works on them, ``logs/`` what they
-    print in a process of their own.
+    print in a process of their own, ``examples/`` what the report's pictures show of them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,13 +49,18 @@ class Store:
                 f"--results {self.folder}: cannot be written ({error.strerror}); choose a folder you may write to"
             ) from error
 
+    def check_room(self) -> None:
+        """Raise OSError, before a cell is computed, where there is no room for its record."""
+        if shutil.disk_usage(self.folder).free < RECORD_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def plan(self, cell: Cell) -> None:
         """Write the cell's plan, from which ``ssl-bench cell KEY`` runs it."""
         path = self._plan_path(cell.key)
-        text = cell.model_dump_json(indent=1)
-        if not path.exists() or path.read_text("utf-8") != text:
+        content = cell.model_dump_json(indent=1).encode()
+        if not path.exists() or path.read_bytes() != content:
             with atomic_write(path) as temporary:
-                temporary.write_text(text, "utf-8")
+                temporary.write_bytes(content)
 
     def plans(self) -> Iterator[Cell]:
         """Every planned cell whose plan reads."""
@@ -69,15 +80,23 @@ class Store:
         try:
             cell = Cell.model_validate_json(path.read_text("utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: corrupt plan; delete it and plan the cell again with ssl-bench run") from error
+            set_aside(path, "plan", "its cell has to be planned again")
+            raise UserError(f"cell {key}: its plan did not read; plan it again with ssl-bench run or matrix") from error
         if cell.key != key:
             raise UserError(f"{path}: holds the plan of cell {cell.key}; delete it and plan the cell again")
         return cell
 
+    def find_plan(self, key: str) -> Cell | None:
+        """The planned cell called `key`; None where there is no plan, or one that does not read, which stays there."""
+        with contextlib.suppress(OSError, ValueError):
+            cell = Cell.model_validate_json(self._plan_path(key).read_bytes())
+            return cell if cell.key == key else None
+        return None
+
     def record(self, cell: Cell) -> AnyRecord | None:
         """The cell's success, or None."""
         path = self._record_path(cell)
-        return _read(path) if path.exists() else None
+        return _read(path, _MODELS[cell.kind]) if path.exists() else None
 
     def has_succeeded(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's success; quicker than reading it."""
@@ -87,31 +106,71 @@ class Store:
         """The latest failed attempt at the cell."""
         path = self._record_path(cell)
         latest = sorted(path.parent.glob(f"{path.stem}.failed-*.json"), key=lambda file: file.stat().st_mtime)
-        return _read(latest[-1]) if latest else None
+        return _read(latest[-1], _MODELS[cell.kind]) if latest else None
 
     def has_failed(self, cell: Cell) -> bool:
         """Whether an attempt at the cell failed and none succeeded."""
         path = self._record_path(cell)
         return not path.exists() and any(path.parent.glob(f"{path.stem}.failed-*.json"))
 
-    def publish(self, cell: Cell, record: AnyRecord, replace: bool = False) -> None:
-        """Keep `record`. The first success of a cell wins unless `replace`; a failure takes a name of its own."""
+    def publish(self, cell: Cell, record: AnyRecord, replace: bool = False, weights: Path | None = None) -> bool:
+        """Keep `record`, and the `weights` of a pre-training with it; True unless there was a success before.
+
+        The first success of a cell wins unless `replace`; a failure takes a name of its own. Weights take their place
+        after the record that names their digest, so that whoever comes too late touches neither. Raises OSError.
+        """
         path, text = self._record_path(cell), record.model_dump_json(indent=1) + "\n"
         if record.status == "failed":
             path = path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json")
         if replace and record.status == "ok":
             with atomic_write(path) as temporary:
                 temporary.write_text(text, "utf-8")
-        else:
-            publish_first(path, text)
+        elif not publish_first(path, text):
+            return False
+        if weights is not None and isinstance(record, PretrainingRecord) and record.status == "ok":
+            weights.replace(self.backbone_path(cell.key))
+        return True
+
+    def has_backbone(self, record: PretrainingRecord) -> bool:
+        """Whether the weights are there that `record` speaks of; a file that holds anything else is set aside."""
+        path = self.backbone_path(record.key)
+        try:
+            found = tensors_digest(path)
+        except FileNotFoundError:
+            return False
+        except ValueError:
+            found = None
+        if found and record.backbone_sha256 in (found, ""):
+            return True
+        set_aside(path, "weights", "its pre-training will run again")
+        return False
+
+    def clear_remains(self, cell: Cell) -> None:
+        """Remove what killed attempts at the cell were writing; only for whoever holds its lease."""
+        for path in (
+            self.checkpoint_path(cell.key),
+            self._record_path(cell),
+            self.backbone_path(cell.key),
+            self.examples_path(cell.key),
+        ):
+            clear_temporaries(path)
 
     def backbone_path(self, key: str) -> Path:
         """Where the pre-training called `key` keeps its weights."""
         return self.folder / "pretrained" / key / "backbone.safetensors"
 
+    def attempt_weights_path(self, key: str) -> Path:
+        """Where one attempt at the pre-training called `key` writes weights that are not published yet."""
+        path = self.backbone_path(key)
+        return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+
     def checkpoint_path(self, key: str) -> Path:
         """Where the cell called `key` keeps its state while it runs."""
         return self.folder / "checkpoints" / f"{key}.pt"
+
+    def examples_path(self, key: str) -> Path:
+        """Where the cell called `key` keeps examples for the report's pictures."""
+        return self.folder / "examples" / f"{key}.npz"
 
     def lease_path(self, key: str) -> Path:
         """Where whoever works on the cell called `key` says so."""
@@ -121,22 +180,49 @@ class Store:
         """Where a process that works on the cell called `key` prints."""
         return self.folder / "logs" / f"{key}.log"
 
-    def records(self) -> Iterator[AnyRecord]:
-        """Every success in the store, pre-trainings first, in the order of their paths."""
-        for pattern in ("pretrained/*/record.json", "records/*/*/*/*.json"):
-            for path in sorted(self.folder.glob(pattern)):
+    def records(
+        self,
+        pretraining: type[PretrainingRecord] = PretrainingRecord,
+        evaluation: type[EvaluationRecord] = EvaluationRecord,
+    ) -> Iterator[AnyRecord]:
+        """Every success in the store, pre-trainings first, in the order of their paths.
+
+        Subclasses may be given that keep less of a record, but accept whatever their base does.
+        """
+        models: tuple[type[AnyRecord], ...] = (pretraining, evaluation)
+        for pattern, model in zip(_RECORDS, models, strict=True):
+            for path in sorted(self.folder.glob(pattern), key=lambda path: path.parts):
                 if ".failed-" not in path.name:
-                    record = _read(path)
+                    record = _read(path, model)
                     if record is not None:
                         yield record
 
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all plans and successes that begin with `prefix`, hexadecimal digits, sorted."""
+        patterns = (f"cells/{prefix}*.json", f"pretrained/{prefix}*/record.json", f"records/*/*/*/{prefix}*.json")
+        found = [
+            path.parent.name if path.name == "record.json" else path.stem
+            for pattern in patterns
+            for path in self.folder.glob(pattern)
+        ]
+        return sorted({key for key in found if KEY.fullmatch(key)})
+
+    def find_record(self, key: str) -> AnyRecord | None:
+        """The success called `key`, whether or not it was planned here."""
+        path = self.folder / "pretrained" / key / "record.json"
+        if path.exists():
+            return _read(path, PretrainingRecord)
+        found = sorted(self.folder.glob(f"records/*/*/*/{key}.json"))
+        return _read(found[0], EvaluationRecord) if found else None
+
     def failures(self) -> Iterator[AnyRecord]:
         """Every failed attempt whose cell has no success."""
-        for path in sorted(self.folder.glob("**/*.failed-*.json")):
-            if not path.with_name(f"{path.name.partition('.failed-')[0]}.json").exists():
-                record = _read(path)
-                if record is not None:
-                    yield record
+        for pattern, model in zip(_RECORDS, _MODELS.values(), strict=True):
+            for path in sorted(self.folder.glob(pattern.replace(".json", ".failed-*.json"))):
+                if not path.with_name(f"{path.name.partition('.failed-')[0]}.json").exists():
+                    record = _read(path, model)
+                    if record is not None:
+                        yield record
 
     def _plan_path(self, key: str) -> Path:
         return self.folder / "cells" / f"{key}.json"
@@ -153,12 +239,11 @@ def results_folder(option: Path | None) -> Path:
     return option or Path(os.environ.get("SSL_BENCH_RESULTS") or "results")
 
 
-def _read(path: Path) -> AnyRecord | None:
+def _read(path: Path, model: type[AnyRecord]) -> AnyRecord | None:
     """The record at `path`; one that does not read is set aside as ``.corrupt`` with a warning."""
-    model = PretrainingRecord if "pretrained" in path.parts[-3:] else EvaluationRecord
     try:
-        return model.model_validate(json.loads(path.read_text("utf-8")))
-    except (ValueError, UnicodeDecodeError):
+        return model.model_validate_json(path.read_bytes())
+    except ValueError:
         aside = path.with_name(f"{path.name}.corrupt")
         try:
             path.replace(aside)

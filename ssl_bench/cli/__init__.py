@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ssl_bench import __version__
-from ssl_bench.cli import backbones, data, listings, plugins, report, run, status
+from ssl_bench.cli import backbones, data, listings, matrix, plugins, report, reproduce, run, status
 from ssl_bench.engine.attempt import Stopped
 from ssl_bench.errors import UserError
 
@@ -19,12 +19,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
-app.command("matrix")(run.matrix)
+app.command("matrix")(matrix.matrix)
 app.command("cell")(run.cell)
 app.command("pretrain")(backbones.pretrain)
 app.command("evaluate")(backbones.evaluate)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("reproduce")(reproduce.reproduce)
 app.command("methods")(listings.methods)
 app.command("tasks")(listings.tasks)
 app.command("protocols")(listings.protocols)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ssl_bench.cli import options
-from ssl_bench.cli.run import sources_of
+from ssl_bench.cli.option_groups import CorpusData, TaskData
+from ssl_bench.cli.planning import sources_of
 from ssl_bench.errors import UserError
 from ssl_bench.registry import TASKS
 
@@ -157,10 +158,10 @@ def show(
     from ssl_bench.settings import load_preset
 
     settings = load_preset(preset, set_ or [])
-    tasks = [] if task == "corpus" else [task]
-    names, sources = sources_of(
-        tasks, anatomy, data_root if tasks else None, corpus=None if tasks else data_root, skip_problems=skip_problems
-    )
+    if task == "corpus":
+        names, sources = sources_of([], TaskData(anatomy), CorpusData(data_root), skip_problems)
+    else:
+        names, sources = sources_of([task], TaskData(anatomy, data_root), skip_problems=skip_problems)
     user = UserData(sources, settings.data, track=_progress(False).track)
     if not names:
         found = user.corpus.load(cases) if user.corpus else corpus_cases(settings.cohort)[:cases]
@@ -187,11 +188,11 @@ def _open(
     if data_root is None and ":" not in task:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
     if task == "corpus":
-        _, sources = sources_of([], corpus=data_root)
+        _, sources = sources_of([], corpus=CorpusData(data_root))
         user = UserData(sources, changes)
         recipe, found = user.find_corpus()
         return None, recipe, None, found
-    (name,), sources = sources_of([task], data_root=data_root)
+    (name,), sources = sources_of([task], TaskData(data_root=data_root))
     user = UserData(sources, changes)
     plugin_class = TASKS.load(name)
     return plugin_class, user.recipe(name), LabelRule.of(plugin_class), plugin_class().find(sources.data_roots[name])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ssl_bench.cli.option_groups import PretrainingExecution, Scheduling
+from ssl_bench.cli.options import Strategy
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,15 +21,7 @@ class LocalExecution(NamedTuple):
     limits: Limits
 
 
-def local_execution(
-    executor: str,
-    devices: str | None,
-    workers: int | None,
-    retries: int,
-    cell_timeout: float | None,
-    device: str,
-    threads: int | None,
-) -> LocalExecution | None:
+def local_execution(scheduling: Scheduling, execution: PretrainingExecution) -> LocalExecution | None:
     """The slots and limits of ``--executor local``; None for another executor.
 
     By default each CUDA device is a slot, or the processor where there is none.
@@ -37,18 +31,27 @@ def local_execution(
     from ssl_bench.engine.local import Limits
     from ssl_bench.engine.slots import cpu_slots, cuda_devices, device_slots
 
+    executor, devices, workers = scheduling.executor, execution.devices, scheduling.workers
+    device, threads = execution.device, execution.threads
     if executor not in ("inline", "local", "slurm", "plan"):
         raise UserError(f"--executor {executor}: unknown; use inline, local, slurm or plan")
     if executor != "local":
-        for option, value in (("--devices", devices), ("--workers", workers), ("--cell-timeout", cell_timeout)):
+        for option, value in (
+            # Without a strategy they have no other use.
+            ("--devices", None if execution.strategy is Strategy.ddp else devices),
+            ("--workers", workers),
+            ("--cell-timeout", scheduling.cell_timeout),
+        ):
             if value is not None:
                 raise UserError(f"{option} {value}: needs --executor local")
         return None
+    if execution.strategy is Strategy.ddp:
+        raise UserError("--strategy ddp: not under --executor local, whose workers have a device each; use inline")
     if devices and (workers or device != "auto"):
         raise UserError(f"--devices {devices}: leave out {'--workers' if workers else '--device'}")
     if device not in ("auto", "cpu"):
         raise UserError(f"--device {device}: under --executor local use --devices, or --workers for the processor")
-    limits = Limits(retries, cell_timeout)
+    limits = Limits(scheduling.retries, scheduling.cell_timeout)
     if devices:
         return LocalExecution(device_slots([name.strip() for name in devices.split(",")], threads), limits)
     found = cuda_devices() if device == "auto" and workers is None else []

@@ -28,6 +28,13 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Strategy(StrEnum):
+    """What several devices do together."""
+
+    single = "single"
+    ddp = "ddp"
+
+
 def complete_method(incomplete: str) -> list[str]:
     """Method names for the shell."""
     return [name for name in METHODS.names() if name.startswith(incomplete)]
@@ -109,7 +116,16 @@ Executor = Annotated[
     str,
     typer.Option(help="inline: in this process; local: worker processes; slurm: job arrays; plan: write plans alone."),
 ]
-Devices = Annotated[str | None, typer.Option(metavar="cuda:0,cuda:1", help="Under --executor local: a worker on each.")]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cuda:0,cuda:1",
+        help="Under --strategy ddp: they share each batch of a pre-training. Under --executor local: a worker on each.",
+    ),
+]
+StrategyOption = Annotated[
+    Strategy, typer.Option("--strategy", help="ddp: a pre-training spreads over --devices, with the same batch.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Under --executor local: so many on the processor, which share its cores.")
 ]

@@ -20,10 +20,15 @@ class Format(StrEnum):
 
     md = "md"
     csv = "csv"
+    latex = "latex"
+    html = "html"
 
 
 def report(
-    format_: Annotated[Format, typer.Option("--format", help="Markdown to read, CSV to compute with.")] = Format.md,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="Markdown to read, CSV to compute with, LaTeX for a paper, HTML for a browser."),
+    ] = Format.md,
     out: Annotated[Path | None, typer.Option(help="A file to write; default: stdout.")] = None,
     results: options.Results = None,
     published: Annotated[
@@ -38,6 +43,9 @@ def report(
             help="Two folders of results, before and after a change: what moved, with the test.", metavar="DIR_A DIR_B"
         ),
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder to write every picture to, as SVG or PNG.", metavar="DIR")
+    ] = None,
 ) -> None:
     """Methods by paradigm as rows, task x protocol as columns, from the records alone.
 
@@ -46,17 +54,34 @@ def report(
     from ssl_bench.cells.store import results_folder
     from ssl_bench.files import atomic_write
     from ssl_bench.report.cells_csv import write_csv
+    from ssl_bench.report.latex import write_latex
     from ssl_bench.report.markdown import write_markdown
+    from ssl_bench.report.page import write_html
 
     if compare is not None:
-        if results is not None or published or baseline is not None or format_ is not Format.md:
+        if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
             raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
         text = _changes(*compare)
     elif baseline is not None and format_ is Format.csv:
         raise UserError(f"--baseline {baseline}: the CSV compares nothing; use --format md")
+    elif published and format_ is Format.latex:
+        raise UserError(
+            "--published: not in LaTeX, where the numbers would pass for comparable; use --format md or csv"
+        )
     else:
         store = _store(results_folder(results), "--results")
-        text = write_csv(store, published) if format_ is Format.csv else write_markdown(store, published, baseline)
+        if pictures is not None:
+            from ssl_bench.report.pictures.writing import write_pictures
+
+            typer.echo(f"{len(write_pictures(store, pictures))} pictures in {pictures}", err=True)
+        if format_ is Format.csv:
+            text = write_csv(store, published)
+        elif format_ is Format.latex:
+            text = write_latex(store, baseline)
+        elif format_ is Format.html:
+            text = write_html(store, published, baseline)
+        else:
+            text = write_markdown(store, published, baseline)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -12,19 +12,27 @@ from ssl_bench.errors import UserError
 
 
 def status(results: options.Results = None, as_json: options.Json = False) -> None:
-    """How every planned cell stands: done, running, interrupted, failed or to do; no scheduler needs to be alive.
+    """How every planned cell stands: done, running, queued, interrupted, failed or to do.
 
-    Cells that are done or to do are counted; the others are listed with who works on them or why they failed.
+    Told from files, and from SLURM's queue if cells were submitted to it; no scheduler needs to be alive. Cells that
+    are done or to do are counted; the others are listed with who works on them, their job, or why they failed.
 
     Example: ssl-bench status --results results
     """
     from ssl_bench.cells.status import State, status_of
     from ssl_bench.cells.store import Store, results_folder
+    from ssl_bench.engine.slurm import QueuedJob, queued_cells
 
     folder = results_folder(results)
     if not folder.is_dir():
         raise UserError(f"--results {folder}: no such folder; run ssl-bench run first, or name another")
-    cells = status_of(Store(folder))
+    store = Store(folder)
+    jobs: dict[str, QueuedJob] = {}
+    try:
+        jobs = queued_cells(store)
+    except UserError as error:
+        typer.echo(f"ssl-bench: {error}; told from the records alone", err=True)
+    cells = status_of(store, jobs)
     if as_json:
         typer.echo(json.dumps([cell.model_dump() for cell in cells], indent=1))
         return

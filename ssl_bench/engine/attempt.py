@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ssl_bench.files import atomic_write
+from ssl_bench.errors import UserError
+from ssl_bench.files import atomic_write, set_aside
 
 State = dict[str, Any]
 """Tensors, numbers, text, and lists and dictionaries of them."""
@@ -35,11 +36,20 @@ class Attempt:
         path: Path | None = None,
         every_seconds: float = 300.0,
         stop: Callable[[], str | None] = lambda: None,
+        examples: Path | None = None,
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver."""
+        """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.
+
+        It is asked after every step and must cost nothing; `confirm` is called before anything is written, and raises
+        TakenOver if another attempt has claimed the cell.
+        `examples` is where the cell keeps examples at its end; None for nowhere.
+        """
         self.path = path
+        self.examples = examples
         self.every_seconds = every_seconds
         self.stop = stop
+        self.confirm = confirm
         self.found = self._load()
         self._saved = time.monotonic()
 
@@ -55,12 +65,20 @@ class Attempt:
         return cost
 
     def step_done(self, state: Callable[[], State], cost: Callable[[], dict[str, float]]) -> None:
-        """Save what `state` and `cost` give if it is time to. Raises Stopped, with all saved, if it is told to stop."""
+        """Save what `state` and `cost` give if it is time to. Raises Stopped, with all saved, if it is told to stop.
+
+        A state that cannot be written ends nothing: the older one stays, and a warning says so.
+        """
         if self.path is None:
             return
         reason = self.stop()
         if reason or time.monotonic() - self._saved >= self.every_seconds:
-            self._save({"state": state(), "cost": cost()})
+            self.confirm()
+            try:
+                self._save({"state": state(), "cost": cost()})
+            except (OSError, RuntimeError, UserError) as error:  # torch has no error of its own for a full disk.
+                said = str(error).splitlines()[0]
+                print(f"warning: {self.path}: its state could not be saved: {said}", file=sys.stderr)  # noqa: T201
             self._saved = time.monotonic()
         if reason:
             raise Stopped(reason)
@@ -87,8 +105,5 @@ class Attempt:
             content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             return {"state": dict(content["state"]), "cost": dict(content["cost"])}
         except Exception as error:  # A broken file makes the library raise nearly anything.
-            aside = self.path.with_name(f"{self.path.name}.corrupt")
-            self.path.replace(aside)
-            said = type(error).__name__
-            print(f"warning: {self.path} does not read ({said}); set aside, starting anew", file=sys.stderr)  # noqa: T201
+            set_aside(self.path, f"checkpoint ({type(error).__name__})", "starting anew")
             return None

@@ -17,6 +17,7 @@ from ssl_bench.crops import CaseBatches
 from ssl_bench.data import cases_digest, load_cases
 from ssl_bench.draws import seeded_initialisation, stream_seed
 from ssl_bench.engine.attempt import Attempt
+from ssl_bench.engine.examples import keep_evaluation_examples
 from ssl_bench.engine.fitting import Fitting, on_device
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.inference import predict
@@ -69,8 +70,16 @@ def evaluate(
 
     training = protocol.prepare(model, CaseBatches(train, science.crop), features)
 
+    def predict_case(case: Case) -> Tensor:
+        return _predict(fabric, model, case, science.crop, science.overlap)
+
+    def local_features(volume: Tensor) -> Tensor:
+        with fabric.autocast():
+            local: Tensor = model.backbone(on_device(fabric, volume)).local
+        return local
+
     def describe_all(cases: Sequence[Case], surfaces: bool) -> list[dict[str, Any]]:
-        predictions = (_predict(fabric, model, case, science.crop, science.overlap) for case in cases)
+        predictions = map(predict_case, cases)
         return [describe(task.facts, c, p, surfaces) for c, p in zip(cases, predictions, strict=True)]
 
     def validate() -> float:
@@ -79,7 +88,7 @@ def evaluate(
     fit = Fitting(fabric, training, settings, validate, attempt, watch.read).best(progress, cell.title)
     described = describe_all(test, surfaces=True)
     value = score(task.facts, described)
-    return EvaluationRecord(
+    record = EvaluationRecord(
         key=cell.key,
         status="ok",
         setting=cell.setting,
@@ -105,6 +114,8 @@ def evaluate(
         provenance=provenance(runtime, science.precision),
         cases_digest=cases_digest([*train, *validation, *test]),
     )
+    keep_evaluation_examples(attempt.examples, test, described, predict_case, local_features, science.crop)
+    return record
 
 
 def _backbone(
@@ -118,7 +129,7 @@ def _backbone(
     return backbone, load_weights(backbone, weights), ""
 
 
-def _predict(fabric: Fabric, model: Downstream, case: Case, crop: int, overlap: float) -> Any:
+def _predict(fabric: Fabric, model: Downstream, case: Case, crop: int, overlap: float) -> Tensor:
     volume = torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None]
     with torch.no_grad(), fabric.autocast():
         return predict(model, on_device(fabric, volume), crop, overlap)

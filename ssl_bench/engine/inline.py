@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
-from ssl_bench.cells.lease import Lease, holder
+from ssl_bench.cells.lease import Lease, claimant
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord, kind_of_data
+from ssl_bench.cells.record import AnyRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.attempt import Attempt, Stopped, TakenOver
+from ssl_bench.engine.graph import Rerun, is_wanted, plan_all
+from ssl_bench.engine.outcomes import failed_below, failure, keep, outcome, why
 from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
+from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric
 from ssl_bench.engine.stopping import Stop, stop_by_signal
 from ssl_bench.errors import UserError
 
-Rerun = Literal["missing", "failed", "all"]
-"""Which cells run: those without a success, only those that failed, or every one anew."""
-
-PLANNING_THREADS = 16
-"""Plans are small files: writing one waits for the disk, writing many at once waits as long."""
-
 POLL_SECONDS = 2.0
 """Between two looks at cells that other processes work on."""
+
+TAKEN_OVER = "another process has taken it over"
 
 
 def run_cells(
@@ -85,9 +82,14 @@ def run_cell(
     with nullcontext(stop) if stop else stop_by_signal() as stop:
         if stop.reason:
             raise Stopped(stop.reason)
-        if other := holder(store.lease_path(cell.key)):
+        if other := claimant(store.lease_path(cell.key)):
             raise TakenOver(f"{other} works on it")
-        with Lease(store.lease_path(cell.key)) as lease:
+        with ExitStack() as claims:
+            try:
+                lease = claims.enter_context(Lease(store.lease_path(cell.key)))
+                store.check_room()
+            except (OSError, UserError) as error:
+                return keep(cell, failure(cell, runtime, f"no room to work: {why(error)}"), store)[0]
             # Whoever held the lease a moment ago may have ended the cell.
             if not anew and (done := _kept(cell, store)):
                 return done
@@ -106,89 +108,46 @@ def _attempt(
 ) -> AnyRecord:
     def told_to_stop() -> str | None:
         if lease.lost():
-            raise TakenOver("another process has taken it over")
+            raise TakenOver(TAKEN_OVER)
         return stop.reason
 
+    def confirm() -> None:
+        if lease.look():
+            raise TakenOver(TAKEN_OVER)
+
+    store.clear_remains(cell)
+    # What has a record by now is run anew, or has lost its weights.
+    replace = anew or store.has_succeeded(cell)
+    weights = store.attempt_weights_path(cell.key)
     watch = Stopwatch(runtime)
-    attempt = Attempt(store.checkpoint_path(cell.key), runtime.checkpoint_seconds, told_to_stop)
+    attempt = Attempt(
+        store.checkpoint_path(cell.key),
+        runtime.checkpoint_seconds,
+        told_to_stop,
+        store.examples_path(cell.key),
+        confirm,
+    )
     try:
-        record = _run(cell, store, runtime, progress, ended, attempt, stop)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
-        record = failure(cell, runtime, reason, watch.read())
-    if lease.lost():
-        raise TakenOver("another process has taken it over")
-    store.publish(cell, record, replace=anew or store.record(cell) is not None)
-    attempt.forget()
-    return record
-
-
-def plan_all(cells: Iterable[Cell], store: Store, rerun: Rerun) -> tuple[list[Cell], dict[str, AnyRecord]]:
-    """Plan `cells` and their pre-trainings in `store`: all of them in order, and the records of those that stay.
-
-    Raises UserError if the store cannot be written.
-    """
-    store.check_writable()
-    graph = with_pretrainings(cells)
-    with ThreadPoolExecutor(PLANNING_THREADS) as pool:
-        for _ in pool.map(store.plan, graph):
-            pass
-    found = {} if rerun == "all" else {cell.key: store.record(cell) for cell in graph}
-    return graph, {key: record for key, record in found.items() if record is not None}
-
-
-def is_wanted(cell: Cell, store: Store, rerun: Rerun) -> bool:
-    """Whether a cell without a record that stays has to run."""
-    return rerun != "failed" or store.has_failed(cell)
-
-
-def with_pretrainings(cells: Iterable[Cell]) -> list[Cell]:
-    """`cells` with each pre-training they rest on once, right before the first that needs it."""
-    graph: dict[str, Cell] = {}
-    for cell in cells:
-        if cell.pretraining is not None:
-            graph.setdefault(cell.pretraining.key, cell.pretraining)
-        graph.setdefault(cell.key, cell)
-    return list(graph.values())
-
-
-def outcome(record: AnyRecord) -> str:
-    """How a cell ended, in a few words."""
-    seconds = f"{record.cost.get('wall_seconds', 0):.0f} s"
-    if record.status == "failed":
-        return f"failed after {seconds}: {record.reason}"
-    if isinstance(record, EvaluationRecord):
-        return f"{record.metric} {'undefined' if record.score is None else f'{record.score:.3f}'} in {seconds}"
-    return f"loss {record.loss_curve[0]:.3f} -> {record.loss_curve[-1]:.3f} in {seconds}"
-
-
-def failed_below(pretraining: AnyRecord) -> str:
-    """Why an evaluation failed whose `pretraining` did."""
-    return f"its pre-training {pretraining.key} failed: {pretraining.reason}"
-
-
-def failure(cell: Cell, runtime: Runtime, reason: str, cost: Mapping[str, float] = MappingProxyType({})) -> AnyRecord:
-    """The record of a cell that failed for `reason`."""
-    common = {
-        "key": cell.key,
-        "status": "failed",
-        "reason": reason,
-        "setting": cell.setting,
-        "data": kind_of_data(getattr(cell.science, "data" if cell.kind == "evaluation" else "corpus")),
-        "science": cell.science,
-        "cost": dict(cost),
-        "provenance": provenance(runtime, cell.science.precision),
-    }
-    model = PretrainingRecord if cell.kind == "pretraining" else EvaluationRecord
-    return model.model_validate(common)
+        try:
+            record = _run(cell, store, runtime, progress, ended, attempt, stop, weights)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
+            record = failure(cell, runtime, reason, watch.read())
+        confirm()
+        record, written = keep(cell, record, store, replace, weights)
+        if written:
+            attempt.forget()
+        return record
+    finally:
+        weights.unlink(missing_ok=True)
 
 
 def _kept(cell: Cell, store: Store) -> AnyRecord | None:
     """The cell's success, unless it is a pre-training whose backbone is gone."""
     done = store.record(cell)
-    gone = cell.kind == "pretraining" and not store.backbone_path(cell.key).exists()
+    gone = isinstance(done, PretrainingRecord) and not store.has_backbone(done)
     return None if gone else done
 
 
@@ -200,12 +159,17 @@ def _run(
     ended: Mapping[str, AnyRecord],
     attempt: Attempt,
     stop: Stop,
+    weights: Path,
 ) -> AnyRecord:
+    """Of a pre-training the backbone goes to `weights`."""
+    from ssl_bench.engine.data_parallel import pretrain_on_ranks
     from ssl_bench.engine.evaluation import evaluate
     from ssl_bench.engine.pretraining import pretrain
 
     if cell.kind == "pretraining":
-        return pretrain(cell, runtime, progress, store.backbone_path(cell.key), attempt)
+        if runtime.ranks:
+            return pretrain_on_ranks(cell, runtime, progress, weights, attempt)
+        return pretrain(make_fabric(runtime, cell.science.precision), cell, runtime, progress, weights, attempt)
     if cell.pretraining is None:
         return evaluate(cell, runtime, progress, cell.backbone_file, 0, attempt)
     pretraining = ended.get(cell.pretraining.key)
@@ -213,5 +177,5 @@ def _run(
         pretraining = run_cell(cell.pretraining, store, runtime, progress, stop=stop)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(failed_below(pretraining))
-    weights = store.backbone_path(pretraining.key)
-    return evaluate(cell, runtime, progress, weights, pretraining.volumes_seen, attempt)
+    backbone = store.backbone_path(pretraining.key)
+    return evaluate(cell, runtime, progress, backbone, pretraining.volumes_seen, attempt)

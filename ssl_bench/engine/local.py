@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ssl_bench.cells.lease import holder
+from ssl_bench.cells.lease import release_of_dead
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.attempt import Stopped
-from ssl_bench.engine.inline import POLL_SECONDS, Rerun, failed_below, failure, is_wanted, outcome, plan_all
+from ssl_bench.engine.graph import Rerun, is_wanted, plan_all
+from ssl_bench.engine.inline import POLL_SECONDS
 from ssl_bench.engine.live import LiveView
+from ssl_bench.engine.outcomes import failed_below, failure, keep, outcome
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.engine.slots import Slot, WorkerProcess
 from ssl_bench.engine.stopping import Stop, stop_by_signal
@@ -199,10 +201,8 @@ class Scheduler:
         job = self.running.pop(number)
         self.view.idle(number)
         self.workers[number].end()
-        lease = self.store.lease_path(job.key)
-        if holder(lease) is None:
-            # Other machines cannot know that it died.
-            lease.unlink(missing_ok=True)
+        # Other machines cannot know that it died.
+        release_of_dead(self.store.lease_path(job.key))
         reason = f"{reason}; see logs/{job.key}.log"
         if self.stop.reason:
             self.waiting.append(job)
@@ -227,8 +227,7 @@ class Scheduler:
 
     def _fail(self, job: Job, reason: str, cost: dict[str, float] | None = None) -> None:
         record = failure(job.cell, self.runtime, reason, cost or {})
-        self.store.publish(job.cell, record)
-        self._end(job, record)
+        self._end(job, keep(job.cell, record, self.store)[0])
 
     def _end(self, job: Job, record: AnyRecord) -> None:
         self.ended[job.key] = record

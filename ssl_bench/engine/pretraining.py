@@ -16,12 +16,14 @@ from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, stream_seed
 from ssl_bench.engine.attempt import Attempt, State
+from ssl_bench.engine.examples import keep_pretraining_examples
 from ssl_bench.engine.health import representation_health
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
 from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance
+from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Method, Windows
+from ssl_bench.ranks import alone, mean_over_ranks, own_share, rank
 from ssl_bench.registry import METHODS
 
 if TYPE_CHECKING:
@@ -46,16 +48,18 @@ def build_method(science: PretrainingScience) -> Method:
     return method.to(memory_format=torch.channels_last_3d)
 
 
-def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path, attempt: Attempt) -> PretrainingRecord:
+def pretrain(
+    fabric: Fabric, cell: Cell, runtime: Runtime, progress: Progress, weights: Path, attempt: Attempt
+) -> PretrainingRecord:
     """Run the pre-training `cell`, from where `attempt` stands, and write its backbone to `weights` as safetensors.
 
-    Raises FloatingPointError if the loss is no longer finite.
+    Every rank of `fabric` calls this and works on its share of each batch; what is watched, kept and written is the
+    first's. Raises FloatingPointError if the loss is no longer finite.
     """
     science = cell.science
     assert isinstance(science, PretrainingScience)
     assert science.corpus is not None
     assert science.optimiser is not None
-    fabric = make_fabric(runtime, science.precision)
     volumes, watched = load_corpus(science.corpus, cell.sources)
     corpus, held_out = (Corpus(scans, science.crop, fabric.device) for scans in (volumes, watched))
     watch = Stopwatch(runtime, attempt.earlier_cost)
@@ -63,11 +67,15 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path, at
     method.backbone.checkpointing = runtime.checkpointing
     optimiser = build_optimiser(method.optimised_parameters(), science.optimiser)
     schedule = build_schedule(optimiser, science.optimiser, science.steps)
+    if method.facts.pretrains == "encoder":
+        # Data parallelism waits for the gradient of whatever asks for one.
+        for name in method.backbone.decoder_modules:
+            getattr(method.backbone, name).requires_grad_(False)
     wrapped, optimiser = fabric.setup(method, optimiser)
     wrapped.mark_forward_method("training_step")
-    wrapped.mark_forward_method("held_out_step")
     wrapped.train()
 
+    share = own_share(science.batch)
     first = 0
     losses: list[float] = []
     looks: list[dict[str, float]] = []
@@ -90,20 +98,21 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path, at
             advance("resumed")
         for step in range(first, science.steps):
             if step % science.watch_every == 0:
-                looks += _look(fabric, wrapped, held_out, step)
+                looks += _look(fabric, method, held_out, step)
             if method.refresh_every and step % method.refresh_every == 0:
                 _refresh(fabric, method, corpus, step, science.seed)
             generator = numpy_generator(science.seed, "pretraining windows", step)
             windows = method.choose_windows(len(corpus), science.batch, generator)
-            samples = range(step * science.batch, (step + 1) * science.batch)
+            samples = range(step * science.batch, (step + 1) * science.batch)[share]
             draws = Draws.keyed(science.seed, "pretraining", samples=samples, device=fabric.device)
-            loss = pretext_loss(fabric, wrapped, corpus.read(windows), draws)
-            losses.append(_finite(loss, step))
+            own = Windows(windows.volumes[share], windows.positions[share])
+            loss = pretext_loss(fabric, wrapped, corpus.read(own), draws)
+            losses.append(_finite(mean_over_ranks(loss), step))
             descend(fabric, wrapped, optimiser, loss, science.optimiser.gradient_clip)
             schedule.step_update(step + 1)
             method.after_step(step, science.steps)
             if step + 1 > science.steps - LAST_STEPS:
-                looks += _look(fabric, wrapped, held_out, step + 1)
+                looks += _look(fabric, method, held_out, step + 1)
             advance(f"loss {losses[-1]:.3f}")
             attempt.step_done(state, watch.read)
     record = PretrainingRecord(
@@ -119,7 +128,9 @@ def pretrain(cell: Cell, runtime: Runtime, progress: Progress, weights: Path, at
         cost=watch.read(),
         provenance=provenance(runtime, science.precision),
     )
-    save_backbone(method.backbone, weights, cell)
+    if rank() == 0:
+        save_backbone(method.backbone, weights, cell)
+        keep_pretraining_examples(attempt.examples, fabric, method, held_out)
     return record
 
 
@@ -141,14 +152,14 @@ def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:
         save_file(tensors, temporary, metadata)
 
 
-def _look(fabric: Fabric, method: Any, held_out: Corpus, step: int) -> list[dict[str, float]]:
+def _look(fabric: Fabric, method: Method, held_out: Corpus, step: int) -> list[dict[str, float]]:
     """The pretext losses on held-out volumes, always the same windows and the same draws; running statistics stay."""
-    if len(held_out) < 2:
+    if len(held_out) < 2 or rank() > 0:
         # A small folder spares no scan; nearly every pretext needs two.
         return []
     buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
     draws = Draws.keyed("held-out", samples=range(len(held_out)), device=held_out.device)
-    with torch.no_grad(), fabric.autocast():
+    with torch.no_grad(), fabric.autocast(), alone():
         losses = method.held_out_step(held_out.read(_centred(len(held_out))), draws)
     for buffer, before in buffers:
         buffer.copy_(before)
@@ -173,7 +184,7 @@ def _centred(count: int) -> Windows:
 
 
 def _finite(loss: Tensor, step: int) -> float:
-    value = float(loss.detach())
+    value = float(loss)
     if not np.isfinite(value):
         raise FloatingPointError(f"pre-training loss is {value} at step {step}")
     return value

@@ -35,6 +35,8 @@ class Runtime:
 
     device: str = "cpu"
     threads: int = 1
+    ranks: tuple[str, ...] = ()
+    """Devices that share each batch of a pre-training, one process each; empty for `device` alone."""
     checkpointing: bool = False
     """Compute activations again for the backward pass: less memory, more time, the same gradients."""
     checkpoint_seconds: float = 300.0
@@ -54,9 +56,29 @@ def resolve_runtime(device: str, threads: int | None, checkpointing: bool = Fals
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(kind, False):
         raise UserError(f"--device {device}: not available on this machine; use --device cpu")
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise UserError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices, from cuda:0 on")
     if threads is not None and threads < 1:
         raise UserError(f"--threads {threads}: must be at least 1")
-    return Runtime(device, threads or usable_cores(), checkpointing)
+    return Runtime(device, threads or usable_cores(), checkpointing=checkpointing)
+
+
+def resolve_ranks(devices: str, threads: int | None, checkpointing: bool = False) -> Runtime:
+    """Comma-separated devices that share each batch of a pre-training: ``0,1`` and ``cuda:0,cuda:1``, or ``cpu,cpu``.
+
+    Everything else runs on the first. Raises UserError for a device that is not there, and for less than two.
+    """
+    names = [name.strip() for name in devices.split(",")]
+    ranks = tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
+    for name in ranks:
+        if name != "cpu" and not name.startswith("cuda:"):
+            raise UserError(f"--devices {devices}: {name!r} is not a device to share a batch; name cuda:N, or cpu")
+        resolve_runtime(name, threads)
+    on_gpus = [name for name in ranks if name != "cpu"]
+    if len(ranks) < 2 or (on_gpus and len(set(on_gpus)) < len(ranks)):
+        raise UserError(f"--devices {devices}: --strategy ddp needs two different CUDA devices or more, or cpu,cpu")
+    each = threads or max(1, usable_cores() // len(ranks))
+    return Runtime(ranks[0], each, checkpointing=checkpointing, ranks=ranks)
 
 
 def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: str) -> Precision:
@@ -74,21 +96,30 @@ def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: str
 
 
 def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
-    """Lightning Fabric for one device: placement and autocast."""
+    """Lightning Fabric for one device, or for one that each rank has: placement and autocast."""
     import torch
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.strategies import DDPStrategy
 
     torch.set_num_threads(runtime.threads)
     kind, _, index = runtime.device.partition(":")
-    devices = [int(index)] if index else 1
+    devices: int | list[int] = [int(index)] if index else 1
+    options: dict[str, object] = {}
+    if runtime.ranks:
+        devices = len(runtime.ranks) if kind == "cpu" else [int(name.partition(":")[2]) for name in runtime.ranks]
+        options["strategy"] = DDPStrategy(start_method="spawn")
+        # A batch system's variables are about its tasks, not about these processes.
+        options["plugins"] = [LightningEnvironment()]
+    options["precision"] = "bf16-mixed" if precision == "bf16" else "32-true"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Fabric(accelerator=kind, devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true")
+        return Fabric(accelerator=kind, devices=devices, **options)
 
 
 class Stopwatch:
-    """What a piece of work costs, from now on and on top of what it cost before."""
+    """What a piece of work costs, from now on and on top of what it cost before; of ranks, the first is watched."""
 
     def __init__(self, runtime: Runtime, before: Mapping[str, float] = MappingProxyType({})) -> None:
         import torch
@@ -109,7 +140,7 @@ class Stopwatch:
         scale = 1 if sys.platform == "darwin" else 1024
         cost = {
             "wall_seconds": round(wall, 3),
-            "device_seconds": round(wall, 3),
+            "device_seconds": round(wall * max(1, len(self.runtime.ranks)), 3),
             "processor_seconds": round(time.process_time() - self.processor, 3),
             "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20, 1),
         }
@@ -131,6 +162,7 @@ def provenance(runtime: Runtime, precision: Precision) -> dict[str, object]:
         "processor": _processor(),
         "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "threads": runtime.threads,
+        "ranks": max(1, len(runtime.ranks)),
         "checkpointing": runtime.checkpointing,
         "precision": precision,
         "platform": platform.platform(),

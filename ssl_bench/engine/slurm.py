@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, PositiveInt
 
@@ -23,13 +23,29 @@ from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write
+from ssl_bench.files import atomic_write, set_aside
 from ssl_bench.settings import Settings
 
 LARGEST_ARRAY = 1000
 """MaxArraySize is 1001 on many sites."""
+ANSWER_SECONDS = 20.0
+"""How long `squeue` may take."""
 STOP_SECONDS = 60.0
 """What a cell gets to save its checkpoint when its job is told to leave."""
+
+
+class QueuedJob(NamedTuple):
+    """One array task in SLURM's queue."""
+
+    task: str
+    """Its id, as ``1234_5``."""
+    state: str
+    reason: str
+    """Why it waits; ``None`` for one that runs."""
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason not in ("None", "") else ""
+        return f"SLURM job {self.task} {self.state.lower()}{reason}"
 
 
 class SlurmSettings(Settings):
@@ -93,7 +109,7 @@ def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime
     for command in ("sbatch", "squeue"):
         if shutil.which(command) is None:
             raise UserError(f"--executor slurm: there is no {command} here; run it where jobs are submitted")
-    jobs = queued_cells(store)
+    jobs = {key: job.task for key, job in queued_cells(store).items()}
     missing = [cell for cell in cells if cell.key not in jobs and store.record(cell) is None]
     for cell in missing:
         store.plan(cell)
@@ -109,22 +125,35 @@ def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime
     return len(missing)
 
 
-def queued_cells(store: Store) -> dict[str, str]:
-    """The array tasks that are waiting or running, by the key of their cell; empty without SLURM."""
-    if shutil.which("squeue") is None:
-        return {}
-    listed = subprocess.run(
-        ["squeue", "--noheader", "--array", "--format=%i", "--me"], capture_output=True, text=True, check=False
-    )
+def queued_cells(store: Store) -> dict[str, QueuedJob]:
+    """The array tasks of the store's cells that are waiting or running, by the key of their cell.
+
+    `squeue` is asked once, and only if something was submitted from here. Empty without SLURM; raises UserError if it
+    does not answer.
+    """
+    arrays = sorted(_folder(store).glob("array-*.json"))
+    alive = _squeue() if arrays and shutil.which("squeue") else {}
+    found = {}
+    for path in arrays if alive else []:
+        try:
+            tasks = json.loads(path.read_text("utf-8"))
+            found.update({key: alive[task] for task, key in tasks.items() if task in alive})
+        except (ValueError, AttributeError):
+            set_aside(path, "list of jobs", "its cells may be submitted again")
+    return found
+
+
+def _squeue() -> dict[str, QueuedJob]:
+    """The user's array tasks by their ids."""
+    call = ["squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r"]
+    try:
+        listed = subprocess.run(call, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"squeue: no answer within {ANSWER_SECONDS:g} s; is the SLURM controller up?") from error
     if listed.returncode:
         raise UserError(f"squeue: {listed.stderr.strip().splitlines()[-1] if listed.stderr.strip() else 'failed'}")
-    alive = set(listed.stdout.split())
-    found = {}
-    for path in sorted(_folder(store).glob("array-*.json")):
-        for task, key in json.loads(path.read_text("utf-8")).items():
-            if task in alive:
-                found[key] = task
-    return found
+    jobs = [QueuedJob(*line.split("|", 2)) for line in listed.stdout.splitlines() if line.count("|") > 1]
+    return {job.task: job for job in jobs}
 
 
 def _submit_all(cells: Sequence[Cell], store: Store, job: CellJob, dependency: str | None) -> dict[str, str]:

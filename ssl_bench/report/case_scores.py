@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,18 @@ class Scores:
 
     def case_values(self, seeds: Sequence[int], kept: NDArray[np.bool_]) -> Array:
         """(seeds, kept cases): each seed's DSC of a case, or what the case contributes to its AUC."""
-        values = self.stacked(seeds)[:, kept]
-        return values if self.positive is None else statistics.auc_components(values, self.positive[kept])
+        if self.positive is None:
+            return self.stacked(seeds)[:, kept]
+        if kept.all():
+            return np.stack([self._components[seed] for seed in seeds])
+        return statistics.auc_components(self.stacked(seeds)[:, kept], self.positive[kept])
+
+    @cached_property
+    def _components(self) -> dict[int, Array]:
+        """What each case contributes to each seed's AUC, where every case is kept: each comparison needs that again."""
+        assert self.positive is not None
+        components = statistics.auc_components(np.stack(list(self.by_seed.values())), self.positive)
+        return dict(zip(self.by_seed, components, strict=True))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import io
 from typing import Any
 
 from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.science import FolderDataScience
 from ssl_bench.cells.store import Store
 from ssl_bench.report.published import published_at
+from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.table import row_of
 
 CSV_COLUMNS = (
@@ -17,22 +19,49 @@ CSV_COLUMNS = (
     "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
     "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
+NOT_TEXT = {
+    "ranked", "label_fraction", "fold", "overlap", "seed", "score", "cases", "best_step", "converged", "wall_seconds",
+    "peak_process_mib",
+}  # fmt: skip
+PANDAS = {
+    "dtype": {name: "str" for name in CSV_COLUMNS if name not in NOT_TEXT},
+    "keep_default_na": False,
+    "na_values": [""],
+}
+"""Options of ``pandas.read_csv``, under which a key of digits is no number and a method called NA is a method.
+
+Before pandas 3, ``float_precision="round_trip"`` is needed too, or a score may lose its last bit.
+"""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+@no_collection()
 def write_csv(store: Store, published: bool = False) -> str:
-    """One line per evaluation, nothing aggregated; with `published`, the paper's percentage in columns of its own."""
+    """One line per evaluation, nothing aggregated; with `published`, the paper's percentage in columns of its own.
+
+    Scores have all their digits. ``pandas.read_csv(file, **PANDAS)`` reads every column as what it is. Text that a
+    spreadsheet would take for a formula begins with an apostrophe.
+    """
     out = io.StringIO()
-    records = [record for record in store.records() if isinstance(record, EvaluationRecord)]
+    records = [record for record in read_for_tables(store) if isinstance(record, EvaluationRecord)]
     rows = [{**_flat(record), **(_published(record) if published else {})} for record in records]
     names = [*CSV_COLUMNS, *(("published_percent", "published_source") if published else ())]
     writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """`value`, unless it is text that a spreadsheet would run or that would break its line in two."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(FORMULA) else "") + value.replace("\r", " ")
 
 
 def _flat(record: EvaluationRecord) -> dict[str, Any]:
     science, row = record.science, row_of(record)
+    folder = science.data if isinstance(science.data, FolderDataScience) else None
     return {
         "preset": record.setting.preset,
         "overrides": " ".join(record.setting.overrides),
@@ -44,8 +73,8 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "options": row.options,
         "task": science.task,
         "label_fraction": science.data.label_fraction,
-        "split": getattr(science.data, "split", ""),
-        "fold": getattr(science.data, "fold", 0),
+        "split": folder.split if folder else "",
+        "fold": folder.fold if folder else 0,
         "overlap": len(record.overlap),
         "scene": record.scene,
         "protocol": science.protocol,

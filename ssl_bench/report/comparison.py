@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from ssl_bench.errors import UserError
 from ssl_bench.report import statistics
 from ssl_bench.report.case_scores import Difference, Scores, case_names, defined, read_scores, subtract
 from ssl_bench.report.statistics import Array, Estimate
@@ -56,6 +58,14 @@ class ColumnStatistics:
     def pairs(self) -> int:
         """The family over which standings are corrected."""
         return len(self.standings) * (len(self.standings) - 1) // 2
+
+
+def baseline_label(tables: Iterable[Table], option: str | None) -> str:
+    """The label of the row that others are compared with: `option`, or scratch. Raises UserError if no table has it."""
+    labels = {row.label for table in tables for row in table.cells}
+    if option is not None and option not in labels:
+        raise UserError(f"--baseline {option}: no such row; there is {', '.join(sorted(labels)) or 'none yet'}")
+    return option or "scratch"
 
 
 def compare_rows(table: Table, column: Column, baseline: str) -> ColumnStatistics | None:

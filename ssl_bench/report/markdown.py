@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.science import FolderCorpusScience
 from ssl_bench.cells.store import Store
-from ssl_bench.errors import UserError
-from ssl_bench.report.markdown_table import escaped, markdown_table
+from ssl_bench.report.cell_text import marks, mean_text, score_text
+from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.markdown_table import code, escaped, markdown_table
+from ssl_bench.report.paradigms import PARADIGM_NOTE, paradigm_table
 from ssl_bench.report.published import published_section
+from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.significance import statistics_section
 from ssl_bench.report.table import SEMI_REAL, Column, Row, Table, column_title, tables_of
 
+PRETRAINING_NOTE = (
+    "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
+    "the first step → mean after each of the last 20 steps."
+)
 
+
+@no_collection()
 def write_markdown(store: Store, published: bool = False, baseline: str | None = None) -> str:
     """The leaderboard: one table per setting, its statistics, the pre-trainings behind it, and what failed.
 
     With `published`, the papers' numbers follow beside the measured ones. `baseline` is the label of the row that the
     others are compared with, scratch where it is None. Raises UserError if no table has it.
     """
-    records = list(store.records())
+    records = read_for_tables(store)
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
-    pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
+    pretrainings: dict[str, list[PretrainingRecord]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, PretrainingRecord):
+            pretrainings[record.setting.digest].append(record)
     parts = ["# Leaderboard\n"]
     if not evaluations:
         parts.append("No cell has succeeded yet.\n")
     tables = tables_of(evaluations)
-    labels = {row.label for table in tables for row in table.cells}
-    if baseline is not None and baseline not in labels:
-        raise UserError(f"--baseline {baseline}: no such row; there is {', '.join(sorted(labels)) or 'none yet'}")
+    baseline = baseline_label(tables, baseline)
     for table in tables:
         parts.append(_table_section(table))
-        if table.setting.ranked and (section := statistics_section(table, baseline or "scratch")):
+        if table.setting.ranked and (section := statistics_section(table, baseline)):
             parts.append(section)
-        rested_on = [record for record in pretrainings if record.setting.digest == table.setting.digest]
-        if rested_on:
+        if rested_on := pretrainings[table.setting.digest]:
             parts.append(_pretraining_section(rested_on))
     if published:
         parts.append(published_section(tables))
@@ -49,53 +59,51 @@ def write_markdown(store: Store, published: bool = False, baseline: str | None =
 def _table_section(table: Table) -> str:
     setting, columns = table.setting, table.columns
     header = ["Paradigm", "Method", *[column_title(column, table) for column in columns], "Mean"]
-    best = {
-        column: max(values)
-        for column in columns
-        if setting.ranked and (values := [statistics.mean(s) for row in table.rows if (s := table.scores(row, column))])
-    }
+    best = {column: table.best_rows(column) for column in columns}
     rows = [_cells(table, row, columns, best) for row in table.rows]
-    changed = f", changed by {', '.join(f'`{change}`' for change in setting.overrides)}" if setting.overrides else ""
-    title = f"## Preset `{setting.preset}`{changed}\n"
+    changed = f", changed by {', '.join(map(code, setting.overrides))}" if setting.overrides else ""
+    title = f"## Preset {code(setting.preset)}{changed}\n"
     spread = ", then mean ± standard deviation over seeds" if _seeds(table) > 1 else ", one seed"
     notes = [
-        f"Mean over test cases, x 100{spread}. Best of a column in bold. † read through a random, frozen decoder. "
-        "◦ not converged: the best validation score lies in the last tenth of the steps. A row that lacks a cell has "
-        "no mean. "
-        f"Setting `{setting.digest}`.",
+        f"Mean over test cases, x 100{spread}. Best complete row of a column in bold. † read through a random, frozen "
+        "decoder. ◦ not converged: the best validation score lies in the last tenth of the steps. A row that lacks a "
+        "cell has no mean and is never bold. "
+        f"Setting {code(setting.digest)}.",
     ]  # fmt: skip
     if table.data.startswith("semi-real"):
         notes.insert(0, SEMI_REAL)
     notes += _data_notes(table)
     notes += [_licence_note(row, table) for row in table.rows if row.paradigm == "external"]
     if not setting.ranked:
-        notes.insert(0, f"Preset `{setting.preset}` only proves that everything runs: nothing here is ranked.")
-    return "\n".join([title, *[f"{note}\n" for note in notes], markdown_table(header, rows)])
+        notes.insert(0, f"Preset {code(setting.preset)} only proves that everything runs: nothing here is ranked.")
+    summary = ["### By paradigm\n", f"{PARADIGM_NOTE}\n", markdown_table(*paradigm_table(table))]
+    return "\n".join([title, *[f"{note}\n" for note in notes], markdown_table(header, rows), *summary])
 
 
-def _cells(table: Table, row: Row, columns: Sequence[Column], best: dict[Column, float]) -> list[str]:
+def _cells(table: Table, row: Row, columns: Sequence[Column], best: dict[Column, list[Row]]) -> list[str]:
     texts = []
     for column in columns:
         scores = table.scores(row, column)
         if not scores:
             texts.append("–")
             continue
-        mean = statistics.mean(scores)
-        text = f"{100 * mean:.1f}" + (f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else "")
-        text = f"**{text}**" if column in best and round(mean, 3) == round(best[column], 3) else text
-        texts.append(text + _marks(table.cells[row][column].values()))
-    means = [statistics.mean(table.scores(row, column)) for column in columns] if table.is_complete(row) else []
-    return [row.paradigm, row.label, *texts, f"{100 * statistics.mean(means):.1f}" if means else "–"]
+        text = score_text(scores)
+        text = f"**{text}**" if row in best[column] else text
+        texts.append(text + marks(table.cells[row][column].values()))
+    return [row.paradigm, row.label, *texts, mean_text(table, row)]
 
 
 def _data_notes(table: Table) -> list[str]:
     """What a reader must know of real data."""
     notes = []
     if isinstance(table.corpus, FolderCorpusScience):
-        notes.append(f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus `{table.corpus.fingerprint}`.")
+        notes.append(
+            f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus {code(table.corpus.fingerprint)}."
+        )
     elif table.corpus is not None and table.data == "real":
         notes.append("Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data.")
-    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
+    found = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
+    records = [record for record in found if record.overlap or record.left_out]
     for task in sorted({record.science.task for record in records}):
         overlap = {case for record in records if record.science.task == task for case in record.overlap}
         if overlap:
@@ -114,23 +122,22 @@ def _licence_note(row: Row, table: Table) -> str:
     record = next(record for records in table.cells[row].values() for record in records.values())
     network = getattr(record.science.backbone, "network", "")
     licence = record.licence or "not recorded"
-    return f"`{escaped(row.label)}`: weights from a file, network {network}; licence of the weights: {licence}."
-
-
-def _marks(records: Iterable[EvaluationRecord]) -> str:
-    found = list(records)
-    decoder = any(record.modules is not None and record.modules.decoder == "random, frozen" for record in found)
-    return ("†" if decoder else "") + ("" if all(record.converged for record in found) else "◦")
+    return f"{code(row.label)}: weights from a file, network {network}; licence of the weights: {escaped(licence)}."
 
 
 def _pretraining_section(records: Sequence[PretrainingRecord]) -> str:
+    return "\n".join(["### Pre-trainings\n", f"{PRETRAINING_NOTE}\n", markdown_table(*pretraining_table(records))])
+
+
+def pretraining_table(records: Sequence[PretrainingRecord]) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the pre-trainings, as plain text."""
     rows = []
     for record in sorted(records, key=lambda record: (record.science.method, record.science.seed)):
         losses, looks = record.loss_curve, record.held_out_curve
         rows.append([
             record.science.method,
             str(record.science.seed),
-            f"{statistics.mean(losses[:5]):.3f} → {statistics.mean(losses[-20:]):.3f}" if losses else "–",
+            f"{statistics.fmean(losses[:5]):.3f} → {statistics.fmean(losses[-20:]):.3f}" if losses else "–",
             ", ".join(_fall(name, looks) for name in looks[0] if name != "step") if looks else "–",
             f"{record.health.get('feature_std', 0):.4f}",
             f"{record.health.get('effective_rank', 0):.1f}",
@@ -147,17 +154,13 @@ def _pretraining_section(records: Sequence[PretrainingRecord]) -> str:
         "Volumes seen",
         "Seconds",
     ]
-    note = (
-        "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, "
-        "before the first step → mean after each of the last 20 steps.\n"
-    )
-    return "\n".join(["### Pre-trainings\n", note, markdown_table(header, rows)])
+    return header, rows
 
 
 def _fall(name: str, looks: Sequence[dict[str, float]]) -> str:
     final = looks[-1]["step"]
     last = [look[name] for look in looks if look["step"] > max(0, final - 20)]
-    return f"{name} {looks[0][name]:.3f} → {statistics.mean(last):.3f}"
+    return f"{name} {looks[0][name]:.3f} → {statistics.fmean(last):.3f}"
 
 
 def _failure_section(failures: Sequence[AnyRecord]) -> str:

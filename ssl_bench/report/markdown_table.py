@@ -13,4 +13,10 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def escaped(text: str) -> str:
     """Text that stays text in a line of Markdown."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    shown = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    return shown.replace("](", "]\\(")
+
+
+def code(text: str) -> str:
+    """Text as it is, in the type of code."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"

@@ -54,30 +54,39 @@ def published_at(method: str, task: str, protocol: str) -> Published | None:
 
 def published_section(tables: Sequence[Table]) -> str:
     """For each measured table, the published numbers and the measured ones side by side."""
-    sources = "; ".join(sorted({published.source for published in read_published().values()}))
-    parts = [
-        "## Published numbers beside measured ones\n",
-        f"Published: {sources}; percent as printed there, one run each, without spread. They enter no mean, no "
-        "comparison and no bold type of this page.\n",
-    ]
+    parts = ["## Published numbers beside measured ones\n", f"{sources_note()}\n"]
     for table in tables:
-        columns = [column for column in table.columns if published_at("scratch", column[0], column[1])]
-        if not columns:
-            continue
-        semi_real = table.data.startswith("semi-real")
-        parts.append(f"Preset `{table.setting.preset}`: {ON_SEMI_REAL if semi_real else ON_REAL}\n")
-        here = "here, semi-real" if semi_real else "here"
-        header = ["Method"]
-        for task, protocol, *_ in columns:
-            header += [f"{task.upper()} {protocol} published", here]
-        rows = []
-        for row in table.rows:
-            cells = [row.label]
-            for column in columns:
-                published = None if row.options else published_at(row.method, column[0], column[1])
-                scores = table.scores(row, column)
-                cells.append(f"{published.percent:.1f}" if published else "–")
-                cells.append(f"{100 * statistics.mean(scores):.1f}" if scores else "–")
-            rows.append(cells)
-        parts.append(markdown_table(header, rows))
+        header, rows = published_table(table)
+        if header[1:]:
+            semi_real = table.data.startswith("semi-real")
+            parts.append(f"Preset `{table.setting.preset}`: {ON_SEMI_REAL if semi_real else ON_REAL}\n")
+            parts.append(markdown_table(header, rows))
     return "\n".join(parts)
+
+
+def sources_note() -> str:
+    """Where the published numbers come from, and what they do not enter."""
+    sources = "; ".join(sorted({published.source for published in read_published().values()}))
+    return (
+        f"Published: {sources}; percent as printed there, one run each, without spread. They enter no mean, no "
+        "comparison and no bold type of this page."
+    )
+
+
+def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the columns of `table` that papers have too, as plain text."""
+    columns = [column for column in table.columns if published_at("scratch", column[0], column[1])]
+    here = "here, semi-real" if table.data.startswith("semi-real") else "here"
+    header = ["Method"]
+    for task, protocol, *_ in columns:
+        header += [f"{task.upper()} {protocol} published", here]
+    rows = []
+    for row in table.rows:
+        cells = [row.label]
+        for column in columns:
+            published = None if row.options else published_at(row.method, column[0], column[1])
+            scores = table.scores(row, column)
+            cells.append(f"{published.percent:.1f}" if published else "–")
+            cells.append(f"{100 * statistics.mean(scores):.1f}" if scores else "–")
+        rows.append(cells)
+    return header, rows

@@ -27,7 +27,8 @@ def statistics_section(table: Table, baseline: str) -> str:
     """Every column's rows with intervals, tests against `baseline` and the best, and ranks; empty without cases."""
     found = [(column, compare_rows(table, column, baseline)) for column in table.columns]
     parts = [
-        f"**{escaped(column_title(column, table))}**: {_families(column_statistics)}\n\n{_rows(column_statistics)}"
+        f"**{escaped(column_title(column, table))}**: {escaped(families(column_statistics))}\n\n"
+        f"{markdown_table(*comparison_table(column_statistics))}"
         for column, column_statistics in found
         if column_statistics is not None
     ]
@@ -35,32 +36,34 @@ def statistics_section(table: Table, baseline: str) -> str:
     return "\n".join(["### Statistics\n", *[f"{note}\n" for note in notes], *parts]) if parts else ""
 
 
-def _families(column: ColumnStatistics) -> str:
+def families(column: ColumnStatistics) -> str:
+    """What a column was corrected over, who may be its best row, and who is not ranked."""
     seeds = f"seed{'s' if len(column.seeds) > 1 else ''} {', '.join(map(str, column.seeds))}"
     sentences = [f"{column.cases} test cases, {seeds}."]
     if column.baseline is not None and column.differences:
-        sentences.append(f"Corrected over {len(column.differences)} comparisons with {escaped(column.baseline.label)}.")
+        sentences.append(f"Corrected over {len(column.differences)} comparisons with {column.baseline.label}.")
     if column.pairs:
         sentences.append(f"Best and rank corrected over {column.pairs} pairs.")
-        first = [escaped(row.label) for row, standing in column.standings.items() if standing.first == 1]
+        first = [row.label for row, standing in column.standings.items() if standing.first == 1]
         sentences.append(
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
         )
     for row, summary in column.summaries.items():
         if row not in column.standings:
             sentences.append(
-                f"{escaped(row.label)} is not ranked: {summary.cases} of {column.cases} cases scored, "
+                f"{row.label} is not ranked: {summary.cases} of {column.cases} cases scored, "
                 f"{len(summary.seeds)} of {len(column.seeds)} seeds."
             )
     for row, difference in column.differences.items():
         if difference.cases < column.cases:
-            sentences.append(f"The difference of {escaped(row.label)} is over {difference.cases} cases.")
+            sentences.append(f"The difference of {row.label} is over {difference.cases} cases.")
     return " ".join(sentences)
 
 
-def _rows(column: ColumnStatistics) -> str:
+def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a column's statistics, as plain text."""
     baseline = column.baseline.label if column.baseline else "baseline"
-    header = ["Method", "Mean [95 %]", "Seeds ±", "New seeds", f"To {escaped(baseline)} [95 %]", "d", "p", "Could show"]
+    header = ["Method", "Mean [95 %]", "Seeds ±", "New seeds", f"To {baseline} [95 %]", "d", "p", "Could show"]
     header += ["p, best", "Rank"]
     rows = []
     for row, summary in column.summaries.items():
@@ -73,7 +76,7 @@ def _rows(column: ColumnStatistics) -> str:
             *_difference(column, row),
             *_standing(column.standings.get(row)),
         ])  # fmt: skip
-    return markdown_table(header, rows)
+    return header, rows
 
 
 def _difference(column: ColumnStatistics, row: Row) -> list[str]:
@@ -92,8 +95,12 @@ def _difference(column: ColumnStatistics, row: Row) -> list[str]:
 def _standing(standing: Standing | None) -> list[str]:
     if standing is None:
         return ["–", "–"]
-    rank = f"{standing.first}" if standing.first == standing.last else f"{standing.first}-{standing.last}"
-    return ["–" if np.isnan(standing.best_p) else p_value(standing.best_p), rank]
+    return ["–" if np.isnan(standing.best_p) else p_value(standing.best_p), rank_interval(standing)]
+
+
+def rank_interval(standing: Standing) -> str:
+    """The first and the last rank that a row may hold."""
+    return f"{standing.first}" if standing.first == standing.last else f"{standing.first}-{standing.last}"
 
 
 def interval(estimate: Estimate, sign: str = "") -> str:

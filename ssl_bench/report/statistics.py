@@ -130,24 +130,30 @@ def sign_flip_p(differences: Array, generator: np.random.Generator) -> Array:
         return np.full(len(differences), np.nan)
     # Sums in another order differ in the last bits; they are equal all the same.
     observed = np.abs(differences.sum(1)) - 1e-9 * np.abs(differences).sum(1)
+    chunks = [slice(start, start + _CHUNK) for start in range(0, len(differences), _CHUNK)]
     if cases <= EXACT_UP_TO:
-        return np.array([_exact(row, least) for row, least in zip(differences, observed, strict=True)])
-    signs = generator.integers(0, 2, (FLIPS, cases)) * 2.0 - 1.0
-    counts = [
-        (np.abs(signs @ differences[start : start + _CHUNK].T) >= observed[start : start + _CHUNK]).sum(0)
-        for start in range(0, len(differences), _CHUNK)
-    ]
+        return np.concatenate([np.empty(0), *[_exact(differences[rows], observed[rows]) for rows in chunks]])
+    bits = np.unpackbits(generator.integers(0, 256, (FLIPS, -(-cases // 8)), dtype=np.uint8), axis=1, count=cases)
+    signs = 2.0 * bits - 1.0
+    counts = [(np.abs(signs @ differences[rows].T) >= observed[rows]).sum(0) for rows in chunks]
     return (1.0 + np.concatenate(counts)) / (1.0 + FLIPS) if counts else np.empty(0)
 
 
-def _exact(differences: Array, least: float) -> float:
-    """The share of sign patterns with a sum of at least `least` in size: sums of one half looked up in the other's."""
-    half = len(differences) // 2
-    first = _signs(half) @ differences[:half]
-    second = np.sort(_signs(len(differences) - half) @ differences[half:])
-    above = len(second) - np.searchsorted(second, least - first, "left")
-    below = np.searchsorted(second, -least - first, "right")
-    return min(1.0, float((above + below).sum()) / 2.0 ** len(differences))
+def _exact(differences: Array, least: Array) -> Array:
+    """The share of sign patterns with a sum of at least `least` in size, for each row of `differences`.
+
+    Sums of one half of the cases are looked up in the sorted sums of the other, of all rows in one go: each row is
+    scaled to sums between -1 and 1 and shifted away from the others. As many sums lie below -`least` as above it.
+    """
+    rows, cases = differences.shape
+    half, size = cases // 2, np.abs(differences).sum(1, keepdims=True)
+    scale, shift = np.where(size > 0, size, 1), 4.0 * np.arange(rows)[:, None]
+    first = differences[:, :half] / scale @ _signs(half).T
+    second = np.sort(differences[:, half:] / scale @ _signs(cases - half).T, axis=1) + shift
+    below = np.searchsorted(second.ravel(), least[:, None] / scale - first + shift)
+    above = (np.arange(rows)[:, None] + 1) * second.shape[1] - below
+    share: Array = 2.0 * above.sum(1) / 2.0**cases
+    return np.minimum(1.0, share)
 
 
 def _signs(cases: int) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ssl_bench.cells.record import EvaluationRecord, Setting
@@ -39,7 +41,7 @@ class Row:
 
 @dataclass
 class Table:
-    """All cells of one setting, one kind of data and one pre-training corpus."""
+    """All cells of one setting, one kind of data and one pre-training corpus; what it says is worked out once."""
 
     setting: Setting
     data: str
@@ -47,17 +49,35 @@ class Table:
     """What the rows were pre-trained on; None where none was."""
     cells: dict[Row, dict[Column, dict[int, EvaluationRecord]]] = field(default_factory=lambda: defaultdict(dict))
 
-    @property
+    @cached_property
     def columns(self) -> list[Column]:
         """Every column that some row has, protocol by protocol."""
         found = {column for row in self.cells.values() for column in row}
         return sorted(found, key=lambda column: (column[1] != "linear-v1", column[1], column[0], column[2]))
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """Rows by paradigm, in the order of the GVSL supplement."""
         order = {name: place for place, name in enumerate((*PARADIGMS, "external"))}
         return sorted(self.cells, key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Every seed that some cell has."""
+        return sorted({seed for row in self.cells.values() for records in row.values() for seed in records})
+
+    @cached_property
+    def complete_rows(self) -> list[Row]:
+        """The rows with a score in every column for every seed: what is ranked, bold or averaged is one of these."""
+        return [
+            row for row in self.rows if all(len(self.scores(row, column)) == len(self.seeds) for column in self.columns)
+        ]
+
+    def best_rows(self, column: Column) -> list[Row]:
+        """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
+        ranked = self.complete_rows if self.setting.ranked else []
+        means = {row: round(statistics.fmean(self.scores(row, column)), 3) for row in ranked}
+        return [row for row, mean in means.items() if mean == max(means.values())]
 
     def scores(self, row: Row, column: Column) -> list[float]:
         """The scores over seeds, undefined ones left out."""
@@ -65,12 +85,8 @@ class Table:
         return [record.score for _, record in sorted(records.items()) if record.score is not None]
 
     def is_complete(self, row: Row) -> bool:
-        """Whether the row has a score in every column for every seed that the table has anywhere."""
-        seeds = {seed for columns in self.cells.values() for records in columns.values() for seed in records}
-        return all(
-            {seed for seed, record in self.cells[row].get(column, {}).items() if record.score is not None} == seeds
-            for column in self.columns
-        )
+        """Whether `row` is one of the `complete_rows`."""
+        return row in self.complete_rows
 
 
 def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
@@ -78,19 +94,20 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
 
     A row that no corpus made stands in the table of each corpus.
     """
-    found = list(records)
-    corpora: dict[tuple[str, str], list[CorpusScience | FolderCorpusScience]] = defaultdict(list)
-    for record in found:
-        corpus, known = corpus_of(record), corpora[record.setting.digest, record.data]
-        if corpus is not None and corpus not in known:
-            known.append(corpus)
+    groups: dict[tuple[str, str], list[EvaluationRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.setting.digest, record.data].append(record)
     tables = []
-    for digest, data in corpora:
-        here = [record for record in found if (record.setting.digest, record.data) == (digest, data)]
-        for corpus in (*corpora[digest, data],) or (None,):
-            table = Table(here[0].setting, data, corpus)
-            for record in here:
-                if corpus_of(record) in (corpus, None):
+    for (_, data), group in groups.items():
+        corpora: list[CorpusScience | FolderCorpusScience] = []
+        for record in group:
+            corpus = corpus_of(record)
+            if corpus is not None and corpus not in corpora:
+                corpora.append(corpus)
+        for here in (*corpora,) or (None,):
+            table = Table(group[0].setting, data, here)
+            for record in group:
+                if corpus_of(record) in (here, None):
                     column = (record.science.task, record.science.protocol, record.science.data.column)
                     table.cells[row_of(record)].setdefault(column, {})[record.science.seed] = record
             tables.append(table)
@@ -111,7 +128,13 @@ def row_of(record: EvaluationRecord) -> Row:
 
 def column_title(column: Column, table: Table) -> str:
     """What a column measures; where two differ in their cases only, those too."""
-    task, protocol, cases = column
+    task, metric, cases = column_parts(column, table)
+    return f"{task} {column[1]} {metric}{cases}"
+
+
+def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
+    """The task and the metric of a column, and which cases it is about where that is not the usual."""
+    task, _, cases = column
     with_fingerprint = sum(column[:2] == other[:2] for other in table.columns) > 1
     record = next(record for row in table.cells.values() for record in row.get(column, {}).values())
     data = record.science.data
@@ -119,4 +142,4 @@ def column_title(column: Column, table: Table) -> str:
     fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""
     # A folder's own name is not the abbreviation that a task's is.
     title = task if "-" in task else task.upper()
-    return f"{title} {protocol} {record.metric}{labels}{fold}" + (f" {cases[:6]}" if with_fingerprint else "")
+    return title, record.metric, labels + fold + (f" {cases[:6]}" if with_fingerprint else "")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ssl_bench.cells.lease import Lease, holder
+from ssl_bench.cells.lease import Lease, claimant, holder, release_of_dead
 
 
 @pytest.fixture
@@ -78,18 +80,15 @@ def test_the_lease_of_a_process_of_this_machine_that_died_is_stale_at_once(path:
 def test_a_living_holder_keeps_its_lease_fresh(path: Path) -> None:
     with Lease(path, heartbeat_seconds=0.01):
         move_clock(path, -1000)
-        deadline = time.monotonic() + 60
-        while holder(path) is None:
-            assert time.monotonic() < deadline, "no heartbeat"
-            time.sleep(0.01)
+        until(lambda: holder(path) is not None, "a heartbeat")
 
 
 def test_the_newest_claim_counts(path: Path) -> None:
     with Lease(path, heartbeat_seconds=0.01) as first:
-        assert not first.lost()
+        assert not first.look()
         with Lease(path) as second:
-            assert first.lost()
-            assert not second.lost()
+            assert first.look()
+            assert not second.look()
             move_clock(path, -1000)
             time.sleep(0.1)
             assert holder(path) is None, "the first kept the second's lease fresh"
@@ -104,10 +103,69 @@ def test_a_lease_that_does_not_read_is_nobodys(content: str, path: Path) -> None
         assert holder(path) is None
         rewrite_own = json.dumps({"token": lease.token})
         path.write_text(rewrite_own)
-        assert not lease.lost()
+        assert not lease.look()
 
 
 def test_a_lease_that_vanished_is_not_lost(path: Path) -> None:
     with Lease(path) as lease:
         path.unlink()
-        assert not lease.lost()
+        assert not lease.look()
+
+
+def test_a_heartbeat_notices_the_loss_and_asking_costs_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Lease(path, heartbeat_seconds=0.01) as first, Lease(path):
+        until(first.lost, "the loss")
+        monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("looked at the file"))
+        assert first.lost()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("seconds", [-7200, +7200])
+def test_a_clock_that_jumps_does_not_take_a_cell_from_a_living_holder(seconds: float, path: Path) -> None:
+    """For everybody who looks, the last heartbeat is hours away until the next one."""
+    with Lease(path, heartbeat_seconds=0.1):
+        for host in (socket.gethostname(), "elsewhere"):
+            rewrite(path, host=host)
+            move_clock(path, seconds)
+            assert holder(path) is None
+            found = claimant(path, watch_seconds=60)
+            assert found is not None
+            assert found.host == host
+
+
+@pytest.mark.parametrize("seconds", [-7200, +7200])
+def test_a_clock_that_jumped_keeps_no_dead_claim_alive(seconds: float, path: Path) -> None:
+    with Lease(path):
+        rewrite(path, host="elsewhere")
+        move_clock(path, seconds)
+        began = time.monotonic()
+        assert claimant(path, watch_seconds=0.3) is None
+        assert time.monotonic() - began >= 0.3, "claimed without a look at its heartbeat"
+
+
+def test_the_dead_and_the_absent_are_not_watched(path: Path) -> None:
+    assert claimant(path, watch_seconds=60) is None
+    with Lease(path):
+        assert claimant(path, watch_seconds=0) is not None
+        child = subprocess.Popen([sys.executable, "-c", ""])
+        child.wait()
+        rewrite(path, process=child.pid)
+        began = time.monotonic()
+        assert claimant(path, watch_seconds=60) is None
+        assert time.monotonic() - began < 30
+        release_of_dead(path)
+        assert not path.exists()
+
+
+def test_only_the_lease_of_the_dead_is_removed(path: Path) -> None:
+    with Lease(path):
+        move_clock(path, -7200)
+        release_of_dead(path)
+        assert path.exists()
+
+
+def until(happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} was not noticed"
+        time.sleep(0.01)

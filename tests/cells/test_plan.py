@@ -6,7 +6,7 @@ import pytest
 
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.science import PretrainingScience, key_of
-from ssl_bench.engine.inline import with_pretrainings
+from ssl_bench.engine.graph import with_pretrainings
 from ssl_bench.errors import UserError
 from ssl_bench.settings import Settings, load_preset
 
@@ -117,3 +117,9 @@ def test_a_wrong_override_is_one_line_that_names_it(override: str, complaint: st
 def test_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="unknown preset 'tiny'; known: paper, quick, small, smoke"):
         load_preset("tiny")
+
+
+def test_a_changed_copy_of_a_science_has_a_key_of_its_own(planner: Planner) -> None:
+    science = planner.evaluation("scratch", "shc", "linear", 0).evaluation
+    assert science.key == science.model_copy().key
+    assert science.key != science.model_copy(update={"seed": 1}).key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_running_anew_replaces_a_success_only_by_a_success(store: Store, cell: C
     assert store.record(cell).score == 0.3  # type: ignore[union-attr]
 
 
+def test_undefined_numbers_survive_the_store(store: Store, cell: Cell) -> None:
+    undefined = {"validation_curve": [{"step": 1.0, "score": math.nan}], "health": {"feature_std": math.nan}}
+    store.publish(cell, ended(cell).model_copy(update=undefined))
+    (record,) = store.records()
+    assert isinstance(record, EvaluationRecord)
+    assert record.validation_curve[0]["step"] == 1
+    assert math.isnan(record.validation_curve[0]["score"])
+    assert math.isnan(record.health["feature_std"])
+
+
 def test_a_failure_never_blocks_a_success(store: Store, cell: Cell) -> None:
     store.publish(cell, ended(cell, "failed"))
     store.publish(cell, ended(cell, "failed"))
@@ -89,8 +100,19 @@ def test_a_plan_reads_back_and_a_corrupt_one_is_named(store: Store, cell: Cell) 
     with pytest.raises(UserError, match="holds the plan of cell"):
         store.load_plan(cell.key)
     path.write_text("{")
-    with pytest.raises(UserError, match=f"{path}: corrupt plan; delete it"):
+    with pytest.raises(UserError, match=f"cell {cell.key}: its plan did not read; plan it again"):
         store.load_plan(cell.key)
+    assert not path.exists()
+    assert path.with_name(f"{path.name}.corrupt").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_damaged_plan_is_written_again_by_whoever_plans(content: bytes, store: Store, cell: Cell) -> None:
+    store.plan(cell)
+    (path,) = store.folder.glob("cells/*.json")
+    path.write_bytes(content)
+    store.plan(cell)
+    assert store.load_plan(cell.key) == cell
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "", "0123456789abcdeF", "x" * 16])

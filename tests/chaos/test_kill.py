@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from ssl_bench.cells.lease import holder
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.store import Store
-from ssl_bench.engine.inline import run_cells, with_pretrainings
+from ssl_bench.engine.graph import with_pretrainings
+from ssl_bench.engine.inline import run_cells
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
 

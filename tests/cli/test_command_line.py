@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cli.run import names, seed_list
+from ssl_bench.cli.matrix import seed_list
+from ssl_bench.cli.planning import names
 from ssl_bench.errors import UserError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -147,7 +148,7 @@ def test_the_main_job_and_what_follows_from_it(command: Command, tmp_path: Path)
     plan.write_text(plan.read_text()[:100])
     broken = command("cell", key)
     assert broken.returncode == 2
-    assert f"{key}.json: corrupt plan; delete it" in broken.stderr
+    assert f"{key}.json: corrupt plan; set aside" in broken.stderr
 
 
 def test_weights_go_out_and_come_back_in(command: Command, tmp_path: Path) -> None:

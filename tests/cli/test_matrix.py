@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
-from ssl_bench.engine.inline import failure
+from ssl_bench.engine.outcomes import failure
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.errors import UserError
 from ssl_bench.settings import load_preset
@@ -130,6 +131,18 @@ def test_the_planner_resolves_what_cells_share_once(planner: Planner, monkeypatc
         for task in ("shc", "ccc"):
             planner.evaluation("scratch", task, "linear", seed)
     assert asked == ["shc", "ccc"]
+
+
+def test_planning_imports_no_library_that_only_training_needs() -> None:
+    code = (
+        "import sys; sys.argv = 'ssl-bench matrix --dry-run --preset smoke --precision float32 --device cpu'.split()\n"
+        "from ssl_bench.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'lightly', 'timm', 'torchvision', 'sklearn', 'skimage', 'monai', 'lightning_fabric', 'matplotlib'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
 
 
 def test_plans_for_another_scheduler_run_by_their_keys(

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.engine import live
-from ssl_bench.engine.inline import failure
 from ssl_bench.engine.live import LiveView
+from ssl_bench.engine.outcomes import failure
 from ssl_bench.engine.runtime import Runtime
 
 

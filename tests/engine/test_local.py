@@ -38,6 +38,7 @@ class Misbehaving(Method):
 """
 MISBEHAVIOUR = {
     "aborts": "os.abort()",
+    "is_killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "raises": "raise RuntimeError('no luck')",
     "refuses": "from ssl_bench.errors import UserError; raise UserError('--corpus: no longer there')",
     "hangs": "time.sleep(600)",
@@ -82,7 +83,7 @@ class Ended(NamedTuple):
 def eventful(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """A matrix of methods that misbehave, and one that does not."""
     folder = tmp_path_factory.mktemp("eventful")
-    names = ["aborts", "raises", "recovers", "is_asked_to_stop"]
+    names = ["aborts", "is_killed", "raises", "recovers", "is_asked_to_stop"]
     plugins = [part for name in names for part in ("--plugin", plugin(folder, name))]
     methods = ",".join([*names, "scratch"])
     call = command(*MATRIX, *plugins, "--methods", methods, "--workers", 2, "--json", "--results", folder / "results")
@@ -93,6 +94,7 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     ("method", "reason"),
     [
         ("aborts", "the process died of SIGABRT"),
+        ("is_killed", "the process died of SIGKILL (out of memory?)"),
         ("raises", "RuntimeError: no luck"),
     ],
 )

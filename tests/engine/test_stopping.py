@@ -164,9 +164,9 @@ def test_a_cell_that_another_works_on_comes_last_and_runs_once_their_lease_ends(
     order: list[str] = []
     publish = Store.publish
 
-    def noting(self: Store, cell: object, record: AnyRecord, replace: bool = False) -> None:
+    def noting(self: Store, cell: object, record: AnyRecord, *rest: object) -> bool:
         order.append(record.key)
-        publish(self, cell, record, replace)  # type: ignore[arg-type]
+        return publish(self, cell, record, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "publish", noting)
     with Lease(store.lease_path(leased.key)) as other:

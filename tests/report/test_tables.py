@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from pathlib import Path
 
+import pandas
 import pytest
 
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.science import ExternalBackbone
 from ssl_bench.cells.store import Store
-from ssl_bench.report.cells_csv import write_csv
+from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.table import SEMI_REAL
+from ssl_bench.report.paradigms import paradigm_summary
+from ssl_bench.report.table import SEMI_REAL, Table, tables_of
 from ssl_bench.settings import load_preset
 
 
@@ -37,6 +40,11 @@ def keep(
         "paradigm": {"scratch": "none", "gvsl": "geometric"}.get(method, "centroid-relative"),
     }  # fmt: skip
     store.publish(cell, EvaluationRecord.model_validate(values | extra))
+
+
+def table(store: Store) -> Table:
+    (found,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    return found
 
 
 def lines(store: Store, method: str) -> list[list[str]]:
@@ -77,8 +85,43 @@ def test_an_incomplete_row_is_shown_and_has_no_mean(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.7)
     keep(store, "gvsl", "sbm", 0, 0.5)
     keep(store, "scratch", "shc", 0, 0.6)
-    assert lines(store, "gvsl") == [["geometric", "gvsl", "**50.0**", "**70.0**", "60.0"]]
-    assert lines(store, "scratch") == [["none", "scratch", "–", "60.0", "–"]]
+    assert lines(store, "gvsl")[0] == ["geometric", "gvsl", "**50.0**", "**70.0**", "60.0"]
+    assert lines(store, "scratch")[0] == ["none", "scratch", "–", "60.0", "–"]
+
+
+@pytest.mark.parametrize("score", [0.7, 0.9], ids=["as good as the best", "better than the best"])
+def test_an_incomplete_row_is_never_bold_and_takes_the_bold_from_nobody(store: Store, score: float) -> None:
+    for method, task, found in (
+        ("gvsl", "shc", 0.7),
+        ("gvsl", "sbm", 0.5),
+        ("simclr", "shc", 0.6),
+        ("simclr", "sbm", 0.1),
+    ):
+        keep(store, method, task, 0, found)
+    keep(store, "scratch", "shc", 0, score)
+    assert lines(store, "scratch")[0][3] == f"{100 * score:.1f}"
+    assert lines(store, "gvsl")[0][3] == "**70.0**"
+    assert lines(store, "simclr")[0][3] == "60.0"
+
+
+def test_where_no_row_is_complete_nothing_is_bold(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.7)
+    keep(store, "scratch", "sbm", 0, 0.6)
+    assert not [cell for method in ("gvsl", "scratch") for cell in lines(store, method)[0] if "**" in cell]
+
+
+def test_a_paradigm_is_the_mean_of_its_complete_rows(store: Store) -> None:
+    scores = {"simclr": (0.2, 0.4), "byol": (0.4, 0.8), "simsiam": (0.9, None), "gvsl": (0.5, None)}
+    for method, (shc, sbm) in scores.items():
+        keep(store, method, "shc", 0, shc)
+        if sbm is not None:
+            keep(store, method, "sbm", 0, sbm)
+    sbm_column, shc_column = table(store).columns
+    relative, geometric = paradigm_summary(table(store))
+    assert (relative.paradigm, relative.complete, relative.incomplete) == ("centroid-relative", 2, 1)
+    assert relative.means == {shc_column: pytest.approx(0.3), sbm_column: pytest.approx(0.6)}
+    assert (geometric.paradigm, geometric.complete, geometric.incomplete, geometric.means) == ("geometric", 0, 1, {})
+    assert "| centroid-relative | 2 of 3 | 60.0 | 30.0 |\n| geometric | 0 of 1 | – | – |" in write_markdown(store)
 
 
 def test_a_row_that_lacks_a_seed_is_incomplete(store: Store) -> None:
@@ -147,11 +190,56 @@ def test_text_from_records_cannot_break_the_table(store: Store) -> None:
     assert "a \\| b &lt;script&gt;x&lt;/script&gt; |" in write_markdown(store)
 
 
-def test_csv_reads_back_to_the_same_numbers(store: Store) -> None:
-    keep(store, "gvsl", "shc", 0, 0.123456789)
-    keep(store, "gvsl", "ccc", 1, None)
-    rows = list(csv.DictReader(io.StringIO(write_csv(store))))
-    assert sorted((row["task"], row["seed"], row["score"]) for row in rows) == [
-        ("ccc", "1", ""),
-        ("shc", "0", "0.123456789"),
-    ]
+def test_a_heading_is_one_line_whatever_a_setting_is_called(store: Store) -> None:
+    setting = planner().setting.model_copy(update={"overrides": ["a=`\n# b`<script>"], "preset": "x\n# y"})
+    keep(store, "gvsl", "shc", 0, 0.7, setting=setting)
+    assert "## Preset `x # y`, changed by `a=' # b'<script>`\n" in write_markdown(store)
+
+
+def test_a_link_in_a_record_is_text(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.7, paradigm="[here](http://example.org)")
+    assert "| [here]\\(http://example.org) |" in write_markdown(store)
+
+
+def read(store: Store) -> pandas.DataFrame:
+    return pandas.read_csv(io.StringIO(write_csv(store)), **PANDAS)
+
+
+def test_csv_reads_back_in_pandas_to_the_same_scores_bit_by_bit(store: Store) -> None:
+    generator = random.Random(0)
+    scores = {seed: generator.random() for seed in range(50)}
+    for seed, score in scores.items():
+        keep(store, "gvsl", "shc", seed, score)
+    frame = read(store)
+    assert dict(zip(frame.seed, frame.score, strict=True)) == scores
+
+
+def test_csv_reads_back_in_pandas_with_its_types(store: Store) -> None:
+    setting = planner().setting.model_copy(update={"digest": "00123456"})
+    keep(store, "gvsl", "shc", 3, 0.5, setting=setting, cost={"wall_seconds": 2.5}, key="5e51000000000000")
+    keep(store, "gvsl", "ccc", 3, None, setting=setting, licence="NA", key="0000000000000012")
+    frame = read(store).sort_values("task")
+    assert [frame[name].dtype.kind for name in ("seed", "score", "converged", "ranked", "cases", "label_fraction")] == [
+        "i", "f", "b", "b", "i", "f",
+    ]  # fmt: skip
+    assert frame.setting.tolist() == ["00123456", "00123456"]
+    assert frame.key.tolist() == ["0000000000000012", "5e51000000000000"]
+    assert frame.licence.fillna("").tolist() == ["NA", ""]
+    assert frame.score.isna().tolist() == [True, False]
+    assert frame.wall_seconds.tolist()[1] == 2.5
+
+
+@pytest.mark.parametrize("name", ["a,b", 'a"b', "a\nb", "a\tb", "a; b", "é"])
+def test_csv_keeps_any_name(store: Store, name: str) -> None:
+    keep(store, "gvsl", "shc", 0, 0.5, licence=name)
+    assert read(store).licence.tolist() == [name]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1"])
+def test_csv_holds_no_formula(store: Store, name: str) -> None:
+    keep(store, "gvsl", "shc", 0, 0.5, licence=name)
+    assert read(store).licence.tolist() == ["'" + name.replace("\r", " ")]
+
+
+def test_csv_of_an_empty_store_is_a_header(store: Store) -> None:
+    assert list(read(store).columns) == list(CSV_COLUMNS)

@@ -19,7 +19,7 @@ import pytest
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.record import AnyRecord
 from ssl_bench.cells.store import Store
-from ssl_bench.engine.inline import with_pretrainings
+from ssl_bench.engine.graph import with_pretrainings
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.engine.slurm import SlurmSettings, queued_cells, submit
 from ssl_bench.settings import load_preset
@@ -149,7 +149,7 @@ def test_a_preempted_job_resumes_from_its_checkpoint(cluster: Callable[..., None
     submit(cells, undisturbed, SMALL, RUNTIME)
     until(lambda: all(undisturbed.record(cell) for cell in cells), "the undisturbed run")
     submit(cells, store, SMALL, RUNTIME)
-    until(lambda: running(queued_cells(store)[cells[0].key]), "its start")
+    until(lambda: running(queued_cells(store)[cells[0].key].task), "its start")
     time.sleep(8)  # some steps of its own
     greedy = ["sbatch", "--partition=high", "--nodes=2", "--exclusive", "--time=1", "--wrap=sleep 5"]
     subprocess.run([*greedy, "--output=/dev/null"], check=True, capture_output=True)

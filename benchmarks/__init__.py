@@ -1,0 +1,1 @@
+"""How fast ssl-bench is, as ratios measured in one run; ``python -m benchmarks --help``."""

@@ -1,0 +1,136 @@
+"""What the paper's full table would cost on devices like this one, from steps measured at the paper's size.
+
+A pre-training is its steps. A cell is: features of the training windows, if the backbone is frozen; its steps, once for
+each learning rate; all validation cases at every validation; the test cases. Nothing is added for reading, for surface
+distances or for idle devices.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.stepping import Stepper, learning_methods, native_precision, plan
+from benchmarks.tables import Row, Table
+from benchmarks.timing import Options, interleaved, spread
+from ssl_bench.crops import CaseBatches
+from ssl_bench.engine.attempt import Attempt
+from ssl_bench.engine.fitting import Fitting, on_device
+from ssl_bench.engine.inference import predict
+from ssl_bench.engine.pretraining import build_backbone
+from ssl_bench.engine.progress import Progress
+from ssl_bench.engine.runtime import Runtime, make_fabric
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.settings import load_preset
+from ssl_bench.task import Case
+
+SEEDS = 5
+DEVICES = (1, 8, 64)
+TIMED_STEPS = 2
+
+
+class Volume(NamedTuple):
+    """A typical case at 1 mm."""
+
+    size: tuple[int, int, int]
+    """That is timed."""
+    factor: float = 1.0
+    """How much larger the real one is."""
+
+
+VOLUMES = {
+    "shc": Volume((160, 160, 160)),
+    "sac": Volume((160, 160, 160)),
+    "sbm": Volume((160, 160, 128)),
+    "ccc": Volume((128, 128, 128), factor=256 * 224 * 288 / 128**3),
+}
+
+
+def measure(part: str, options: Options) -> list[Table]:
+    overrides = ["width=8", "crop=16", "pretraining.crop=16"] if options.quick else []
+    names = ["gvsl"] if options.quick else learning_methods()
+    pretraining: list[Row] = []
+    for name in names:
+        science = plan(name, native_precision(options), overrides)
+        seconds = spread(interleaved({"step": Stepper(science, options)}, options, 30)["step"])
+        hours = seconds["median"] * science.steps / 3600
+        pretraining.append({"method": name, "seconds a step": seconds, "steps": science.steps, "device-hours": hours})
+    tasks = list(VOLUMES)[-1:] if options.quick else list(VOLUMES)
+    cells = [_cell(task, protocol, overrides, options) for task in tasks for protocol in PROTOCOLS.names()]
+    return [
+        {"title": "A pre-training at the paper's size", "rows": pretraining},
+        {"title": "A cell at the paper's size, with the paper's splits", "rows": cells},
+        {"title": "The full table", "rows": _table(pretraining, cells)},
+    ]
+
+
+def _cell(task: str, protocol_name: str, overrides: list[str], options: Options) -> Row:
+    """Every part timed once on one random case."""
+    facts, counts = TASKS.load(task).facts, TASKS.load(task).split_counts
+    assert counts is not None
+    preset, plugin = load_preset("paper", overrides), PROTOCOLS.load(protocol_name)
+    settings = plugin.Settings.model_validate(preset.protocols[protocol_name.rpartition("-v")[0]])
+    volume = VOLUMES[task] if not options.quick else Volume((24, 16, 16))
+    fabric = make_fabric(Runtime(options.device, options.threads), native_precision(options))
+    protocol = plugin(settings, 0)
+    model = protocol.build(build_backbone(preset.width, 0), facts.kind, len(facts.classes))
+    fabric.to_device(model)
+    case = _case(volume.size, len(facts.classes) if facts.kind == "segmentation" else 0)
+
+    def features(volumes: Tensor) -> tuple[Tensor, ...]:
+        with fabric.autocast():
+            return model.features(on_device(fabric, volumes))
+
+    start = time.perf_counter()
+    training = protocol.prepare(model, CaseBatches([case], preset.crop), features)
+    prepared = time.perf_counter()
+    short = settings.model_copy(update={"steps": TIMED_STEPS, "validate_every": TIMED_STEPS})
+    Fitting(fabric, training, short, lambda: 0.0, Attempt(), dict).best(Progress(shown=False), "")
+    fitted = time.perf_counter()
+    with torch.no_grad(), fabric.autocast():
+        predict(model, on_device(fabric, torch.from_numpy(case.image)[None, None]), preset.crop, preset.overlap).cpu()
+    predicted = (time.perf_counter() - fitted) * volume.factor
+    trials = len(training.optimisers)
+    step = (fitted - prepared) / (TIMED_STEPS * trials)
+    if not plugin.facts.frozen_backbone:
+        step *= volume.factor
+    preparing = (prepared - start) * volume.factor * counts.train if plugin.facts.frozen_backbone else 0.0
+    stepping = step * settings.steps * trials
+    validating = predicted * counts.validation * (settings.steps // settings.validate_every) * trials
+    whole = preparing + stepping + validating + predicted * counts.test
+    return {
+        "cell": f"{task} {protocol_name}",
+        "seconds a step": step,
+        "steps": settings.steps * trials,
+        "seconds a case": predicted,
+        "hours of steps": stepping / 3600,
+        "hours of validation": validating / 3600,
+        "device-hours": whole / 3600,
+    }
+
+
+def _case(size: tuple[int, int, int], classes: int) -> Case:
+    generator = np.random.default_rng(0)
+    label = generator.integers(1 + classes, size=size, dtype=np.uint8) if classes else 1
+    return Case("random", generator.random(size, dtype=np.float32), label, (1.0, 1.0, 1.0))
+
+
+def _table(pretraining: list[Row], cells: list[Row]) -> list[Row]:
+    """No schedule is shorter than the work divided by the devices, nor than the longest pre-training and a cell."""
+    rows = len(METHODS.names())
+    hours = SEEDS * (sum(row["device-hours"] for row in pretraining) + rows * sum(row["device-hours"] for row in cells))
+    chain = max(row["device-hours"] for row in pretraining) + max(row["device-hours"] for row in cells)
+    return [
+        {
+            "devices": devices,
+            "pre-trainings": SEEDS * len(pretraining),
+            "cells": SEEDS * rows * len(cells),
+            "device-hours": hours,
+            "days at least": max(hours / devices, chain) / 24,
+        }
+        for devices in DEVICES
+    ]

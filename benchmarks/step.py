@@ -1,0 +1,137 @@
+"""The training step of every method, beside the plain backbone's, beside float32, and beside the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.machine import demand, matrix_product, memory_copy
+from benchmarks.stepping import (
+    Precision,
+    Stepper,
+    backbone_passes,
+    learning_methods,
+    native_precision,
+    plain_step,
+    plan,
+    replay,
+)
+from benchmarks.tables import Row, Table
+from benchmarks.timing import Options, at_least, at_most, interleaved, ratio, spread
+from ssl_bench.registry import METHODS
+
+RESTORING = ("centroid-hidden", "geometric")
+"""Paradigms whose step should be the backbone's for the most part."""
+SHOWN_OPERATORS = 4
+BESIDE_PLAIN = "/ plain backbone"
+FASTER = "times as fast as float32 by default"
+SHARE = "% in the backbone"
+
+
+def measure(part: str, options: Options) -> list[Table]:
+    sizes = ["width=8", "pretraining.crop=16"] if options.quick else ["width=32", "pretraining.crop=64"]
+    formats, fastest = _formats(options, sizes)
+    methods, profiles = zip(*(_method(name, options, sizes, fastest) for name in learning_methods()), strict=True)
+    return [
+        {"title": "The plain backbone on two volumes, in every format", "rows": formats},
+        {"title": "Limits of this machine", "rows": _limits(options, sizes, fastest)},
+        {"title": "Each method's step", "rows": list(methods)},
+        {"title": "Targets", "rows": [target for row in methods for target in _targets(row)]},
+        {"title": "Where a step's time goes, by operator", "rows": list(profiles)},
+    ]
+
+
+Format = tuple[Precision, bool]
+
+
+def _formats(options: Options, sizes: list[str]) -> tuple[list[Row], Format]:
+    formats: dict[str, Format] = {
+        f"{precision}, {'channels last' if last else 'default layout'}": (precision, last)
+        for precision in ("float32", "bf16")
+        for last in (False, True)
+    }
+    sides = {
+        title: plain_step(plan("gvsl", precision, sizes), options, channels_last=last)
+        for title, (precision, last) in formats.items()
+    }
+    times = interleaved(sides, options)
+    slowest = times["float32, default layout"]
+    rows = [
+        {"format": title, "seconds": spread(taken), "times as fast as float32 by default": ratio(slowest, taken)}
+        for title, taken in times.items()
+    ]
+    return rows, formats[min(times, key=lambda title: spread(times[title])["median"])]
+
+
+def _limits(options: Options, sizes: list[str], fastest: Format) -> list[Row]:
+    science = plan("gvsl", fastest[0], sizes)
+    product, operations = matrix_product(options, fastest[0])
+    copy, moved = memory_copy(options)
+    needs = demand(science)
+    sides = {"step": plain_step(science, options, channels_last=fastest[1]), "product": product, "copy": copy}
+    sides["gvsl"] = Stepper(science, options)
+    times = interleaved(sides, options)
+    by_products = [needs.operations / operations * seconds for seconds in times["product"]]
+    by_copies = [needs.traffic / moved * seconds for seconds in times["copy"]]
+    rates: list[Row] = [
+        {
+            "what": f"matrix product, {fastest[0]} (10⁹ operations/s)",
+            "figure": operations / min(times["product"]) / 1e9,
+        },
+        {"what": "memory, read and written (GB/s)", "figure": moved / min(times["copy"]) / 1e9},
+        {"what": "operations of the backbone's step (10⁹)", "figure": needs.operations / 1e9},
+        {"what": "memory traffic of its layers one by one (GB)", "figure": needs.traffic / 1e9},
+    ]
+    for name, title in (("step", "the plain backbone's step"), ("gvsl", "GVSL's step")):
+        rates += [
+            {"what": f"{title} / the time of its matrix products alone", "figure": ratio(times[name], by_products)},
+            {"what": f"{title} / the time of its memory traffic alone", "figure": ratio(times[name], by_copies)},
+        ]
+    return rates
+
+
+def _method(name: str, options: Options, sizes: list[str], fastest: Format) -> tuple[Row, Row]:
+    science = plan(name, native_precision(options), sizes)
+    decodes = METHODS.load(name).facts.pretrains == "encoder and decoder"
+    step = Stepper(science, options)
+    passes = backbone_passes(step)
+    sides: dict[str, Callable[[], None]] = {
+        "step": step,
+        "plain": plain_step(plan(name, fastest[0], sizes), options, decodes, fastest[1]),
+        "float32": Stepper(plan(name, "float32", sizes), options, channels_last=False),
+        "backbone": replay(step, passes),
+    }
+    times = interleaved(sides, options, 300 if name == "gvsl" else 60)
+    row: Row = {
+        "method": name,
+        "volumes": f"{science.batch} x {science.crop}³",
+        "backbone passes": len(passes),
+        "seconds": spread(times["step"]),
+        BESIDE_PLAIN: ratio(times["step"], times["plain"]),
+        FASTER: ratio(times["float32"], times["step"]),
+        SHARE: ratio(times["backbone"], times["step"], factor=100),
+    }
+    return row, {"method": name, "largest shares of processor time": _profile(step)}
+
+
+def _targets(row: Row) -> list[Row]:
+    """What was wanted of one method, and what it reaches."""
+    name = row["method"]
+    found = [(FASTER, at_least(1.7, row[FASTER]))]
+    if name == "gvsl":
+        found += [(BESIDE_PLAIN, at_most(limit, row[BESIDE_PLAIN])) for limit in (1.4, 1.25)]
+    if METHODS.load(name).facts.paradigm in RESTORING:
+        found += [(SHARE, at_least(80, row[SHARE]))]
+    return [{"target": f"{name}, {column}, {said['wanted']}", "figure": row[column], **said} for column, said in found]
+
+
+def _profile(step: Stepper) -> str:
+    with torch.profiler.profile() as profile:
+        step()
+    events = profile.key_averages()
+    on_gpu = step.fabric.device.type == "cuda"
+    spent = {event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events}
+    whole = sum(spent.values())
+    largest = sorted(spent, key=lambda key: -spent[key])[:SHOWN_OPERATORS]
+    return ", ".join(f"{key.removeprefix('aten::')} {100 * spent[key] / whole:.0f} %" for key in largest)

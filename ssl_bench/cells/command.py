@@ -1,0 +1,92 @@
+"""The command that plans a cell anew: what its plan holds, as options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.science import (
+    EvaluationScience,
+    ExternalBackbone,
+    FolderCorpusScience,
+    FolderDataScience,
+    PretrainingScience,
+)
+
+UNKNOWN = "PATH"
+"""Stands for a path that is not known: none is hashed, so a record alone holds none."""
+
+
+def command_of(cell: Cell, provenance: Mapping[str, Any], results: str) -> list[str]:
+    """The arguments of ``ssl-bench`` under which a cell of the same key runs into the folder `results`.
+
+    `provenance` is its record's, from which device and threads come; empty for a cell that has not run.
+    """
+    science = cell.science
+    if isinstance(science, PretrainingScience):
+        arguments = [
+            "pretrain",
+            "--method",
+            science.method,
+            "--out",
+            f"{cell.key}.safetensors",
+            *_corpus(cell, science),
+        ]
+    else:
+        arguments = [*_backbone(cell, science), "--protocol", science.protocol, *_data(cell, science)]
+    arguments += ["--seed", str(science.seed), "--preset", cell.setting.preset]
+    for override in cell.setting.overrides:
+        arguments += ["--set", override]
+    for file in cell.plugins:
+        arguments += ["--plugin", str(file)]
+    arguments += ["--skip-problems"] if cell.sources.skip_problems else []
+    return [*arguments, "--precision", science.precision, *_runtime(provenance), "--results", results]
+
+
+def _backbone(cell: Cell, science: EvaluationScience) -> list[str]:
+    """The command, whose backbone, and on which task: a folder that defines a task of its own is named by it."""
+    own = _own(science)
+    task = f"{own}:{cell.sources.data_roots.get(science.task, UNKNOWN)}" if own else science.task
+    if isinstance(science.backbone, ExternalBackbone):
+        return ["evaluate", "--backbone", str(cell.backbone_file or UNKNOWN), "--task", task]
+    sources = cell.sources
+    region = ["--corpus-region", sources.corpus_region] if sources.corpus_region else []
+    overlap = ["--allow-overlap"] if sources.allow_overlap else []
+    corpus = [*_corpus(cell, science.backbone), *region, *overlap]
+    return ["run", "--method", science.backbone.method, "--task", task, *corpus]
+
+
+def _corpus(cell: Cell, science: PretrainingScience) -> list[str]:
+    return ["--corpus", str(cell.sources.corpus or UNKNOWN)] if isinstance(science.corpus, FolderCorpusScience) else []
+
+
+def _own(science: EvaluationScience) -> str:
+    """How a folder defines the task, of which its name tells; empty for a registered task."""
+    kind, dash, _ = science.task.partition("-")
+    return kind if dash and isinstance(science.data, FolderDataScience) else ""
+
+
+def _data(cell: Cell, science: EvaluationScience) -> list[str]:
+    sources, data, found = cell.sources, science.data, []
+    if sources.anatomy:
+        found += ["--anatomy", ",".join(map(str, sources.anatomy))]
+    if isinstance(data, FolderDataScience):
+        if not _own(science):
+            found += ["--data-root", str(sources.data_roots.get(science.task, UNKNOWN))]
+        found += ["--split", str(sources.split)] if sources.split else []
+        found += ["--fold", str(data.fold)]
+    return found if data.label_fraction == 1 else [*found, "--label-fraction", repr(data.label_fraction)]
+
+
+def _runtime(provenance: Mapping[str, Any]) -> list[str]:
+    if not provenance:
+        return []
+    device, threads, ranks = str(provenance.get("device", "cpu")), provenance.get("threads"), provenance.get("ranks")
+    if isinstance(ranks, int) and ranks > 1:
+        places = ["cpu"] * ranks if device == "cpu" else [str(rank) for rank in range(ranks)]
+        found = ["--strategy", "ddp", "--devices", ",".join(places)]
+    else:
+        found = ["--device", device if device in ("cpu", "mps") else "cuda"]
+    found += ["--threads", str(threads)] if isinstance(threads, int) else []
+    return [*found, "--checkpointing"] if provenance.get("checkpointing") else found

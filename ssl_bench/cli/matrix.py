@@ -1,0 +1,128 @@
+"""``matrix``: every combination of methods, tasks, protocols and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssl_bench.cli import options
+from ssl_bench.cli.local import local_execution
+from ssl_bench.cli.matrix_file import read_matrix_file
+from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
+from ssl_bench.cli.planning import names, plan_with, sources_of
+from ssl_bench.cli.running import run_and_print
+from ssl_bench.cli.slurm import slurm_settings, submit_and_print
+from ssl_bench.errors import UserError
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.plan import Cell
+    from ssl_bench.cells.store import Store
+
+
+@with_groups
+def matrix(
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE.toml", help="Options by their names.", callback=read_matrix_file, is_eager=True),
+    ] = None,
+    methods: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
+    tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
+    protocols: options.Protocols = "linear,finetune",
+    seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and whether they are done.")] = False,
+    resolution: Resolution,
+    scheduling: Scheduling,
+    execution: PretrainingExecution,
+    data: TaskData,
+    corpus_data: CorpusData,
+    skip_problems: options.SkipProblems = False,
+    rerun: options.RerunOption = options.Rerun.missing,
+) -> None:
+    """Run every combination of methods, tasks, protocols and seeds; each pre-training once.
+
+    A TOML file may give the options by their names; those on the command line win.
+
+    Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
+    """
+    local = local_execution(scheduling, execution)
+    on_slurm = slurm_settings(scheduling)
+    asked = execution.device
+    if local:
+        execution = replace(execution, device=local.slots[0].device, devices=None)
+    elif on_slurm:
+        # The machine that submits says nothing about the nodes. Whose GPUs have no bf16 asks for --precision float32.
+        execution = replace(execution, device="cpu")
+        if on_slurm.gpus and resolution.precision in (None, options.Precision.auto):
+            resolution = replace(resolution, precision=options.Precision.bf16)
+    chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
+    chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
+    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
+    for name in chosen_methods:
+        METHODS.check(name)
+    for name in chosen_protocols:
+        resolve_protocol(name)
+    chosen_seeds = seed_list(seeds)
+    chosen_tasks, sources = sources_of(chosen_tasks, data, corpus_data, skip_problems)
+    planner, runtime = plan_with(resolution, execution, sources, data.fold, data.label_fraction)
+    cells = [
+        planner.evaluation(method, task, protocol, seed)
+        for seed in chosen_seeds
+        for method in chosen_methods
+        for task in chosen_tasks
+        for protocol in chosen_protocols
+    ]
+    if dry_run:
+        print_plan(cells, execution.store())
+    elif scheduling.executor == "plan":
+        plan_and_print(cells, execution.store())
+    elif on_slurm:
+        submit_and_print(cells, execution.store(), on_slurm, runtime, asked)
+    else:
+        run_and_print(cells, execution, runtime, rerun, local)
+
+
+def plan_and_print(cells: Sequence[Cell], store: Store) -> None:
+    """Write the plans, from which ``ssl-bench cell KEY`` runs each, and print the keys of what is not done."""
+    from ssl_bench.engine.graph import plan_all
+
+    graph, done = plan_all(cells, store, "missing")
+    for planned in graph:
+        if planned.key not in done:
+            typer.echo(planned.key)
+
+
+def print_plan(cells: Sequence[Cell], store: Store) -> None:
+    """The cells with their pre-trainings, in order, which of them are done, and what the others will cost."""
+    from ssl_bench.cells.estimate import estimate
+    from ssl_bench.engine.graph import with_pretrainings
+
+    graph = with_pretrainings(cells)
+    left = [cell for cell in graph if not store.has_succeeded(cell)]
+    keys = {cell.key for cell in left}
+    lines = [f"{cell.key}  {'to do' if cell.key in keys else 'done':5}  {cell.title}" for cell in graph]
+    typer.echo("\n".join([*lines, f"{len(graph)} cells, {len(graph) - len(left)} done"]))
+    if not left:
+        return
+    expected = estimate(left, store.records())
+    if expected.unjudged == len(left):
+        typer.echo("device-hours: nothing to estimate from; no cell of this setting has ended yet")
+    else:
+        unknown = f", and {expected.unjudged} cells unlike any that ended" if expected.unjudged else ""
+        typer.echo(f"about {expected.hours:.2g} device-hours{unknown}, judged by the records of this setting")
+
+
+def seed_list(text: str) -> list[int]:
+    """``0,1,2`` or ``0-4`` as numbers."""
+    seeds: list[int] = []
+    for part in names(text, "--seeds"):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds {text}: expected numbers such as 0,1,2 or a range such as 0-4")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return list(dict.fromkeys(seeds))

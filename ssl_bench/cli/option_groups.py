@@ -1,0 +1,137 @@
+"""Options that several commands take together, each group one object, given and passed on in one place."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from ssl_bench.cli import options
+from ssl_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.store import Store
+    from ssl_bench.engine.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """From what the science of a cell is resolved, besides its data."""
+
+    preset: options.Preset = "quick"
+    set_: options.Set = None
+    plugin: options.Plugin = None
+    precision: options.PrecisionOption = None
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The cases of the task."""
+
+    anatomy: options.Anatomy = None
+    data_root: options.DataRoot = None
+    split: options.Split = None
+    fold: options.Fold = 0
+    label_fraction: options.LabelFraction = 1.0
+
+
+@dataclass(frozen=True)
+class CorpusData:
+    """The scans of the pre-training."""
+
+    corpus: options.Corpus = None
+    corpus_region: options.CorpusRegion = ""
+    allow_overlap: options.AllowOverlap = False
+
+
+@dataclass(frozen=True)
+class Scheduling:
+    """Where the cells of a matrix run."""
+
+    executor: options.Executor = "inline"
+    workers: options.Workers = None
+    retries: options.Retries = 1
+    cell_timeout: options.CellTimeout = None
+    slurm: options.Slurm = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a cell runs, and what is said about it."""
+
+    results: options.Results = None
+    device: options.Device = "auto"
+    threads: options.Threads = None
+    checkpointing: options.Checkpointing = False
+    checkpoint_seconds: options.CheckpointSeconds = 300.0
+    as_json: options.Json = False
+    quiet: options.Quiet = False
+
+    def store(self) -> Store:
+        """The results folder."""
+        from ssl_bench.cells.store import Store, results_folder
+
+        return Store(results_folder(self.results))
+
+    def runtime(self) -> Runtime:
+        """Raises UserError for a device that is not there."""
+        from ssl_bench.engine.runtime import resolve_runtime
+
+        found = resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing)
+        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+
+
+@dataclass(frozen=True)
+class PretrainingExecution(Execution):
+    """How a cell runs that may be a pre-training, on several devices if asked to."""
+
+    devices: options.Devices = None
+    strategy: options.StrategyOption = options.Strategy.single
+
+    def runtime(self) -> Runtime:
+        """Raises UserError for a device that is not there, and for devices without a use."""
+        from ssl_bench.engine.runtime import resolve_ranks
+
+        if self.strategy is options.Strategy.single:
+            if self.devices is not None:
+                raise UserError(f"--devices {self.devices}: needs --strategy ddp; for one device use --device")
+            return super().runtime()
+        if self.devices is None or self.device != "auto":
+            raise UserError("--strategy ddp: name the devices with --devices 0,1 and leave out --device")
+        found = resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing)
+        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` as typer wants it: in place of a parameter that is a group, one option for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in groups:
+            parameters += _options_of(groups[parameter.name])
+        else:
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
+
+    @functools.wraps(command)
+    def gather(**given: Any) -> None:
+        gathered = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**given, **gathered)
+
+    gather.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    gather.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return gather
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,116 @@
+"""From options to a planner: names, where the data lie, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
+from ssl_bench.errors import UserError
+from ssl_bench.registry import TASKS
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.plan import Planner
+    from ssl_bench.datasets.sources import Sources
+    from ssl_bench.engine.runtime import Runtime
+
+NO_DATA, NO_CORPUS = TaskData(), CorpusData()
+"""The embedded cohort and corpus."""
+
+
+def plan_with(
+    resolution: Resolution, execution: Execution, sources: Sources, fold: int = 0, label_fraction: float = 1.0
+) -> tuple[Planner, Runtime]:
+    """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
+    from ssl_bench.cells.plan import Planner
+    from ssl_bench.datasets.user_data import UserData
+    from ssl_bench.engine.progress import Progress
+    from ssl_bench.engine.runtime import resolve_precision
+    from ssl_bench.settings import load_preset
+
+    overrides, asked = resolution.set_ or [], resolution.precision
+    loaded = load_preset(resolution.preset, overrides)
+    runtime = execution.runtime()
+    precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
+    track = Progress(shown=not execution.quiet).track
+    data = UserData(sources, loaded.data, fold, label_fraction, track, runtime.threads)
+    return Planner(loaded, overrides, precision, data), runtime
+
+
+def sources_of(
+    tasks: Sequence[str],
+    data: TaskData = NO_DATA,
+    corpus: CorpusData = NO_CORPUS,
+    skip_problems: bool = False,
+) -> tuple[list[str], Sources]:
+    """The names of `tasks`, those that a folder defines registered, and where everything lies.
+
+    Raises UserError for an unknown task, a folder that is not there, or options that contradict each other.
+    """
+    from ssl_bench.datasets.formats.own_tasks import add_own, is_own
+    from ssl_bench.datasets.sources import Sources
+
+    names, roots, own = [], {}, {}
+    with_reader = [task for task in tasks if not is_own(task)]
+    for task in tasks:
+        if is_own(task):
+            name, own[name], roots[name] = add_own(task)
+        else:
+            TASKS.check(task)
+            name = task
+            if data.data_root is not None:
+                roots[name] = data_folder(data.data_root, task, alone=len(with_reader) == 1)
+        names.append(name)
+    if data.anatomy and roots:
+        raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
+    if data.split and len(roots) != 1:
+        raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
+    if corpus.corpus is not None and not corpus.corpus.exists():
+        raise UserError(f"--corpus {corpus.corpus}: no such folder or CSV")
+    sources = Sources(
+        anatomy=anatomy_files(data.anatomy),
+        data_roots=roots,
+        own_tasks=own,
+        split=data.split and data.split.resolve(),
+        corpus=corpus.corpus and corpus.corpus.resolve(),
+        corpus_region=corpus.corpus_region,
+        skip_problems=skip_problems,
+        allow_overlap=corpus.allow_overlap,
+    )
+    return names, sources
+
+
+def data_folder(root: Path, task: str, alone: bool) -> Path:
+    """The folder of a task's data set: the one in `root` that bears its name, or `root` itself for one task alone."""
+    named = root / task
+    if named.is_dir():
+        return named.resolve()
+    if not root.is_dir():
+        raise UserError(f"--data-root {root}: no such folder")
+    if not alone:
+        raise UserError(f"--data-root {root}: has no folder {task!r}; several tasks need a folder each")
+    return root.resolve()
+
+
+def names(text: str, option: str, everything: Callable[[], list[str]] | None = None) -> list[str]:
+    """A comma-separated option as a list without repetitions; `all` is `everything`."""
+    if text == "all" and everything:
+        return everything()
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise UserError(f"{option} is empty; name at least one")
+    return found
+
+
+def anatomy_files(text: str | None) -> tuple[Path, Path] | None:
+    """``IMAGE,LABELS`` as two existing files."""
+    if text is None:
+        return None
+    paths = [Path(part).resolve() for part in text.split(",")]
+    if len(paths) != 2:
+        raise UserError(f"--anatomy {text}: expected IMAGE,LABELS, two NIfTI files")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"--anatomy {path}: no such file; give two NIfTI files, IMAGE,LABELS")
+    return paths[0], paths[1]

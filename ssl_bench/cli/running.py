@@ -1,0 +1,57 @@
+"""Running cells for a command, and saying how they ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from ssl_bench.cli import options
+from ssl_bench.cli.local import LocalExecution
+from ssl_bench.cli.option_groups import Execution
+
+if TYPE_CHECKING:
+    from ssl_bench.cells.plan import Cell
+    from ssl_bench.cells.record import AnyRecord
+    from ssl_bench.engine.runtime import Runtime
+
+
+def run_and_print(
+    cells: Sequence[Cell],
+    execution: Execution,
+    runtime: Runtime,
+    rerun: options.Rerun = options.Rerun.missing,
+    local: LocalExecution | None = None,
+) -> None:
+    """Run `cells`, print how they ended, exit 1 if one failed."""
+    from ssl_bench.engine.inline import run_cells
+    from ssl_bench.engine.live import LiveView
+    from ssl_bench.engine.local import run_local
+    from ssl_bench.engine.progress import Progress
+
+    store, shown = execution.store(), not execution.quiet
+    if local:
+        view = LiveView([slot.name for slot in local.slots], shown)
+        records = run_local(cells, store, runtime, local.slots, view, rerun.value, local.limits)
+    else:
+        records = run_cells(cells, store, runtime, Progress(shown), rerun.value)
+    if execution.as_json:
+        typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
+    else:
+        print_records(records)
+    if any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
+
+
+def print_records(records: Sequence[AnyRecord]) -> None:
+    """One line a record on stdout, and what the numbers mean."""
+    from ssl_bench.cells.record import EvaluationRecord
+    from ssl_bench.engine.outcomes import outcome
+
+    for record in records:
+        place = f"{record.science.task:5} {record.science.protocol:12} " if isinstance(record, EvaluationRecord) else ""
+        typer.echo(f"{record.science.method:16} {place}seed {record.science.seed}  {outcome(record)}  [{record.key}]")
+    if any(record.data.startswith("semi-real") for record in records):
+        typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")

@@ -1,0 +1,34 @@
+"""What a report prints of one cell of a table, in whatever format."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.report.table import Row, Table
+
+MARKS = {
+    "†": "read through a random, frozen decoder",
+    "◦": "not converged: the best validation score lies in the last tenth of the steps",
+}
+
+
+def score_text(scores: Sequence[float]) -> str:
+    """The mean of `scores` over seeds x 100, with their standard deviation where there are several."""
+    mean = f"{100 * statistics.mean(scores):.1f}"
+    return f"{mean} ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else mean
+
+
+def marks(records: Iterable[EvaluationRecord]) -> str:
+    """Which of `MARKS` the seeds of one cell bear."""
+    found = list(records)
+    decoder = any(record.modules is not None and record.modules.decoder == "random, frozen" for record in found)
+    return ("†" if decoder else "") + ("" if all(record.converged for record in found) else "◦")
+
+
+def mean_text(table: Table, row: Row) -> str:
+    """The mean over the columns x 100; a dash where the row lacks a cell."""
+    if not table.is_complete(row):
+        return "–"
+    return f"{100 * statistics.mean(statistics.mean(table.scores(row, column)) for column in table.columns):.1f}"

@@ -1,0 +1,130 @@
+"""The leaderboard as LaTeX, laid out as Table 1 of the GVSL paper: booktabs and graphicx are all it needs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.store import Store
+from ssl_bench.report.cell_text import marks
+from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.latex_caption import PROTOCOLS, caption
+from ssl_bench.report.latex_text import latex
+from ssl_bench.report.reading import no_collection, read_for_tables
+from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
+
+SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
+"""In the order of the paper; without a name where no row of the column was pre-trained on a known corpus."""
+MARKS = {"†": r"\dagger", "◦": r"\circ"}
+
+
+@no_collection()
+def write_latex(store: Store, baseline: str | None = None) -> str:
+    r"""One ``table*`` for each table: columns by protocol and scene, rows by paradigm, for ``\input`` into a paper.
+
+    In small type the difference to the row whose label is `baseline`, scratch where it is None. Raises UserError if
+    no table has that row.
+    """
+    tables = tables_of(record for record in read_for_tables(store) if isinstance(record, EvaluationRecord))
+    baseline = baseline_label(tables, baseline)
+    parts = ["% \\usepackage{booktabs,graphicx}\n" if tables else "% No cell has succeeded yet.\n"]
+    return "\n".join([*parts, *[_environment(table, baseline, number) for number, table in enumerate(tables, 1)]])
+
+
+def scene_of(column: Column, table: Table) -> str:
+    """``inner`` or ``inter``, as the records of the column say; empty where none does, or they differ."""
+    found = {record.scene for row in table.cells.values() for record in row.get(column, {}).values()}
+    known = found & {"inner", "inter"}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _environment(table: Table, baseline: str, number: int) -> str:
+    scenes = {column: scene_of(column, table) for column in table.columns}
+    protocols = list(dict.fromkeys(column[1] for column in table.columns))
+    columns = sorted(
+        table.columns, key=lambda column: (protocols.index(column[1]), list(SCENES).index(scenes[column]), column)
+    )
+    # Each score takes two columns of TeX: the number to the right; spread, marks and difference to the left.
+    lines = [
+        r"\begin{table*}[t]",
+        r"\centering",
+        r"\setlength{\belowcaptionskip}{6pt}",
+        rf"\caption{{{caption(table, columns, baseline)}}}",
+        rf"\label{{tab:ssl-bench-{number}}}",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}l{'r@{}l' * len(columns)}@{{}}}}",
+        r"\toprule",
+        *_grouped(columns, lambda column: PROTOCOLS.get(column[1].rpartition("-v")[0], latex(column[1]))),
+        *(_grouped(columns, lambda column: (column[1], SCENES[scenes[column]])) if any(scenes.values()) else []),
+        *_titles(columns, table),
+        *_body(columns, table, baseline),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _grouped(columns: Sequence[Column], title_of: Callable[[Column], str | tuple[str, str]]) -> list[str]:
+    """A line of titles, each over the neighbours that share it, and the rules below them."""
+    cells, rules, start = [""], [], 2
+    for key, group in groupby(columns, title_of):
+        title, width = key if isinstance(key, str) else key[1], 2 * len(list(group))
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{title}}}")
+        rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if title else []
+        start += width
+    return [" & ".join(cells) + r" \\", "".join(rules)]
+
+
+def _titles(columns: Sequence[Column], table: Table) -> list[str]:
+    parts = [column_parts(column, table) for column in columns]
+    lines = [["Pre-training", *[task for task, _, _ in parts]], ["", *[metric for _, metric, _ in parts]]]
+    if any(cases for _, _, cases in parts):
+        lines.append(["", *[cases.strip(", ") for _, _, cases in parts]])
+    return [
+        " & ".join([first, *[rf"\multicolumn{{2}}{{c}}{{{latex(text)}}}" for text in others]]) + r" \\"
+        for first, *others in lines
+    ]
+
+
+def _body(columns: Sequence[Column], table: Table, baseline: str) -> list[str]:
+    base = next((row for row in table.rows if row.label == baseline), None)
+    best = {column: table.best_rows(column) for column in columns}
+    lines = []
+    for paradigm, rows in groupby(table.rows, lambda row: row.paradigm):
+        lines.append(r"\midrule")
+        if paradigm != "none":
+            title = "weights from files" if paradigm == "external" else paradigm
+            lines.append(
+                rf"\multicolumn{{{2 * len(columns) + 1}}}{{@{{}}l}}{{\textit{{{latex(title).capitalize()}}}}} \\"
+            )
+        for row in rows:
+            cells = [_cell(table, row, column, row in best[column], base) for column in columns]
+            lines.append(" & ".join([latex(row.label), *cells]) + r" \\")
+    return lines
+
+
+def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | None) -> str:
+    scores = table.scores(row, column)
+    if not scores:
+        return r"\multicolumn{2}{c}{--}"
+    text = f"{_percent(scores):.1f}"
+    text = rf"\textbf{{{text}}}" if is_best else text
+    beside = rf"\,{{\scriptsize$\pm${100 * statistics.stdev(scores):.1f}}}" if len(scores) > 1 else ""
+    signs = "".join(MARKS[mark] for mark in marks(table.cells[row][column].values()))
+    beside += f"$^{{{signs}}}$" if signs else ""
+    seeds = table.cells[row][column].keys()
+    same_seeds = base is not None and seeds == table.cells[base].get(column, {}).keys()
+    if base is not None and row != base and same_seeds and len(scores) == len(other := table.scores(base, column)):
+        # Of the printed numbers, so that the table agrees with itself.
+        difference = f"{round(_percent(scores), 1) - round(_percent(other), 1):+.1f}"
+        beside += rf"\,{{\tiny({difference.replace('-', '$-$')})}}"
+    return f"{text} & {beside}".rstrip()
+
+
+def _percent(scores: Sequence[float]) -> float:
+    return 100 * statistics.fmean(scores)

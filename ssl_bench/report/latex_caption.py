@@ -1,0 +1,80 @@
+"""What the caption of a LaTeX table says: everything that a reader needs to judge its numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ssl_bench.cells.science import FolderCorpusScience
+from ssl_bench.report.cell_text import marks
+from ssl_bench.report.latex_text import latex
+from ssl_bench.report.table import Column, Table, column_parts
+
+PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
+"""Titles of the protocols by their bare names; another stands under its own."""
+SEMI_REAL = (
+    "All volumes are semi-real, grown from one anatomy: the scores are not comparable with those of any paper, and "
+    "methods with a deformable matching head are favoured."
+)
+
+
+def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
+    """The caption as LaTeX: setting, seeds, test cases, marks, and what the data are."""
+    setting, seeds = table.setting, ", ".join(map(str, table.seeds))
+    changes = f", changed by {', '.join(_code(change) for change in setting.overrides)}" if setting.overrides else ""
+    several = len(table.seeds) > 1
+    spread = f", mean $\\pm$ standard deviation over seeds {seeds}" if several else f", one seed ({seeds})"
+    sentences = [
+        f"Pre-training methods under {_protocols(columns)}, preset {_code(setting.preset)}{changes}.",
+        f"Mean over test cases in \\%{spread}; test cases: {_cases(table, columns)}.",
+        *_differences(table, baseline),
+    ]
+    if setting.ranked:
+        sentences.append("Bold: the best row of a column among those that have every cell.")
+    else:
+        sentences.append("This preset only proves that everything runs: nothing here is ranked.")
+    shown = {mark for row in table.cells.values() for records in row.values() for mark in marks(records.values())}
+    if "†" in shown:
+        sentences.append(r"$\dagger$: read through a random, frozen decoder.")
+    if "◦" in shown:
+        sentences.append(r"$\circ$: not converged, the best validation score lies in the last tenth of the steps.")
+    return "\n".join([*sentences, *_data(table), f"Setting {_code(setting.digest)}."])
+
+
+def _protocols(columns: Sequence[Column]) -> str:
+    names = [latex(name) for name in dict.fromkeys(column[1] for column in columns)]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _cases(table: Table, columns: Sequence[Column]) -> str:
+    found = {}
+    for column in columns:
+        records = [record for row in table.cells.values() for record in row.get(column, {}).values()]
+        task, _, cases = column_parts(column, table)
+        found[latex(task + cases)] = max(len(record.cases) for record in records)
+    return ", ".join(f"{title} {count}" for title, count in found.items())
+
+
+def _differences(table: Table, baseline: str) -> list[str]:
+    known = any(row.label == baseline for row in table.rows)
+    return [f"In small type, the difference to {latex(baseline)}."] if known else []
+
+
+def _data(table: Table) -> list[str]:
+    sentences = [SEMI_REAL] if table.data.startswith("semi-real") else []
+    if isinstance(table.corpus, FolderCorpusScience):
+        sentences.append(f"Pre-trained on {table.corpus.volumes} scans (corpus {_code(table.corpus.fingerprint)}).")
+    elif table.corpus is not None and table.data == "real":
+        sentences.append("Pre-trained on an embedded, semi-real corpus (one anatomy), evaluated on real data.")
+    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
+    shared: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        if record.overlap:
+            shared[record.science.task] |= set(record.overlap)
+    for task, cases in sorted(shared.items()):
+        sentences.append(f"{latex(task)}: {len(cases)} validation or test cases are in the pre-training corpus too.")
+    return sentences
+
+
+def _code(text: str) -> str:
+    return rf"\texttt{{{latex(text)}}}"

@@ -1,0 +1,123 @@
+"""One record in words: how it ended, what it cost, how it went, and on what configuration it rests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from markupsafe import Markup
+
+from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.science import PretrainingScience, key_of
+from ssl_bench.report.page.cases import case_dots, case_facts
+from ssl_bench.report.page.configuration import Blocks
+from ssl_bench.report.page.curves import curve
+from ssl_bench.report.page.model import Detail, Facts
+
+COSTS = {
+    "wall_seconds": ("s wall", 1),
+    "device_seconds": ("s device", 1),
+    "processor_seconds": ("s processor", 1),
+    "peak_process_mib": ("MiB memory at its peak", 0),
+    "peak_device_mib": ("MiB device memory at its peak", 0),
+}
+SCENES = {
+    "inner": "the corpus shows the task's anatomy",
+    "inter": "the corpus shows another anatomy than the task's",
+}
+
+
+def evaluation_detail(record: EvaluationRecord, blocks: Blocks, table: str) -> Detail:
+    """`record` in words; `table` is the id of the table it stands in."""
+    backbone = record.science.backbone
+    pretrained = isinstance(backbone, PretrainingScience) and backbone.steps > 0
+    seed = f"seed {record.science.seed}"
+    if isinstance(backbone, PretrainingScience) and backbone.seed != record.science.seed:
+        seed += f", backbone of seed {backbone.seed}"
+    return Detail(
+        key=record.key,
+        title=seed[0].upper() + seed[1:],
+        facts=_present(
+            ("Score", "undefined" if record.score is None else f"{100 * record.score:.1f} {record.metric}, x 100"),
+            *case_facts(record),
+            ("Selection", _selection(record)),
+            ("Backbone", _backbone(record)),
+            ("Features", _health(record.health)),
+            ("Cost", _cost(record.cost)),
+            ("Made", _made(record)),
+            ("Left out", ", ".join(record.left_out)),
+            ("Overlap with the corpus", ", ".join(record.overlap)),
+        ),
+        curves=_drawn(
+            case_dots(record),
+            curve(f"Validation {record.metric}", _points(record.validation_curve, "score"), record.best_step),
+            curve("Validation loss", _points(record.validation_curve, "loss"), record.best_step),
+        ),
+        blocks=blocks.of_evaluation(record),
+        pretraining=f"{table}-{key_of(backbone)}" if isinstance(backbone, PretrainingScience) and pretrained else "",
+    )
+
+
+def pretraining_detail(record: PretrainingRecord, blocks: Blocks) -> Detail:
+    """`record` in words."""
+    looks = record.held_out_curve
+    names = [name for name in looks[0] if name != "step"] if looks else []
+    return Detail(
+        key=record.key,
+        title=f"{record.science.method} pre-training, seed {record.science.seed}",
+        facts=_present(
+            ("Volumes seen", str(record.volumes_seen)),
+            ("Features", _health(record.health)),
+            ("Cost", _cost(record.cost)),
+            ("Made", _made(record)),
+        ),
+        curves=_drawn(
+            curve("Training loss", list(enumerate(record.loss_curve, 1))),
+            *(curve(f"Held-out {name}", _points(looks, name)) for name in names),
+        ),
+        blocks=[blocks.of_backbone(record.science), blocks.of_environment(record)],
+    )
+
+
+def _selection(record: EvaluationRecord) -> str:
+    last = max((look.get("step", 0) for look in record.validation_curve), default=0)
+    rate = f", learning rate {record.learning_rate:g}" if record.learning_rate is not None else ""
+    converged = "converged" if record.converged else "not converged (best in the last tenth of the steps)"
+    return f"step {record.best_step}{f' of {last:.0f}' if last else ''}, {converged}{rate}"
+
+
+def _backbone(record: EvaluationRecord) -> str:
+    seen = record.volumes_seen_in_pretraining
+    said = [
+        f"decoder {record.modules.decoder}" if record.modules else "",
+        f"{seen} volumes seen in pre-training" if seen else "",
+        SCENES.get(record.scene, ""),
+        f"licence of the weights: {record.licence}" if record.licence else "",
+    ]
+    return "; ".join(filter(None, said))
+
+
+def _health(health: Mapping[str, float]) -> str:
+    said = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in health.items()]
+    return ", ".join(said)
+
+
+def _cost(cost: Mapping[str, float]) -> str:
+    known = [f"{cost[name]:,.{digits}f} {unit}" for name, (unit, digits) in COSTS.items() if name in cost]
+    return ", ".join([*known, *(f"{name} {value:g}" for name, value in cost.items() if name not in COSTS)])
+
+
+def _made(record: EvaluationRecord | PretrainingRecord) -> str:
+    created, commit = (record.provenance.get(name) for name in ("created", "commit"))
+    return ", ".join(filter(None, [str(created or ""), f"commit {commit}" if commit else ""]))
+
+
+def _points(looks: Iterable[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
+    return [(look["step"], look[name]) for look in looks if "step" in look and name in look]
+
+
+def _present(*facts: tuple[str, str]) -> Facts:
+    return [(name, text) for name, text in facts if text]
+
+
+def _drawn(*curves: Markup | None) -> Sequence[Markup]:
+    return [drawn for drawn in curves if drawn is not None]

@@ -1,0 +1,156 @@
+"""What the page says, as plain text and numbers that the template only has to place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+Facts = Sequence[tuple[str, str]]
+"""Names with their values."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a configuration that several cells share and that stands on the page once."""
+
+    id: str
+    title: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One record in words and curves."""
+
+    key: str
+    title: str
+    facts: Facts
+    curves: Sequence[Markup]
+    blocks: Sequence[Block]
+    pretraining: str = ""
+    """Where on the page the pre-training of the record's backbone stands; empty without one."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place in a table: a row's records of every seed."""
+
+    id: str
+    score: str
+    marks: Sequence[tuple[str, str]]
+    """Each with its meaning."""
+    best: bool
+    may_be_best: bool
+    interval: str
+    rank: str
+    difference: str
+    """To the baseline; empty where there is none."""
+    difference_interval: str
+    p: str
+    direction: str
+    """``better`` or ``worse`` where the corrected p is below 0.05, else empty."""
+    score_number: float | None
+    difference_number: float | None
+    details: Sequence[Detail]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One task under one protocol."""
+
+    title: str
+    task: str
+    task_title: str
+    protocol: str
+    measure: str
+    """The metric, and which cases where that is not the usual."""
+    opens_protocol: bool
+    """Whether it is the first column of its protocol."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one set of options."""
+
+    label: str
+    paradigm: str
+    complete: bool
+    cells: Sequence[Cell | None]
+    mean: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A table of text, each line with the paradigm it is of."""
+
+    header: Sequence[str]
+    lines: Sequence[tuple[str, Sequence[str]]]
+    columns: Sequence[Column | None] = ()
+    """What each part of a line is about, where it is about a column of the leaderboard."""
+
+
+@dataclass(frozen=True)
+class ColumnTests:
+    """The statistics of one column."""
+
+    column: Column
+    families: str
+    lines: Lines
+    cells: Sequence[str]
+    """The id of the cell that each line is about."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture on the page."""
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    address: str
+    """The image itself as a data URI; empty where the page has no room for it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that stands under one heading."""
+
+    id: str
+    title: str
+    data: str
+    ranked: bool
+    baseline: str
+    """The label of the row that differences are to; empty without differences."""
+    notes: Sequence[str]
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    paradigms: Lines
+    tests: Sequence[ColumnTests]
+    test_notes: Sequence[str]
+    pretrainings: Lines
+    pretraining_details: Sequence[Detail]
+    """One for each line of `pretrainings`."""
+    pretraining_ids: Sequence[str]
+    blocks: Sequence[Block]
+    figures: Sequence[Figure]
+    published: Lines
+    """Papers' numbers beside the measured ones; no lines where none are asked for or known."""
+    published_note: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page."""
+
+    summary: str
+    warning: str
+    """What must be read before any number; empty where all data are real."""
+    filters: Sequence[tuple[str, str, Sequence[str]]]
+    """What can be filtered by: the attribute's name, its title and its values."""
+    tables: Sequence[Table]
+    published_note: str
+    """Empty where no published numbers are asked for."""
+    failures: Lines

@@ -1,0 +1,64 @@
+"""What must be known to read one table, as plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.science import FolderCorpusScience
+from ssl_bench.report.table import Row, Table
+
+
+def notes_of(table: Table) -> list[str]:
+    """How to read the numbers, on what they rest, and what is irregular about them."""
+    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
+    return [*_ranking(table), *_corpus(table), *_cases(records), *_licences(table), *_environments(records)]
+
+
+def _ranking(table: Table) -> Iterator[str]:
+    if not table.setting.ranked:
+        yield f"Preset {table.setting.preset} only proves that everything runs: nothing here is ranked."
+    seeds = ", ".join(map(str, table.seeds))
+    spread = f", then mean ± standard deviation over seeds {seeds}" if len(table.seeds) > 1 else f", seed {seeds}"
+    yield f"Mean over test cases, x 100{spread}. Setting {table.setting.digest}."
+    if len(table.complete_rows) < len(table.rows):
+        yield "A row that lacks a cell or a seed is incomplete: shown, without a mean, never bold and never ranked."
+
+
+def _corpus(table: Table) -> Iterator[str]:
+    if isinstance(table.corpus, FolderCorpusScience):
+        yield f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus {table.corpus.fingerprint}."
+    elif table.corpus is not None and table.data == "real":
+        yield "Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data."
+
+
+def _cases(records: list[EvaluationRecord]) -> Iterator[str]:
+    for task in sorted({record.science.task for record in records}):
+        here = [record for record in records if record.science.task == task]
+        if overlap := sorted({case for record in here for case in record.overlap}):
+            yield (
+                f"{task}: {len(overlap)} validation or test cases are in the pre-training corpus too, which the user "
+                f"allowed ({', '.join(overlap[:5])}{', …' if len(overlap) > 5 else ''})."
+            )
+        if left_out := {reason for record in here for reason in record.left_out}:
+            yield f"{task}: {len(left_out)} cases could not be used; each cell's drawer says why."
+
+
+def _licences(table: Table) -> Iterator[str]:
+    for row in table.rows:
+        if row.paradigm == "external":
+            yield f"{row.label}: weights from a file, {_network_and_licence(table, row)}."
+
+
+def _network_and_licence(table: Table, row: Row) -> str:
+    record = next(record for records in table.cells[row].values() for record in records.values())
+    network = getattr(record.science.backbone, "network", "unknown")
+    return f"network {network}; licence of the weights: {record.licence or 'not recorded'}"
+
+
+def _environments(records: list[EvaluationRecord]) -> Iterator[str]:
+    """Where cells of one table ran on different code or machines: scores may differ in their last digits by that."""
+    for name, title in (("commit", "commits"), ("device", "kinds of device"), ("precision", "precisions")):
+        found = sorted({str(record.provenance.get(name, "unknown")) for record in records})
+        if len(found) > 1:
+            yield f"Cells of different {title} stand here: {', '.join(found)}; each cell's drawer says which."

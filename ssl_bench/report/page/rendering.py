@@ -1,0 +1,62 @@
+"""The page as one file: the template filled, style and script inside, and nothing to load from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from base64 import b64encode
+from functools import partial
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ssl_bench.cells.store import Store
+from ssl_bench.report.markdown import PRETRAINING_NOTE
+from ssl_bench.report.page.figures import without_largest
+from ssl_bench.report.page.gathering import Pictures, gather
+from ssl_bench.report.paradigms import PARADIGM_NOTE
+from ssl_bench.report.pictures import pictures_of
+
+MOST_BYTES = 5_000_000
+"""Beyond this a page gives up its largest pictures: a browser must open it at once, and a mail carry it."""
+
+
+def write_html(
+    store: Store, published: bool = False, baseline: str | None = None, pictures: Pictures = pictures_of
+) -> str:
+    """The leaderboard as HTML that asks no other host for anything and is readable without JavaScript.
+
+    Arguments and errors as in `ssl_bench.report.markdown.write_markdown`; `pictures` draws those of one table.
+    """
+    environment = Environment(
+        loader=PackageLoader(__name__.rpartition(".")[0], "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _asset("page.css"), _asset("page.js")
+    render = partial(
+        environment.get_template("page.html.j2").render,
+        paradigm_note=PARADIGM_NOTE,
+        pretraining_note=PRETRAINING_NOTE,
+        style=style,
+        script=script,
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+    )
+    page = gather(store, published, baseline, pictures)
+    # What JSON calls text may hold halves of characters, which no file can: they become question marks.
+    found = render(page=page).encode("utf-8", "replace")
+    if len(found) > MOST_BYTES:
+        found = render(page=without_largest(page, len(found) - MOST_BYTES)).encode("utf-8", "replace")
+    return found.decode("utf-8")
+
+
+def _asset(name: str) -> Markup:
+    return Markup(importlib.resources.files(__package__).joinpath(name).read_text("utf-8"))
+
+
+def _digest(text: str) -> str:
+    """As a Content-Security-Policy names the one style and the one script that it lets in."""
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

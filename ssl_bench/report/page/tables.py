@@ -1,0 +1,110 @@
+"""One table of the report with everything that stands under its heading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.report import table as report_table
+from ssl_bench.report.cell_text import mean_text
+from ssl_bench.report.comparison import compare_rows
+from ssl_bench.report.markdown import pretraining_table
+from ssl_bench.report.page.cells import cell_id, cell_of
+from ssl_bench.report.page.configuration import Blocks
+from ssl_bench.report.page.details import pretraining_detail
+from ssl_bench.report.page.model import Column, ColumnTests, Figure, Lines, Row, Table
+from ssl_bench.report.page.notes import notes_of
+from ssl_bench.report.paradigms import paradigm_table
+from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
+from ssl_bench.report.significance import NOTE, SEMI_REAL, comparison_table, families
+from ssl_bench.report.table import column_parts, column_title
+
+
+def table_of(
+    name: str,
+    table: report_table.Table,
+    baseline: str,
+    pretrainings: Sequence[PretrainingRecord],
+    published: bool,
+    figures: Sequence[Figure],
+) -> Table:
+    """Everything about `table`; `name` begins every id in it."""
+    blocks, setting = Blocks(name), table.setting
+    tests = {column: compare_rows(table, column, baseline) if setting.ranked else None for column in table.columns}
+    columns, best = _columns(table), {column: table.best_rows(column) for column in table.columns}
+    semi_real = table.data.startswith("semi-real")
+    paradigm_of = {row.method: row.paradigm for row in table.rows}
+    rested_on = sorted(
+        (record for record in pretrainings if record.setting.digest == setting.digest),
+        key=lambda record: (record.science.method, record.science.seed),
+    )
+    header, lines = pretraining_table(rested_on)
+    rows = [
+        Row(
+            label=row.label,
+            paradigm=row.paradigm,
+            complete=table.is_complete(row),
+            cells=[cell_of(table, row, column, best[column], tests[column], blocks, name) for column in table.columns],
+            mean=mean_text(table, row),
+        )
+        for row in table.rows
+    ]
+    return Table(
+        id=name,
+        title=f"Preset {setting.preset}"
+        + (f", changed by {', '.join(setting.overrides)}" if setting.overrides else ""),
+        data=table.data,
+        ranked=setting.ranked,
+        baseline=baseline if any(found and found.differences for found in tests.values()) else "",
+        notes=notes_of(table),
+        columns=columns,
+        rows=rows,
+        paradigms=_paradigms(table, columns),
+        tests=[
+            ColumnTests(
+                column,
+                families(found),
+                Lines(*_with_paradigms([row.paradigm for row in found.summaries], *comparison_table(found))),
+                [cell_id(table, row, key, name) for row in found.summaries],
+            )
+            for column, (key, found) in zip(columns, tests.items(), strict=True)
+            if found is not None
+        ],
+        test_notes=[SEMI_REAL, NOTE] if semi_real else [NOTE],
+        pretrainings=Lines(*_with_paradigms([paradigm_of.get(line[0], "") for line in lines], header, lines)),
+        pretraining_details=[pretraining_detail(record, blocks) for record in rested_on],
+        pretraining_ids=[f"{name}-{record.key}" for record in rested_on],
+        blocks=list(blocks),
+        figures=figures,
+        published=_published(table, columns) if published else Lines((), ()),
+        published_note=ON_SEMI_REAL.replace("**", "") if semi_real else ON_REAL,
+    )
+
+
+def _columns(table: report_table.Table) -> list[Column]:
+    columns = []
+    for place, column in enumerate(table.columns):
+        task, metric, cases = column_parts(column, table)
+        opens = place == 0 or table.columns[place - 1][1] != column[1]
+        columns.append(Column(column_title(column, table), column[0], task, column[1], metric + cases, opens))
+    return columns
+
+
+def _paradigms(table: report_table.Table, columns: Sequence[Column]) -> Lines:
+    header, lines = paradigm_table(table)
+    return Lines(*_with_paradigms([line[0] for line in lines], header, lines), columns=(None, None, *columns))
+
+
+def _published(table: report_table.Table, columns: Sequence[Column]) -> Lines:
+    header, lines = published_table(table)
+    if not header[1:]:
+        return Lines((), ())
+    known = [column for column in columns if published_at("scratch", column.task, column.protocol)]
+    twice = [column for column in known for _ in ("published", "here")]
+    return Lines(*_with_paradigms([row.paradigm for row in table.rows], header, lines), columns=(None, *twice))
+
+
+def _with_paradigms(
+    paradigms: Sequence[str], header: Sequence[str], lines: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], list[tuple[str, Sequence[str]]]]:
+    return header, list(zip(paradigms, lines, strict=True))

@@ -1,0 +1,44 @@
+"""Pictures of one table: what its records and the stored examples of its cells show."""
+
+from __future__ import annotations
+
+from ssl_bench.cells.store import Store
+from ssl_bench.report.pictures.picture import Picture as Picture
+from ssl_bench.report.table import Table
+
+
+def pictures_of(table: Table, store: Store) -> list[Picture]:
+    """Every picture whose data are there, in the order of reading; the names are unique.
+
+    A function of the store's files alone: the same files give the same bytes, with the same libraries.
+    """
+    # Drawing libraries take a second to import, which a report without pictures need not wait for.
+    from ssl_bench.report.pictures import (
+        classes,
+        cost,
+        curves,
+        features,
+        gallery,
+        health,
+        label_efficiency,
+        pretext,
+        scores,
+        style,
+    )
+    from ssl_bench.report.pictures.kept import examples_of, pretrainings_of
+
+    examples = examples_of(table, store)
+    with style.drawing():
+        pictures = [
+            *scores.score_pictures(table),
+            *label_efficiency.label_efficiency_pictures(table),
+            *curves.learning_curve_pictures(table),
+            *curves.convergence_pictures(table),
+            *classes.class_pictures(table),
+            *gallery.gallery_pictures(table, examples),
+            *features.feature_pictures(table, examples),
+            *pretext.pretext_pictures(table, examples),
+            *health.health_pictures(table),
+            *cost.cost_pictures(table, pretrainings_of(store)),
+        ]
+    return style.uniquely_named(pictures)

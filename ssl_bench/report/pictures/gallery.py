@@ -1,0 +1,104 @@
+"""Test cases: what is there, and what a method saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from ssl_bench.cells.examples import Examples, SegmentedSlice
+from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
+from ssl_bench.report.pictures.picture import Picture
+from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, place_legend, plain
+from ssl_bench.report.table import Column, Row, Table
+
+# Sky blue and orange of the colour-blind palette: both stand out from grey.
+TRUTH, PREDICTION = "#56b4e9", "#de8f05"
+PLACES = ("worst", "median", "best")
+
+
+def gallery_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Picture]:
+    """One picture a task and protocol: each row's worst, median and best test case, contours over the image.
+
+    `examples` are those of every cell by its key.
+    """
+    pictures = []
+    for columns in columns_by_protocol(table).values():
+        for column in columns:
+            found = {row: first_example(table, row, column, examples).slices for row in table.rows}
+            shown = {row: slices for row, slices in found.items() if slices}
+            if shown:
+                pictures.append(_gallery(table, column, shown))
+    return pictures
+
+
+def first_example(table: Table, row: Row, column: Column, examples: Mapping[str, Examples]) -> Examples:
+    """What the row's cell of the lowest seed kept; empty where there is nothing."""
+    records = table.cells[row].get(column, {})
+    return examples.get(records[min(records)].key, Examples()) if records else Examples()
+
+
+def _gallery(table: Table, column: Column, shown: dict[Row, tuple[SegmentedSlice, ...]]) -> Picture:
+    blocks = 2 if len(shown) > 4 else 1
+    down = -(-len(shown) // blocks)
+    title = f"Test cases of {in_words(table, column)}"
+    width = 7.4 if blocks == 2 else 5.2
+    height = _mean_aspect(shown) * (width - 0.25 * blocks) / (3 * blocks) + 0.2
+    figure = new_figure(title, origin_of(table), down * height, width, entries=2)
+    panels = figure.subplots(down, 3 * blocks, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for index, (row, slices) in enumerate(shown.items()):
+        block, place = divmod(index, down)
+        for axes, example in zip(panels[place, 3 * block :], slices[:3], strict=False):
+            draw_slice(axes, example)
+            axes.set_title(f"{plain(example.place, 8)}, DSC {100 * example.dsc:.0f} %", fontsize=7.5, pad=2)
+        name_line(panels[place, 3 * block], row)
+    handles = [Line2D([], [], color=TRUTH, linewidth=2), Line2D([], [], color=PREDICTION, linewidth=1)]
+    place_legend(figure, handles, ["reference", "prediction"])
+    caption = (
+        "For every method its worst, median and best test case, at the axial slice with the most foreground. Blue: "
+        "outlines of the reference; orange: of the prediction, all structures alike. DSC is that of the whole case, "
+        "lowest seed."
+    )
+    worst = min(slices[0].dsc for slices in shown.values())
+    description = (
+        f"Axial slices of three test cases for each of {len(shown)} methods, with outlines of reference and "
+        f"prediction; the worst case shown has a DSC of {100 * worst:.0f} %."
+    )
+    return finish(figure, ("gallery", *column_name(table, column)), title, caption, description, "png")
+
+
+def _mean_aspect(shown: Mapping[Row, Sequence[SegmentedSlice]]) -> float:
+    """Height over width, in millimetres."""
+    slices = [example for found in shown.values() for example in found]
+    ratios = [np.divide(*example.image.shape) * np.divide(*example.pixel_mm) for example in slices]
+    return float(np.clip(np.mean(ratios), 0.4, 2.5))
+
+
+def draw_slice(axes: Axes, example: SegmentedSlice) -> None:
+    """The grey slice, and on it the outlines of reference and prediction."""
+    height, width = example.pixel_mm
+    axes.imshow(
+        example.image, cmap="gray", vmin=0, vmax=max(1, np.quantile(example.image, 0.995)), aspect=height / width
+    )
+    for labels, colour, thickness in ((example.truth, TRUTH, 1.5), (example.prediction, PREDICTION, 0.7)):
+        axes.add_collection(LineCollection(list(outlines(labels)), colors=colour, linewidths=thickness))
+
+
+def outlines(labels: NDArray[Any]) -> NDArray[np.float64]:
+    """The sides of pixels between two classes, (sides, 2 ends, x and y), in pixels; pixel centres are whole numbers."""
+    rows, columns = np.nonzero(labels[:, 1:] != labels[:, :-1])
+    upright = np.stack([_points(columns + 0.5, rows - 0.5), _points(columns + 0.5, rows + 0.5)], axis=1)
+    rows, columns = np.nonzero(labels[1:] != labels[:-1])
+    level = np.stack([_points(columns - 0.5, rows + 0.5), _points(columns + 0.5, rows + 0.5)], axis=1)
+    return np.concatenate([upright, level])
+
+
+def _points(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+    return np.stack([x, y], axis=-1)

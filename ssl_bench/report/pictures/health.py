@@ -1,0 +1,49 @@
+"""Whether a representation has collapsed, against what it scores."""
+
+from __future__ import annotations
+
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.report.pictures.measures import columns_by_protocol, panel_titles
+from ssl_bench.report.pictures.picture import Picture
+from ssl_bench.report.pictures.scatter import draw_points, mean_over_seeds
+from ssl_bench.report.pictures.style import add_legend, finish, new_figure, origin_of, plain, row_styles
+from ssl_bench.report.table import Row, Table
+
+
+def health_pictures(table: Table) -> list[Picture]:
+    """One picture, of the first protocol: scores against the spread and the rank of the representation."""
+    protocol, columns = next(iter(columns_by_protocol(table).items()))
+    spread = {column: mean_over_seeds(table, column, _spread) for column in columns}
+    rank = {column: mean_over_seeds(table, column, _rank) for column in columns}
+    if not any((*spread.values(), *rank.values())):
+        return []
+    styles, titles = row_styles(table), panel_titles(table, columns)
+    title = f"Representation health against scores under {plain(protocol)}"
+    figure = new_figure(title, origin_of(table), 3.6, max(1.75 * len(columns), 5), entries=len(table.rows))
+    panels = figure.subplots(2, len(columns), squeeze=False, sharey="col")
+    shown: set[Row] = set()
+    for line, label, by_column in zip(panels, ("Feature std (10⁻³)", "Effective rank"), (spread, rank), strict=True):
+        line[0].set_ylabel("Score (%)")
+        for axes, (column, values) in zip(line, by_column.items(), strict=True):
+            draw_points(axes, table, column, values, styles)
+            axes.set_xlabel(label)
+            shown |= values.keys()
+    for axes, column in zip(panels[0], columns, strict=True):
+        axes.set_title(titles[column])
+    add_legend(figure, styles, shown)
+    caption = (
+        "Of pooled features of the training cases before any downstream training, mean over seeds: mean standard "
+        "deviation of L2-normalised features (0: collapsed) and effective rank (1: one direction). Healthy features "
+        "need not score well; collapsed ones cannot."
+    )
+    description = f"Scatter plots of score against feature spread and effective rank under {plain(protocol)}."
+    return [finish(figure, ("health", protocol), title, caption, description, "svg")]
+
+
+def _spread(record: EvaluationRecord) -> float | None:
+    spread = record.health.get("feature_std")
+    return None if spread is None else 1000 * spread
+
+
+def _rank(record: EvaluationRecord) -> float | None:
+    return record.health.get("effective_rank")

@@ -1,0 +1,28 @@
+"""What the store keeps beside a table's records."""
+
+from __future__ import annotations
+
+import itertools
+
+from ssl_bench.cells.examples import Examples, read_examples
+from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.cells.science import PretrainingScience, key_of
+from ssl_bench.cells.store import KEY, Store
+from ssl_bench.report.table import Table
+
+
+def examples_of(table: Table, store: Store) -> dict[str, Examples]:
+    """The examples of the table's cells and of the pre-trainings behind them, by key."""
+    records = [record for row in table.cells.values() for by_seed in row.values() for record in by_seed.values()]
+    backbones = [record.science.backbone for record in records]
+    keys = {record.key for record in records}
+    keys |= {key_of(backbone) for backbone in backbones if isinstance(backbone, PretrainingScience)}
+    # A key out of a record names a file only if it is one.
+    return {key: read_examples(store.examples_path(key)) for key in sorted(keys) if KEY.fullmatch(key)}
+
+
+def pretrainings_of(store: Store) -> dict[str, PretrainingRecord]:
+    """The store's pre-trainings by key."""
+    # They come first, so that no evaluation has to be read.
+    found = itertools.takewhile(lambda record: isinstance(record, PretrainingRecord), store.records())
+    return {record.key: record for record in found if isinstance(record, PretrainingRecord)}

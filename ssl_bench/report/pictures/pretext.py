@@ -1,0 +1,74 @@
+"""What pre-trained methods make of volumes they never trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from numpy.typing import NDArray
+
+from ssl_bench.cells.examples import Examples, PretextExample
+from ssl_bench.cells.science import FolderCorpusScience, PretrainingScience, key_of
+from ssl_bench.report.pictures.picture import Picture
+from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, plain
+from ssl_bench.report.table import Row, Table
+
+GRID_LINES = 16
+
+
+def pretext_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Picture]:
+    """One picture: a row for each method that shows something of its pretext."""
+    found = {row: examples.get(pretraining_key(table, row) or "", Examples()).pretext for row in table.rows}
+    shown = {row: example for row, example in found.items() if example is not None}
+    return [_pretexts(table, shown)] if shown else []
+
+
+def pretraining_key(table: Table, row: Row) -> str | None:
+    """The key of the pre-training behind the row's lowest seed; None for weights from a file."""
+    records = [record for by_seed in table.cells[row].values() for record in by_seed.values()]
+    first = min(records, key=lambda record: record.science.seed)
+    backbone = first.science.backbone
+    return key_of(backbone) if isinstance(backbone, PretrainingScience) else None
+
+
+def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:
+    across = max(len(example.images) + (example.displacement is not None) for example in shown.values())
+    title = "What methods make of held-out volumes"
+    real = isinstance(table.corpus, FolderCorpusScience)
+    figure = new_figure(title, origin_of(table, not real), 1.55 * len(shown) + 0.2, 1.6 * across)
+    panels = figure.subplots(len(shown), across, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for line, (row, example) in zip(panels, shown.items(), strict=True):
+        brightest = max(1, np.quantile(example.images, 0.995))
+        for axes, name, image in zip(line, example.titles, example.images, strict=False):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=brightest)
+            axes.set_title(plain(name, 24))
+        if example.displacement is not None:
+            axes = line[len(example.images)]
+            _draw_grid(axes, example.displacement)
+            axes.set_title("deformation grid")
+        name_line(line[0], row)
+    caption = (
+        "Middle axial slices of two volumes outside the corpus after pre-training, lowest seed. The grid shows where "
+        "the warped image's pixels were fetched; movement through the slice is not seen."
+    )
+    description = (
+        f"Rows of slices for {len(shown)} methods: the images of a pair, one warped onto the other, and the grid."
+    )
+    return finish(figure, ("pretext",), title, caption, description, "png")
+
+
+def _draw_grid(axes: Axes, displacement: NDArray[np.float16]) -> None:
+    down, right = displacement.astype(np.float32)
+    rows, columns = np.indices(down.shape)
+    places = np.stack([columns + right, rows + down], axis=-1)
+    every = max(1, max(down.shape) // GRID_LINES)
+    lines = [*places[::every], *places[:, ::every].swapaxes(0, 1)]
+    axes.add_collection(LineCollection(lines, colors="black", linewidths=0.7))
+    height, width = down.shape
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.set_aspect("equal")

@@ -1,0 +1,37 @@
+"""Scores against what is known of a cell besides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.report.pictures.measures import measured
+from ssl_bench.report.pictures.style import BASELINE, GREY, Style
+from ssl_bench.report.table import Column, Row, Table
+
+
+def draw_points(
+    axes: Axes, table: Table, column: Column, values: Mapping[Row, float], styles: Mapping[Row, Style]
+) -> None:
+    """The score of every row of `values` against its value; the baseline's score as a line."""
+    scores = measured(table, column)
+    axes.locator_params(axis="x", nbins=4)
+    for row, value in values.items():
+        axes.plot(value, scores[row].value, styles[row].marker, color=styles[row].colour, markersize=5.5)
+        if row.label == BASELINE:
+            axes.axhline(scores[row].value, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
+
+
+def mean_over_seeds(table: Table, column: Column, of: Callable[[EvaluationRecord], float | None]) -> dict[Row, float]:
+    """The mean of `of` for every row with a score for which each seed has a finite value."""
+    found = {}
+    for row in table.rows:
+        values = [of(record) for record in table.cells[row].get(column, {}).values() if record.score is not None]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+        if finite and len(finite) == len(values):
+            found[row] = float(np.mean(finite))
+    return found

@@ -1,0 +1,33 @@
+"""Every part of the benchmarks runs; what --quick finds is no measurement and enters no document."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import DOCUMENT, FIGURES, LONG, PARTS, ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in LONG])
+def test_a_quick_part_gives_tables_and_leaves_the_document_alone(part: str, tmp_path: Path) -> None:
+    kept = [path.read_bytes() if path.exists() else None for path in (DOCUMENT, FIGURES)]
+    call = [sys.executable, "-m", "benchmarks", "--quick", "--only", part, "--threads", "1"]
+    file = tmp_path / "figures.json"
+    done = subprocess.run([*call, "--json", str(file)], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(file.read_text("utf-8")).values()
+    assert found["quick"]
+    assert all(table["rows"] for table in found["tables"])
+    assert all(table["title"] in done.stdout for table in found["tables"])
+    assert kept == [path.read_bytes() if path.exists() else None for path in (DOCUMENT, FIGURES)]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_document_says_how_each_part_is_measured_and_has_room_for_its_tables(part: str) -> None:
+    text = DOCUMENT.read_text("utf-8")
+    assert text.index(f"<!-- {part} -->") < text.index(f"<!-- end of {part} -->")

@@ -1,0 +1,281 @@
+"""``ssl-bench reproduce`` prints a command that plans the same cell, and says what it cannot know."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from ssl_bench.backbone import UNet3D
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.store import Store
+from ssl_bench.cli import app
+from ssl_bench.cli.reproduce import quoted
+from ssl_bench.engine.outcomes import failure
+from ssl_bench.engine.runtime import Runtime
+from ssl_bench.errors import UserError
+from tests.datasets import layouts
+
+Plan = Callable[..., Cell]
+RUN = ["run", "--method", "gvsl", "--task", "shc", "--protocol", "linear", "--preset", "smoke"]
+PLUGIN = '''
+from ssl_bench.method import Method, MethodFacts
+class Own(Method):
+    """A method in a file."""
+    facts = MethodFacts(title="Own", paper="none", year=2026, version=1, paradigm="geometric", pretrains="encoder")
+    def training_step(self, volumes, draws):
+        return {"loss": self.backbone(volumes).local.mean()}
+'''
+
+
+class Planned(Exception):
+    """In place of running."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.chdir(tmp_path)
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch, fresh_registry: None) -> Plan:
+    """The one cell that a command would run."""
+    found: list[Cell] = []
+    for place in ("run", "backbones"):
+        monkeypatch.setattr(f"ssl_bench.cli.{place}.run_and_print", lambda cells, *rest: found.extend(cells))
+
+    def instead(cell: Cell, *rest: Any) -> None:
+        found.append(cell)
+        raise Planned
+
+    monkeypatch.setattr("ssl_bench.engine.inline.run_cell", instead)
+
+    def run(*arguments: str) -> Cell:
+        found.clear()
+        done = CliRunner().invoke(app, [*arguments, "--quiet"])
+        assert done.exit_code == 0 or isinstance(done.exception, Planned), done.exception
+        (cell,) = found
+        return cell
+
+    return run
+
+
+def reproduce(store: Store, key: str, *options: str) -> str:
+    done = CliRunner().invoke(app, ["reproduce", key, "--results", str(store.folder), *options])
+    if done.exception:
+        raise done.exception
+    return done.stdout
+
+
+def found(store: Store, key: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(reproduce(store, key, "--json"))
+    return answer
+
+
+def weights(folder: Path) -> list[str]:
+    save_file(UNet3D(8).state_dict(), folder / "theirs.safetensors")
+    return ["evaluate", "--backbone", "theirs.safetensors", *RUN[3:]]
+
+
+def plugin(folder: Path) -> list[str]:
+    (folder / "own_method.py").write_text(PLUGIN)
+    return [*RUN, "--method", "own_method", "--plugin", "own_method.py"]
+
+
+def folders(folder: Path) -> list[str]:
+    (folder / "nn").mkdir()
+    layouts.write_nnunet(folder / "nn")
+    return [*RUN, "--task", "nnunet:nn", "--skip-problems"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda folder: RUN,
+        lambda folder: [*RUN, "--seed", "3", "--precision", "bf16", "--task", "ccc", "--protocol", "probe"],
+        lambda folder: [*RUN, "--set", "pretraining.steps=7", "--set", "protocols.linear.steps=3"],
+        lambda folder: [*RUN, "--set", "methods.gvsl.direction=a_to_b", "--set", "methods.gvsl.initial_std=0.5"],
+        lambda folder: [*RUN, "--set", "pretraining.steps=9", "--set", "pretraining.steps=3"],
+        lambda folder: [*RUN, "--label-fraction", "0.5"],
+        lambda folder: ["pretrain", *RUN[1:3], "--preset", "smoke", "--out", "out.safetensors"],
+        plugin,
+        weights,
+        folders,
+    ],
+    ids=["default", "seed", "set", "options", "set twice", "labels", "pretrain", "plugin", "weights", "folders"],
+)
+def test_the_command_plans_the_same_cell(
+    arguments: Callable[[Path], list[str]], plan: Plan, store: Store, tmp_path: Path
+) -> None:
+    cell = plan(*arguments(tmp_path))
+    store.plan(cell)
+    assert plan(*command_in(reproduce(store, cell.key))) == cell
+
+
+def command_in(script: str) -> list[str]:
+    (line,) = [
+        line
+        for line in script.splitlines()
+        if line.startswith(("ssl-bench run", "ssl-bench evaluate", "ssl-bench pretrain"))
+    ]
+    return shlex.split(line)[1:]
+
+
+def ended(cell: Cell, **provenance: object) -> EvaluationRecord:
+    """A success of `cell` in this environment but for what is given."""
+    record = failure(cell, Runtime("cpu", 3), "")
+    assert isinstance(record, EvaluationRecord)
+    return record.model_copy(update={"status": "ok", "provenance": record.provenance | provenance})
+
+
+def test_device_threads_and_recomputing_are_those_of_the_record(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    store.publish(cell, ended(cell, checkpointing=True, device="Some GPU"))
+    assert command_in(reproduce(store, cell.key))[-7:] == [
+        "--device", "cuda", "--threads", "3", "--checkpointing", "--results", "reproduced",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("device", "places"), [("cpu", "cpu,cpu"), ("Some GPU", "0,1")])
+def test_a_batch_that_was_shared_is_shared_again(device: str, places: str, plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    store.publish(cell, ended(cell, device=device, ranks=2))
+    command = command_in(reproduce(store, cell.key))
+    assert command[command.index("--strategy") :][:4] == ["--strategy", "ddp", "--devices", places]
+    assert "--device" not in command
+
+
+def test_versions_become_an_installation(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    versions = {"python": "3.12.1", "ssl-bench": "0.1.0", "torch": "2.6.0", "numpy": "2.0"}
+    store.publish(cell, ended(cell, versions=versions, commit=None))
+    script = reproduce(store, cell.key)
+    assert "# Python 3.12.1\npip install torch==2.6.0 numpy==2.0\npip install ssl-bench==0.1.0\nssl-bench run" in script
+    assert script.endswith(f"ssl-bench report --compare {store.folder} reproduced\n")
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        ({}, "Bits: the same on the CPU with the same versions, threads and type of processor"),
+        ({"device": "Some GPU"}, "Bits: it ran on Some GPU, where sums have no fixed order"),
+        ({"processor": "Another One"}, "instead of Another One"),
+        ({"versions": {"torch": "2.6.0+cu126"}}, "instead of 2.6.0+cu126"),
+        ({"versions": {"torch": "2.6.0+cu126"}}, "PyTorch's own builds"),
+        ({"commit": "abc+changes"}, "changes that were not committed"),
+    ],
+)
+def test_it_says_where_the_result_may_differ(provenance: dict[str, Any], said: str, plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    store.publish(cell, ended(cell, **provenance))
+    assert said in " ".join(found(store, cell.key)["caveats"])
+
+
+def test_a_pretraining_that_ran_elsewhere_is_named(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    assert cell.pretraining is not None
+    before = failure(cell.pretraining, Runtime("cpu", 7), "")
+    store.plan(cell)
+    store.publish(cell, ended(cell))
+    store.publish(cell.pretraining, before.model_copy(update={"status": "ok"}))
+    said = f"Its pre-training {cell.pretraining.key} ran elsewhere: threads 7 instead of 3."
+    assert said in found(store, cell.key)["caveats"]
+
+
+def test_a_cell_that_has_not_run_has_no_environment(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    answer = found(store, cell.key)
+    assert (answer["versions"], answer["commit"], answer["environment"]) == ({}, None, {})
+    assert answer["caveats"] == [
+        "It has not run here: no environment is recorded.",
+        "This installation plans it under the same key.",
+    ]
+
+
+def test_a_record_without_a_plan_is_enough_for_embedded_data(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN, "--label-fraction", "0.5", "--set", "pretraining.steps=7")
+    store.publish(cell, ended(cell))
+    assert plan(*command_in(reproduce(store, cell.key))) == cell
+
+
+def test_a_record_without_a_plan_knows_no_paths_and_says_so(plan: Plan, store: Store, tmp_path: Path) -> None:
+    cell = plan(*folders(tmp_path))
+    store.publish(cell, ended(cell))
+    assert "nnunet:PATH" in command_in(reproduce(store, cell.key))
+    said = found(store, cell.key)["caveats"]
+    assert "PATH stands for a path that is not recorded." in said
+    assert any(line.startswith("Data: where they lie is not part of the key") for line in said)
+
+
+def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    store.publish(cell, ended(cell))
+    (path,) = store.folder.glob("cells/*.json")
+    path.write_text("{")
+    assert plan(*command_in(reproduce(store, cell.key))) == cell
+    assert path.read_text() == "{"
+
+
+def test_a_cell_that_this_installation_plans_otherwise_is_said(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    other = cell.model_copy(update={"science": cell.science.model_copy(update={"crop": 16})})
+    store.plan(other)
+    assert f"This installation plans it as {cell.key}: " in " ".join(found(store, other.key)["caveats"])
+
+
+def test_a_plugin_that_is_gone_is_said(plan: Plan, store: Store, tmp_path: Path) -> None:
+    cell = plan(*plugin(tmp_path))
+    store.plan(cell.model_copy(update={"plugins": (tmp_path / "gone.py",)}))
+    assert "This installation cannot plan it: --plugin" in " ".join(found(store, cell.key)["caveats"])
+
+
+def test_the_first_digits_of_a_key_are_enough_where_no_other_begins_so(plan: Plan, store: Store) -> None:
+    cells = [plan(*RUN, "--seed", str(seed)) for seed in range(17)]
+    for cell in cells:
+        store.plan(cell)
+    first = cells[0].key
+    unique = next(
+        first[:digits] for digits in range(1, 17) if sum(c.key.startswith(first[:digits]) for c in cells) == 1
+    )
+    assert found(store, unique)["key"] == first
+    twice = next(digit for digit in "0123456789abcdef" if sum(cell.key.startswith(digit) for cell in cells) > 1)
+    with pytest.raises(UserError, match=f"cell {twice}: .* keys begin so, such as {twice}.*; give more digits"):
+        reproduce(store, twice)
+
+
+@pytest.mark.parametrize("key", ["0123456789abcdef", "0", "../x", "", "*", "ABC", "0" * 17])
+def test_an_unknown_key_is_one_line(key: str, store: Store) -> None:
+    with pytest.raises(UserError) as error:
+        reproduce(store, key)
+    assert "\n" not in str(error.value)
+    assert "see ssl-bench status" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["a b", "$(touch x)", "it's", "a\nb\x1b[31m", "\\n\n'", "`x`;&|"])
+def test_text_from_a_record_stays_one_word_of_the_shell(text: str) -> None:
+    done = subprocess.run(["bash", "-c", f"printf %s {quoted(text)}"], capture_output=True, check=True)
+    assert done.stdout.decode() == text
+    assert quoted(text).isprintable()
+
+
+def test_text_from_a_record_cannot_leave_its_comment(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    store.publish(cell, ended(cell, processor="x\nrm -rf /\x1b[2J", platform="a\rb"))
+    script = reproduce(store, cell.key)
+    assert all(line.isprintable() and not line.startswith("rm") for line in script.splitlines())

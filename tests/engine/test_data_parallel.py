@@ -1,0 +1,219 @@
+"""One pre-training on two processes is the pre-training of one process with the whole batch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from typer.testing import CliRunner
+
+from ssl_bench.cells.plan import Cell, Planner
+from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.cells.store import Store
+from ssl_bench.cli import app
+from ssl_bench.engine.attempt import Attempt, Stopped
+from ssl_bench.engine.inline import run_cell
+from ssl_bench.engine.pretraining import build_backbone, pretrain
+from ssl_bench.engine.progress import Progress
+from ssl_bench.engine.runtime import Runtime, make_fabric, resolve_ranks, usable_cores
+from ssl_bench.engine.stopping import Stop
+from ssl_bench.errors import UserError
+from ssl_bench.registry import METHODS, add_plugin_file
+from ssl_bench.settings import load_preset
+
+SILENT = Progress(shown=False)
+ALONE, TOGETHER = Runtime("cpu", 1), Runtime("cpu", 1, ranks=("cpu", "cpu"))
+COUPLED = ("byol", "deepcluster", "gvsl", "simclr")
+"""Batch norm and a moving target, clusters, pairs, negatives: what could go wrong does so here."""
+OTHERS = tuple(name for name in METHODS.names() if name not in (*COUPLED, "scratch"))
+PARAMETERS = [
+    *COUPLED,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
+]
+SETTINGS = ("pretraining.steps=3", "pretraining.batch=4", "pretraining.watch_every=3", "cohort.corpus=8")
+# Plain descent: Adam and clipping would hide a gradient that is too large by the number of processes.
+DESCENT = (
+    "pretraining.optimiser.name=sgd",
+    "pretraining.optimiser.learning_rate=0.001",
+    "pretraining.optimiser.gradient_clip=0",
+)
+
+Both = tuple[PretrainingRecord, PretrainingRecord, Path, Path]
+"""Records and weights of one process, and of two that share each batch."""
+
+
+def pretrain_all(fabric: Any, cells: list[Cell], runtime: Runtime, folder: Path) -> list[str]:
+    """Every one of `cells` on the ranks of `fabric`: their records, and their weights in `folder`."""
+    weights = [folder / f"{cell.science.method}.safetensors" for cell in cells]
+    return [
+        pretrain(fabric, cell, runtime, SILENT, path, Attempt()).model_dump_json()
+        for cell, path in zip(cells, weights, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Both]:
+    """Pre-trainings by method, those of a group at once, since processes start slowly."""
+
+    @cache
+    def group(names: tuple[str, ...]) -> dict[str, Both]:
+        planner = Planner(load_preset("smoke", [*SETTINGS, *DESCENT]), [], "float32")
+        cells = [planner.pretraining(name, 0) for name in names]
+        one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+        alone = pretrain_all(make_fabric(ALONE, "float32"), cells, ALONE, one)
+        fabric = make_fabric(TOGETHER, "float32")
+        together = fabric.launch(partial(pretrain_all, cells=cells, runtime=TOGETHER, folder=two))
+        read = PretrainingRecord.model_validate_json
+        return {
+            name: (read(a), read(b), one / f"{name}.safetensors", two / f"{name}.safetensors")
+            for name, a, b in zip(names, alone, together, strict=True)
+        }
+
+    return lambda method: group(COUPLED if method in COUPLED else OTHERS)[method]
+
+
+@pytest.mark.parametrize("method", PARAMETERS)
+def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, both: Callable[[str], Both]) -> None:
+    alone, together, *_ = both(method)
+    assert together.loss_curve == pytest.approx(alone.loss_curve, abs=1e-5)
+    # Only the first look is at the same weights: batch norm over two held-out volumes magnifies any difference.
+    assert together.held_out_curve[:1] == [pytest.approx(look, abs=1e-5) for look in alone.held_out_curve[:1]]
+    assert together.science == alone.science
+
+
+@pytest.mark.parametrize("method", PARAMETERS)
+def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[[str], Both]) -> None:
+    record, _, one, two = both(method)
+    start = build_backbone(record.science.width, 0).state_dict()
+    alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
+    assert float((together - alone).norm() / alone.norm()) < 0.01
+
+
+def flat(weights: dict[str, Tensor]) -> Tensor:
+    return torch.cat([weights[name].flatten() for name in sorted(weights)]).double()
+
+
+@pytest.fixture(scope="module")
+def planned() -> Cell:
+    settings = ["pretraining.steps=6", "pretraining.batch=4", "pretraining.watch_every=3"]
+    return Planner(load_preset("smoke", settings), [], "float32").pretraining("gvsl", 0)
+
+
+class Told(Progress):
+    """Asks for a stop when so many steps are done."""
+
+    def __init__(self, stop: Stop, after: int) -> None:
+        super().__init__(shown=False)
+        self.stop, self.left = stop, after
+
+    @contextmanager
+    def track(self, title: str, steps: int) -> Iterator[Callable[[str], None]]:
+        def advance(words: str) -> None:
+            self.left -= 1
+            if self.left == 0:
+                self.stop.ask("the test says so")
+
+        yield advance
+
+
+@pytest.mark.slow
+def test_processes_that_are_told_to_stop_leave_a_state_that_they_resume_from(planned: Cell, tmp_path: Path) -> None:
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    expected = run_cell(planned, whole, TOGETHER, SILENT)
+    assert expected.status == "ok", expected.reason
+    stop = Stop()
+    with pytest.raises(Stopped, match="the test says so"):
+        run_cell(planned, broken, TOGETHER, Told(stop, after=2), stop=stop)
+    assert broken.checkpoint_path(planned.key).exists()
+    resumed = run_cell(planned, broken, TOGETHER, SILENT)
+    assert isinstance(expected, PretrainingRecord)
+    assert isinstance(resumed, PretrainingRecord)
+    assert resumed.loss_curve == expected.loss_curve
+    assert resumed.provenance["ranks"] == 2
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_fails_the_cell_and_takes_the_others_with_it(
+    planned: Cell, tmp_path: Path, fresh_registry: None
+) -> None:
+    plugin = tmp_path / "dying.py"
+    plugin.write_text(DYING)
+    add_plugin_file(plugin)
+    cell = Planner(load_preset("smoke", ["pretraining.batch=2"]), [], "float32").pretraining("dying", 0)
+    record = run_cell(cell, Store(tmp_path / "results"), TOGETHER, SILENT)
+    assert record.status == "failed"
+    assert "terminated" in (record.reason or "")
+    assert not multiprocessing.active_children()
+
+
+DYING = """
+import os
+
+from ssl_bench.method import MethodFacts
+from ssl_bench.methods.denoising import Denoising
+from ssl_bench.ranks import rank
+
+
+class Dying(Denoising):
+    facts = MethodFacts("Dying", "none", 2026, 1, "centroid-hidden", "encoder and decoder")
+
+    def training_step(self, volumes, draws):
+        if rank() == 1:
+            os.abort()
+        return super().training_step(volumes, draws)
+"""
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_anything_starts(planned: Cell, tmp_path: Path) -> None:
+    three = Runtime("cpu", 1, ranks=("cpu", "cpu", "cpu"))
+    with pytest.raises(UserError, match="gvsl's batch of 4 does not divide into 3 equal shares of whole groups of 2"):
+        run_cell(planned, Store(tmp_path), three, SILENT)
+
+
+@pytest.mark.parametrize("devices", ["cpu", "0,0", "cuda:99,cuda:98", "mps,mps", "cuda,cuda", "cpu,cuda:0"])
+def test_devices_that_cannot_share_a_batch_are_refused(devices: str) -> None:
+    with pytest.raises(UserError, match="--device"):
+        resolve_ranks(devices, None)
+
+
+def test_processes_on_the_processor_share_its_cores() -> None:
+    found = resolve_ranks("cpu, cpu", None)
+    assert found.ranks == ("cpu", "cpu")
+    assert found.device == "cpu"
+    assert found.threads == max(1, usable_cores() // 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--devices", "0,1"], "--devices 0,1: needs --strategy ddp"),
+        (["--strategy", "ddp"], "name the devices with --devices"),
+        (["--strategy", "ddp", "--devices", "cpu,cpu", "--device", "cpu"], "leave out --device"),
+        (["--strategy", "ddp", "--devices", "cpu"], "two different CUDA devices or more, or cpu,cpu"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(options: list[str], said: str) -> None:
+    ended = CliRunner().invoke(app, ["run", "--method", "gvsl", "--task", "shc", *options])
+    assert isinstance(ended.exception, UserError)
+    assert said in str(ended.exception)
+
+
+@pytest.mark.slow
+def test_one_command_pretrains_on_two_processes(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    ended = command("pretrain", "--method", "simclr", "--out", "b.safetensors", "--preset", "smoke", "--json",
+                    "--strategy", "ddp", "--devices", "cpu,cpu")  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    record = PretrainingRecord.model_validate_json(ended.stdout)
+    assert record.provenance["ranks"] == 2
+    assert record.volumes_seen == record.science.steps * record.science.batch
+    assert "Traceback" not in ended.stderr
+    assert "W1" not in ended.stderr, ended.stderr
