@@ -52,12 +52,12 @@ def matrix(
     """
     local = local_execution(scheduling, execution)
     on_slurm = slurm_settings(scheduling)
-    asked = execution.device
+    asked = execution
     if local:
         execution = replace(execution, device=local.slots[0].device, devices=None)
     elif on_slurm:
         # The machine that submits says nothing about the nodes. Whose GPUs have no bf16 asks for --precision float32.
-        execution = replace(execution, device="cpu")
+        execution = replace(execution, device="cpu", devices=None, strategy=options.Strategy.single)
         if on_slurm.gpus and resolution.precision in (None, options.Precision.auto):
             resolution = replace(resolution, precision=options.Precision.bf16)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ssl_bench.cli.option_groups import Scheduling
+from ssl_bench.cli.option_groups import PretrainingExecution, Scheduling
+from ssl_bench.cli.options import Strategy
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,14 +33,28 @@ def slurm_settings(scheduling: Scheduling) -> SlurmSettings | None:
 
 
 def submit_and_print(
-    cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime: Runtime, device: str
+    cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime: Runtime, asked: PretrainingExecution
 ) -> None:
-    """Submit what is neither done nor queued, and say how to look after it."""
+    """Submit what is neither done nor queued, and say how to look after it.
+
+    `asked` holds the options as they were given, `runtime` what can be resolved where no GPU need be. Raises UserError
+    if several GPUs are to share a batch and cannot.
+    """
+    from ssl_bench.engine.data_parallel import check_shares
     from ssl_bench.engine.graph import with_pretrainings
     from ssl_bench.engine.slurm import submit
 
     store.check_writable()
+    graph = with_pretrainings(cells)
+    device = asked.device
     if device == "auto":
         device = "cuda" if settings.gpus else "cpu"
-    count = submit(with_pretrainings(cells), store, settings, replace(runtime, device=device))
+    runtime = replace(runtime, device=device)
+    if asked.strategy is Strategy.ddp:
+        if asked.devices is not None or settings.gpus < 2:
+            raise UserError("--strategy ddp: under --executor slurm name how many GPUs with --slurm gpus=N, 2 or more")
+        runtime = replace(runtime, ranks=tuple(f"cuda:{index}" for index in range(settings.gpus)))
+        for cell in graph:
+            check_shares(cell, runtime)
+    count = submit(graph, store, settings, runtime)
     typer.echo(f"submitted cells: {count}; the same command submits what is left, ssl-bench status says how it stands")

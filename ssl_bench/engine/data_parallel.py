@@ -49,9 +49,10 @@ GO_ON, STOP, GIVE_UP = range(3)
 
 
 def check_shares(cell: Cell, runtime: Runtime) -> None:
-    """Raise UserError if the ranks cannot share the batch of the pre-training `cell` equally, groups whole."""
+    """Raise UserError if `cell` is a pre-training whose batch the ranks cannot share equally, groups whole."""
     science, ranks = cell.science, len(runtime.ranks)
-    assert isinstance(science, PretrainingScience)
+    if not isinstance(science, PretrainingScience):
+        return
     grouped = METHODS.load(science.method).facts.grouped
     if ranks and science.batch % (ranks * grouped):
         groups = "" if grouped == 1 else f" of whole groups of {grouped}"

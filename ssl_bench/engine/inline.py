@@ -14,7 +14,7 @@ from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.engine.attempt import Attempt, Stopped, TakenOver
-from ssl_bench.engine.graph import Rerun, is_wanted, plan_all
+from ssl_bench.engine.graph import Rerun, is_wanted, plan_all, with_pretrainings
 from ssl_bench.engine.outcomes import failed_below, failure, keep, outcome, why
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric
@@ -36,6 +36,11 @@ def run_cells(
     the others go on; one that another process works on comes last. Raises UserError before anything runs if the store
     cannot be written, Stopped if a signal asks for it.
     """
+    if runtime.ranks:
+        from ssl_bench.engine.data_parallel import check_shares
+
+        for cell in with_pretrainings(cells):
+            check_shares(cell, runtime)
     graph, ended = plan_all(cells, store, rerun)
     places = {cell.key: f"[{number}/{len(graph)}] {cell.title}" for number, cell in enumerate(graph, 1)}
     queue = [cell for cell in graph if cell.key not in ended and is_wanted(cell, store, rerun)]

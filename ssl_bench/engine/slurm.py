@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,8 @@ class CellJob:
         self.child = subprocess.Popen([
             sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet",
             "--results", str(self.results),
-            "--device", self.runtime.device, "--threads", str(self.settings.cpus),
+            *(["--strategy", "ddp", "--devices", ",".join(self.runtime.ranks)] if self.runtime.ranks
+              else ["--device", self.runtime.device, "--threads", str(self.settings.cpus)]),
             "--checkpoint-seconds", str(self.runtime.checkpoint_seconds),
             *(["--checkpointing"] if self.runtime.checkpointing else []),
         ])  # fmt: skip
@@ -103,8 +105,9 @@ class CellJob:
 def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime: Runtime) -> int:
     """Submit those of `cells`, pre-trainings before what rests on them, that are neither done nor queued; their number.
 
-    Of `runtime` the device and the checkpoints count; threads are those that a job asks for. Raises UserError where
-    there is no SLURM or it refuses a job.
+    Of `runtime` the device and the checkpoints count; threads are those that a job asks for. Where it has ranks, each
+    pre-training gets all GPUs of `settings` and each evaluation one. Raises UserError where there is no SLURM or it
+    refuses a job.
     """
     for command in ("sbatch", "squeue"):
         if shutil.which(command) is None:
@@ -113,8 +116,11 @@ def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime
     missing = [cell for cell in cells if cell.key not in jobs and store.record(cell) is None]
     for cell in missing:
         store.plan(cell)
-    job = CellJob(store.folder.resolve(), runtime, settings)
+    folder = store.folder.resolve()
+    job = CellJob(folder, runtime, settings)
     jobs |= _submit_all([cell for cell in missing if cell.kind == "pretraining"], store, job, None)
+    if runtime.ranks:
+        job = CellJob(folder, replace(runtime, ranks=()), settings.model_copy(update={"gpus": 1}))
     waiting: dict[str | None, list[Cell]] = defaultdict(list)
     for cell in missing:
         if cell.kind == "evaluation":

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ssl_bench.cells.plan import Cell
+from ssl_bench.cells.store import Store
+from ssl_bench.cli import app
 from ssl_bench.cli.option_groups import Scheduling
 from ssl_bench.cli.slurm import slurm_settings
+from ssl_bench.engine import slurm
 from ssl_bench.errors import UserError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,3 +37,42 @@ def test_a_machine_without_slurm_is_told_so(command: Command, tmp_path: Path, mo
     assert done.returncode == 2
     assert "--executor slurm: there is no sbatch here" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_several_gpus_are_for_pretrainings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted: dict[str, slurm.CellJob] = {}
+
+    def record(cells: Sequence[Cell], store: Store, job: slurm.CellJob, dependency: str | None) -> dict[str, str]:
+        submitted.update({cell.kind: job for cell in cells})
+        return {cell.key: "1_0" for cell in cells}
+
+    monkeypatch.setattr(slurm, "_submit_all", record)
+    monkeypatch.setattr(slurm.shutil, "which", lambda command: command)
+    monkeypatch.setattr(slurm, "_squeue", dict)
+    call = ["matrix", "--methods", "gvsl", "--tasks", "shc", "--preset", "smoke", "--results", str(tmp_path)]
+    ended = CliRunner().invoke(app, [*call, *DDP, "--slurm", "gpus=2", "--set", "pretraining.batch=4"])
+    assert ended.exit_code == 0, ended.exception
+    assert submitted["pretraining"].runtime.ranks == ("cuda:0", "cuda:1")
+    assert submitted["pretraining"].settings.gpus == 2
+    assert submitted["evaluation"].runtime.ranks == ()
+    assert submitted["evaluation"].settings.gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "name how many GPUs with --slurm gpus=N"),
+        (["--slurm", "gpus=2", "--devices", "0,1"], "name how many GPUs with --slurm gpus=N"),
+        (["--slurm", "gpus=3"], "does not divide into 3 equal shares"),
+    ],
+)
+def test_gpus_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(
+    options: list[str], said: str, tmp_path: Path
+) -> None:
+    call = ["matrix", "--methods", "gvsl", "--tasks", "shc", "--preset", "smoke", "--results", str(tmp_path)]
+    ended = CliRunner().invoke(app, [*call, *DDP, *options])
+    assert isinstance(ended.exception, UserError)
+    assert said in str(ended.exception)
+
+
+DDP = ("--executor", "slurm", "--strategy", "ddp")
