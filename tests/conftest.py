@@ -8,6 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# Tests run beside each other, in processes with two threads at times: threads that spin while they wait for each other
+# would slow everything down several times. To be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 import pytest
 import torch
 
@@ -20,7 +25,10 @@ from ssl_bench.settings import load_preset
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One cache of grown volumes for the whole session, never the user's; CI may name one to share."""
-    os.environ.setdefault("SSL_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    base = tmp_path_factory.getbasetemp()
+    # Workers of pytest-xdist have a folder each, in one that they share.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ.setdefault("SSL_BENCH_CACHE", str(shared / "cache"))
 
 
 @pytest.fixture(autouse=True)

@@ -142,7 +142,7 @@ def test_the_main_job_and_what_follows_from_it(command: Command, tmp_path: Path)
         record["score"] for record in sorted(records, key=lambda record: record["science"]["protocol"])
     ]
     assert command("report", "--out", "page.md").returncode == 0
-    assert (tmp_path / "page.md").read_text() == page
+    assert (tmp_path / "page.md").read_text("utf-8") == page
 
     plan = store / "cells" / f"{key}.json"
     plan.write_text(plan.read_text()[:100])
