@@ -130,7 +130,7 @@ class GVSL(Method):
     def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
-        self.affine_head = AffineHead(backbone.global_channels, config)
+        self.affine_head = AffineHead(backbone.global_channels, config).requires_grad_(not config.detached_affine)
         self.deformable_head = DeformableHead(backbone.local_channels, config.initial_std)
         self.restoration = RestorationHead(backbone.local_channels)
         # Smaller windows of coarse volumes hold too few voxels to tell anatomy from noise, and see too short a way.

@@ -57,8 +57,14 @@ def _publish_without_links(temporary: Path, path: Path) -> bool:
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:
-        # Whoever created it renames at once, unless it crashed in between.
+        # Whoever created it renames at once, unless it crashed in between: then one of those who waited is the first.
         time.sleep(CRASHED_AFTER_SECONDS)
+        inherited = marker.with_name(f"{marker.name}.{os.getpid()}{temporary.name}")
+        try:
+            marker.rename(inherited)
+        except FileNotFoundError:
+            return False
+        marker = inherited
     if path.exists():
         marker.unlink(missing_ok=True)
         return False

@@ -64,7 +64,7 @@ def _corpus(cell: Cell, science: PretrainingScience) -> list[str]:
 def _own(science: EvaluationScience) -> str:
     """How a folder defines the task, of which its name tells; empty for a registered task."""
     kind, dash, _ = science.task.partition("-")
-    return kind if dash and isinstance(science.data, FolderDataScience) else ""
+    return kind if dash and kind in ("nnunet", "folder") and isinstance(science.data, FolderDataScience) else ""
 
 
 def _data(cell: Cell, science: EvaluationScience) -> list[str]:

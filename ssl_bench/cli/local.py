@@ -35,6 +35,8 @@ def local_execution(scheduling: Scheduling, execution: PretrainingExecution) -> 
     device, threads = execution.device, execution.threads
     if executor not in ("inline", "local", "slurm", "plan"):
         raise UserError(f"--executor {executor}: unknown; use inline, local, slurm or plan")
+    if executor == "plan" and execution.strategy is Strategy.ddp:
+        raise UserError("--strategy ddp: a plan says nothing of devices; give it to ssl-bench cell KEY")
     if executor != "local":
         for option, value in (
             # Without a strategy they have no other use.

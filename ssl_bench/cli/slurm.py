@@ -40,12 +40,10 @@ def submit_and_print(
     `asked` holds the options as they were given, `runtime` what can be resolved where no GPU need be. Raises UserError
     if several GPUs are to share a batch and cannot.
     """
-    from ssl_bench.engine.data_parallel import check_shares
     from ssl_bench.engine.graph import with_pretrainings
     from ssl_bench.engine.slurm import submit
 
     store.check_writable()
-    graph = with_pretrainings(cells)
     device = asked.device
     if device == "auto":
         device = "cuda" if settings.gpus else "cpu"
@@ -54,7 +52,5 @@ def submit_and_print(
         if asked.devices is not None or settings.gpus < 2:
             raise UserError("--strategy ddp: under --executor slurm name how many GPUs with --slurm gpus=N, 2 or more")
         runtime = replace(runtime, ranks=tuple(f"cuda:{index}" for index in range(settings.gpus)))
-        for cell in graph:
-            check_shares(cell, runtime)
-    count = submit(graph, store, settings, runtime)
+    count = submit(with_pretrainings(cells), store, settings, runtime)
     typer.echo(f"submitted cells: {count}; the same command submits what is left, ssl-bench status says how it stands")

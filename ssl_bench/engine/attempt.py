@@ -23,6 +23,10 @@ class TakenOver(Stopped):
     """Somebody else is working on the cell: this attempt keeps nothing."""
 
 
+class RankDiedError(RuntimeError):
+    """A process that shared the work was killed, with no error of its own: the checkpoint is good for another try."""
+
+
 class Attempt:
     """Checkpoints of one cell. Without a path there are none.
 

@@ -13,11 +13,11 @@ from ssl_bench.cells.lease import Lease, claimant
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
-from ssl_bench.engine.attempt import Attempt, Stopped, TakenOver
-from ssl_bench.engine.graph import Rerun, is_wanted, plan_all, with_pretrainings
+from ssl_bench.engine.attempt import Attempt, RankDiedError, Stopped, TakenOver
+from ssl_bench.engine.graph import Rerun, is_wanted, plan_all
 from ssl_bench.engine.outcomes import failed_below, failure, keep, outcome, why
 from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric
+from ssl_bench.engine.runtime import Runtime, Stopwatch, alone, make_fabric
 from ssl_bench.engine.stopping import Stop, stop_by_signal
 from ssl_bench.errors import UserError
 
@@ -36,14 +36,14 @@ def run_cells(
     the others go on; one that another process works on comes last. Raises UserError before anything runs if the store
     cannot be written, Stopped if a signal asks for it.
     """
-    if runtime.ranks:
-        from ssl_bench.engine.data_parallel import check_shares
-
-        for cell in with_pretrainings(cells):
-            check_shares(cell, runtime)
     graph, ended = plan_all(cells, store, rerun)
     places = {cell.key: f"[{number}/{len(graph)}] {cell.title}" for number, cell in enumerate(graph, 1)}
     queue = [cell for cell in graph if cell.key not in ended and is_wanted(cell, store, rerun)]
+    if runtime.ranks:
+        from ssl_bench.engine.data_parallel import check_shares
+
+        for cell in queue:
+            check_shares(cell, runtime)
     seen: set[str] = set()
     with stop_by_signal() as stop:
         while queue:
@@ -120,11 +120,14 @@ def _attempt(
         if lease.look():
             raise TakenOver(TAKEN_OVER)
 
+    # Only a pre-training spreads over devices.
+    own = runtime if cell.kind == "pretraining" else alone(runtime)
     store.clear_remains(cell)
     # What has a record by now is run anew, or has lost its weights.
     replace = anew or store.has_succeeded(cell)
     weights = store.attempt_weights_path(cell.key)
-    watch = Stopwatch(runtime)
+    may_go_on = False
+    watch = Stopwatch(own)
     attempt = Attempt(
         store.checkpoint_path(cell.key),
         runtime.checkpoint_seconds,
@@ -139,10 +142,11 @@ def _attempt(
             raise
         except Exception as error:
             reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
-            record = failure(cell, runtime, reason, watch.read())
+            record = failure(cell, own, reason, watch.read())
+            may_go_on = isinstance(error, RankDiedError)
         confirm()
         record, written = keep(cell, record, store, replace, weights)
-        if written:
+        if written and not may_go_on:
             attempt.forget()
         return record
     finally:
@@ -176,11 +180,11 @@ def _run(
             return pretrain_on_ranks(cell, runtime, progress, weights, attempt)
         return pretrain(make_fabric(runtime, cell.science.precision), cell, runtime, progress, weights, attempt)
     if cell.pretraining is None:
-        return evaluate(cell, runtime, progress, cell.backbone_file, 0, attempt)
+        return evaluate(cell, alone(runtime), progress, cell.backbone_file, 0, attempt)
     pretraining = ended.get(cell.pretraining.key)
     if pretraining is None or pretraining.status == "ok":
         pretraining = run_cell(cell.pretraining, store, runtime, progress, stop=stop)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(failed_below(pretraining))
     backbone = store.backbone_path(pretraining.key)
-    return evaluate(cell, runtime, progress, backbone, pretraining.volumes_seen, attempt)
+    return evaluate(cell, alone(runtime), progress, backbone, pretraining.volumes_seen, attempt)

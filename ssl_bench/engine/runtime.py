@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -41,6 +41,11 @@ class Runtime:
     """Compute activations again for the backward pass: less memory, more time, the same gradients."""
     checkpoint_seconds: float = 300.0
     """How often a cell saves its state, from which it goes on after an interruption; 0 after every step."""
+
+
+def alone(runtime: Runtime) -> Runtime:
+    """The same on its first device, without ranks."""
+    return replace(runtime, ranks=())
 
 
 def resolve_runtime(device: str, threads: int | None, checkpointing: bool = False) -> Runtime:

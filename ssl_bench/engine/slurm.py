@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from pydantic import Field, PositiveInt
 
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.store import Store
-from ssl_bench.engine.runtime import Runtime
+from ssl_bench.engine.runtime import Runtime, alone
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, set_aside
 from ssl_bench.settings import Settings
@@ -109,18 +108,22 @@ def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime
     pre-training gets all GPUs of `settings` and each evaluation one. Raises UserError where there is no SLURM or it
     refuses a job.
     """
+    from ssl_bench.engine.data_parallel import check_shares
+
     for command in ("sbatch", "squeue"):
         if shutil.which(command) is None:
             raise UserError(f"--executor slurm: there is no {command} here; run it where jobs are submitted")
     jobs = {key: job.task for key, job in queued_cells(store).items()}
     missing = [cell for cell in cells if cell.key not in jobs and store.record(cell) is None]
     for cell in missing:
+        check_shares(cell, runtime)
+    for cell in missing:
         store.plan(cell)
     folder = store.folder.resolve()
     job = CellJob(folder, runtime, settings)
     jobs |= _submit_all([cell for cell in missing if cell.kind == "pretraining"], store, job, None)
     if runtime.ranks:
-        job = CellJob(folder, replace(runtime, ranks=()), settings.model_copy(update={"gpus": 1}))
+        job = CellJob(folder, alone(runtime), settings.model_copy(update={"gpus": 1}))
     waiting: dict[str | None, list[Cell]] = defaultdict(list)
     for cell in missing:
         if cell.kind == "evaluation":

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -152,6 +156,7 @@ def test_a_process_that_dies_fails_the_cell_and_takes_the_others_with_it(
     record = run_cell(cell, Store(tmp_path / "results"), TOGETHER, SILENT)
     assert record.status == "failed"
     assert "terminated" in (record.reason or "")
+    assert "MASTER_PORT" not in os.environ
     assert not multiprocessing.active_children()
 
 
@@ -207,13 +212,52 @@ def test_options_without_a_meaning_are_refused(options: list[str], said: str) ->
     assert said in str(ended.exception)
 
 
+WORDY = '''
+from ssl_bench.method import MethodFacts
+from ssl_bench.methods.denoising import Denoising
+
+
+class Wordy(Denoising):
+    """Its record is larger than a pipe holds."""
+
+    facts = MethodFacts("Wordy", "none", 2026, 1, "centroid-hidden", "encoder and decoder")
+
+    def held_out_step(self, volumes, draws):
+        loss = super().held_out_step(volumes, draws)["loss"]
+        return {f"the loss, said for the {number}th time": loss for number in range(500)}
+'''
+
+
 @pytest.mark.slow
-def test_one_command_pretrains_on_two_processes(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    ended = command("pretrain", "--method", "simclr", "--out", "b.safetensors", "--preset", "smoke", "--json",
-                    "--strategy", "ddp", "--devices", "cpu,cpu")  # fmt: skip
+def test_one_command_pretrains_on_two_processes_and_evaluates_on_one(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "wordy.py").write_text(WORDY)
+    ended = command("run", "--plugin", "wordy.py", "--method", "wordy", "--task", "shc", "--protocol", "linear",
+                    "--preset", "smoke", "--strategy", "ddp", "--devices", "cpu,cpu", "--results", "r")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    record = PretrainingRecord.model_validate_json(ended.stdout)
-    assert record.provenance["ranks"] == 2
-    assert record.volumes_seen == record.science.steps * record.science.batch
     assert "Traceback" not in ended.stderr
-    assert "W1" not in ended.stderr, ended.stderr
+    assert "[W" not in ended.stderr, ended.stderr
+    evaluation, pretraining = sorted(Store(tmp_path / "r").records(), key=lambda r: isinstance(r, PretrainingRecord))
+    assert isinstance(pretraining, PretrainingRecord)
+    assert len(pretraining.model_dump_json()) > 2 * 65536
+    assert pretraining.provenance["ranks"] == 2
+    assert evaluation.provenance["ranks"] == 1
+    assert pretraining.volumes_seen == pretraining.science.steps * pretraining.science.batch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [3.0, 6.0, 9.0])
+def test_a_signal_to_every_process_stops_in_order_whenever_it_comes(seconds: float, tmp_path: Path) -> None:
+    call = [sys.executable, "-c", "from ssl_bench.cli import main; main()", "pretrain", "--method", "denoising",
+            "--out", "b.safetensors", "--preset", "smoke", "--set", "pretraining.steps=100000", "--results", "r",
+            "--strategy", "ddp", "--devices", "cpu,cpu"]  # fmt: skip
+    process = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert not list(Store(tmp_path / "r").failures())
+    time.sleep(2)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
