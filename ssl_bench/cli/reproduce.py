@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ssl_bench.engine.reproduction import Reproduction
 
 
+REQUIREMENT = r"[A-Za-z0-9][\w.-]*==[\w.+!-]+"
+
+
 def reproduce(
     key: Annotated[str, typer.Argument(help="A cell of the store, or the first digits of its key.")],
     results: options.Results = None,
@@ -73,12 +76,14 @@ def script(found: Reproduction, results: str) -> str:
     if python := versions.pop("python", None):
         lines.append(_one_line(f"# Python {python}"))
     version = versions.pop("ssl-bench", None)
-    if versions:
-        lines.append(f"pip install {' '.join(quoted(f'{name}=={value}') for name, value in versions.items())}")
-    if found.commit:
-        commit = found.commit.removesuffix("+changes")
-        lines.append(f"git checkout {quoted(commit)} && pip install -e .  # in a clone of ssl-bench")
-    elif version:
+    # Records come from anywhere: what is no version could be an option of pip or an address.
+    wanted = [f"{name}=={value}" for name, value in versions.items() if re.fullmatch(REQUIREMENT, f"{name}=={value}")]
+    if wanted:
+        lines.append(f"pip install {' '.join(map(quoted, wanted))}")
+    commit = (found.commit or "").removesuffix("+changes")
+    if re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        lines.append(f"git checkout {commit} && pip install -e .  # in a clone of ssl-bench")
+    elif version and re.fullmatch(REQUIREMENT, f"ssl-bench=={version}"):
         lines.append(f"pip install {quoted(f'ssl-bench=={version}')}")
     lines.append(" ".join(map(quoted, ["ssl-bench", *found.command])))
     if found.command[0] != "pretrain":
@@ -87,10 +92,10 @@ def script(found: Reproduction, results: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` as one word of a shell; what a terminal would obey is spelled out."""
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$'" + text.encode("unicode_escape").decode("ascii").replace("'", r"\'") + "'"
+    """`text` as one word of any shell. Raises UserError for characters that a terminal would obey."""
+    if not text.isprintable():
+        raise UserError(f"{text!r}: holds characters that no command should; read the cell's record instead")
+    return shlex.quote(text)
 
 
 def _one_line(text: str) -> str:

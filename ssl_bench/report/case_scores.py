@@ -76,7 +76,7 @@ def defined(scores: Array) -> NDArray[np.bool_]:
 
 def case_names(records: Iterable[EvaluationRecord]) -> list[str]:
     """Every test case that one of `records` holds scores of."""
-    return sorted({case["case"] for record in records for case in record.cases})
+    return sorted({str(case.get("case")) for record in records for case in record.cases})
 
 
 def read_scores(records: Mapping[int, EvaluationRecord], cases: Sequence[str]) -> Scores:
@@ -87,9 +87,9 @@ def read_scores(records: Mapping[int, EvaluationRecord], cases: Sequence[str]) -
     for seed, record in sorted(records.items()):
         metric = record.metric
         name = "probability" if metric == "AUC" else "dsc"
-        found = {case["case"]: case.get(name) for case in record.cases}
+        found = {str(case.get("case")): case.get(name) for case in record.cases}
         by_seed[seed] = np.array([found.get(case) for case in cases], dtype=float)
-        positive |= {case["case"] for case in record.cases if case.get("label") == 1}
+        positive |= {str(case.get("case")) for case in record.cases if case.get("label") == 1}
     return Scores(by_seed, np.array([case in positive for case in cases]) if metric == "AUC" else None)
 
 

@@ -16,7 +16,7 @@ from ssl_bench.report.comparison import summarise
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.significance import interval, p_value
 from ssl_bench.report.statistics import holm
-from ssl_bench.report.table import Row, row_of
+from ssl_bench.report.table import SEMI_REAL, Row, row_of
 
 
 class _Place(NamedTuple):
@@ -59,6 +59,8 @@ def write_changes(before: Store, after: Store) -> str:
         f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {same} hold exactly the same scores; in one "
         f"folder only: {alone}.\n"
     )
+    if any(record.data.startswith("semi-real") for pair in pairs for record in pair):
+        note = f"{SEMI_REAL}\n\n{note}"
     return "\n".join(["# After against before\n", note, markdown_table(header, rows)])
 
 

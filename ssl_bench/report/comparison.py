@@ -52,7 +52,7 @@ class ColumnStatistics:
     difference_p: dict[Row, float]
     """Corrected over `differences`."""
     standings: dict[Row, Standing]
-    """Of the rows with every case and seed of the column: no other is ranked."""
+    """Of the rows with every case of the column and every cell of the table: no other is ranked."""
 
     @property
     def pairs(self) -> int:
@@ -88,7 +88,7 @@ def compare_rows(table: Table, column: Column, baseline: str) -> ColumnStatistic
     complete = {
         row: scores[row]
         for row, summary in summaries.items()
-        if summary.seeds == seeds and summary.cases == len(cases) and not np.isnan(summary.estimate.value)
+        if table.is_complete(row) and summary.cases == len(cases) and not np.isnan(summary.estimate.value)
     }
     return ColumnStatistics(
         cases=len(cases),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
@@ -16,7 +16,7 @@ from ssl_bench.report.paradigms import PARADIGM_NOTE, paradigm_table
 from ssl_bench.report.published import published_section
 from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.significance import statistics_section
-from ssl_bench.report.table import SEMI_REAL, Column, Row, Table, column_title, tables_of
+from ssl_bench.report.table import SEMI_REAL, Column, Row, Table, changed_options, column_title, tables_of
 
 PRETRAINING_NOTE = (
     "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
@@ -33,10 +33,7 @@ def write_markdown(store: Store, published: bool = False, baseline: str | None =
     """
     records = read_for_tables(store)
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
-    pretrainings: dict[str, list[PretrainingRecord]] = defaultdict(list)
-    for record in records:
-        if isinstance(record, PretrainingRecord):
-            pretrainings[record.setting.digest].append(record)
+    pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
     parts = ["# Leaderboard\n"]
     if not evaluations:
         parts.append("No cell has succeeded yet.\n")
@@ -46,7 +43,7 @@ def write_markdown(store: Store, published: bool = False, baseline: str | None =
         parts.append(_table_section(table))
         if table.setting.ranked and (section := statistics_section(table, baseline)):
             parts.append(section)
-        if rested_on := pretrainings[table.setting.digest]:
+        if rested_on := [record for record in pretrainings if record.key in table.pretraining_keys]:
             parts.append(_pretraining_section(rested_on))
     if published:
         parts.append(published_section(tables))
@@ -135,14 +132,14 @@ def pretraining_table(records: Sequence[PretrainingRecord]) -> tuple[list[str], 
     for record in sorted(records, key=lambda record: (record.science.method, record.science.seed)):
         losses, looks = record.loss_curve, record.held_out_curve
         rows.append([
-            record.science.method,
+            Row("", record.science.method, changed_options(record.science.options)).label,
             str(record.science.seed),
             f"{statistics.fmean(losses[:5]):.3f} → {statistics.fmean(losses[-20:]):.3f}" if losses else "–",
             ", ".join(_fall(name, looks) for name in looks[0] if name != "step") if looks else "–",
-            f"{record.health.get('feature_std', 0):.4f}",
-            f"{record.health.get('effective_rank', 0):.1f}",
+            _number(record.health.get("feature_std"), 4),
+            _number(record.health.get("effective_rank"), 1),
             str(record.volumes_seen),
-            f"{record.cost.get('wall_seconds', 0):.0f}",
+            _number(record.cost.get("wall_seconds"), 0),
         ])  # fmt: skip
     header = [
         "Method",
@@ -157,10 +154,14 @@ def pretraining_table(records: Sequence[PretrainingRecord]) -> tuple[list[str], 
     return header, rows
 
 
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
 def _fall(name: str, looks: Sequence[dict[str, float]]) -> str:
     final = looks[-1]["step"]
-    last = [look[name] for look in looks if look["step"] > max(0, final - 20)]
-    return f"{name} {looks[0][name]:.3f} → {statistics.fmean(last):.3f}"
+    last = [look[name] for look in looks if name in look and look["step"] > max(0, final - 20)]
+    return f"{name} {looks[0][name]:.3f} → {_number(statistics.fmean(last) if last else None, 3)}"
 
 
 def _failure_section(failures: Sequence[AnyRecord]) -> str:

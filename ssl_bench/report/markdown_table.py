@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; text from records cannot break out of its cell."""
-    lines = [header, ["---"] * len(header), *[[escaped(text) for text in row] for row in rows]]
+    lines = [[escaped(text) for text in row] for row in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def escaped(text: str) -> str:
     """Text that stays text in a line of Markdown."""
-    shown = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    shown = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
     return shown.replace("](", "]\\(")
 
 

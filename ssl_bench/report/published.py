@@ -10,7 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.table import Table
+from ssl_bench.report.table import Table, column_parts
 
 ON_SEMI_REAL = (
     "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "
@@ -78,8 +78,9 @@ def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
     columns = [column for column in table.columns if published_at("scratch", column[0], column[1])]
     here = "here, semi-real" if table.data.startswith("semi-real") else "here"
     header = ["Method"]
-    for task, protocol, *_ in columns:
-        header += [f"{task.upper()} {protocol} published", here]
+    for column in columns:
+        task, protocol, _ = column
+        header += [f"{task.upper()} {protocol} published", f"{here}{column_parts(column, table)[2]}"]
     rows = []
     for row in table.rows:
         cells = [row.label]

@@ -49,7 +49,11 @@ def families(column: ColumnStatistics) -> str:
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
         )
     for row, summary in column.summaries.items():
-        if row not in column.standings:
+        if row in column.standings:
+            continue
+        if summary.cases == column.cases and summary.seeds == column.seeds:
+            sentences.append(f"{row.label} is not ranked: it lacks a cell of another column, or a seed.")
+        else:
             sentences.append(
                 f"{row.label} is not ranked: {summary.cases} of {column.cases} cases scored, "
                 f"{len(summary.seeds)} of {len(column.seeds)} seeds."

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from ssl_bench.cells.record import EvaluationRecord, Setting
-from ssl_bench.cells.science import CorpusScience, FolderCorpusScience, FolderDataScience
+from ssl_bench.cells.science import (
+    CorpusScience,
+    ExternalBackbone,
+    FolderCorpusScience,
+    FolderDataScience,
+    PretrainingScience,
+)
 from ssl_bench.method_facts import PARADIGMS
 
 SEMI_REAL = (
@@ -73,6 +80,17 @@ class Table:
             row for row in self.rows if all(len(self.scores(row, column)) == len(self.seeds) for column in self.columns)
         ]
 
+    @cached_property
+    def pretraining_keys(self) -> set[str]:
+        """The keys of the pre-trainings that its cells rest on."""
+        backbones = (
+            record.science.backbone
+            for row in self.cells.values()
+            for cells in row.values()
+            for record in cells.values()
+        )
+        return {backbone.key for backbone in backbones if isinstance(backbone, PretrainingScience)}
+
     def best_rows(self, column: Column) -> list[Row]:
         """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
         ranked = self.complete_rows if self.setting.ranked else []
@@ -82,11 +100,33 @@ class Table:
     def scores(self, row: Row, column: Column) -> list[float]:
         """The scores over seeds, undefined ones left out."""
         records = self.cells[row].get(column, {})
-        return [record.score for _, record in sorted(records.items()) if record.score is not None]
+        found = [record.score for _, record in sorted(records.items()) if record.score is not None]
+        return [score for score in found if math.isfinite(score)]
 
     def is_complete(self, row: Row) -> bool:
         """Whether `row` is one of the `complete_rows`."""
         return row in self.complete_rows
+
+
+def rows_of(records: Iterable[EvaluationRecord]) -> list[Row]:
+    """The row of each record: `row_of`, told apart where one name stands for several pieces of code or files."""
+    versions: dict[Row, set[str]] = defaultdict(set)
+    found = [(row_of(record), _version(record)) for record in records]
+    for row, version in found:
+        versions[row].add(version)
+    return [
+        row if len(versions[row]) == 1 else replace(row, options=", ".join(filter(None, (row.options, version))))
+        for row, version in found
+    ]
+
+
+def _version(record: EvaluationRecord) -> str:
+    backbone = record.science.backbone
+    if isinstance(backbone, ExternalBackbone):
+        return f"file {backbone.sha256[:6]}"
+    return f"version {backbone.method_version}" + (
+        f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
+    )
 
 
 def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
@@ -104,12 +144,13 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
             corpus = corpus_of(record)
             if corpus is not None and corpus not in corpora:
                 corpora.append(corpus)
+        rows = rows_of(group)
         for here in (*corpora,) or (None,):
             table = Table(group[0].setting, data, here)
-            for record in group:
+            for record, row in zip(group, rows, strict=True):
                 if corpus_of(record) in (here, None):
                     column = (record.science.task, record.science.protocol, record.science.data.column)
-                    table.cells[row_of(record)].setdefault(column, {})[record.science.seed] = record
+                    table.cells[row].setdefault(column, {})[record.science.seed] = record
             tables.append(table)
     return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
 
@@ -122,8 +163,12 @@ def corpus_of(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience |
 def row_of(record: EvaluationRecord) -> Row:
     """The row that a record stands in."""
     options: dict[str, Any] = getattr(record.science.backbone, "options", {})
-    changed = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
-    return Row(record.paradigm, record.science.method, changed)
+    return Row(record.paradigm, record.science.method, changed_options(options))
+
+
+def changed_options(options: dict[str, Any]) -> str:
+    """The options that differ from a method's defaults, in words."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
 
 
 def column_title(column: Column, table: Table) -> str:

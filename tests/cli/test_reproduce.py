@@ -266,11 +266,27 @@ def test_an_unknown_key_is_one_line(key: str, store: Store) -> None:
     assert "see ssl-bench status" in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["a b", "$(touch x)", "it's", "a\nb\x1b[31m", "\\n\n'", "`x`;&|"])
-def test_text_from_a_record_stays_one_word_of_the_shell(text: str) -> None:
-    done = subprocess.run(["bash", "-c", f"printf %s {quoted(text)}"], capture_output=True, check=True)
-    assert done.stdout.decode() == text
-    assert quoted(text).isprintable()
+@pytest.mark.parametrize("text", ["a b", "$(touch x)", "it's", "\\n'", "`x`;&|", "é'"])
+def test_text_from_a_record_stays_one_word_of_any_shell(text: str) -> None:
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "-c", f"printf %s {quoted(text)}"], capture_output=True, check=True)
+        assert done.stdout.decode() == text
+
+
+@pytest.mark.parametrize("text", ["a\nb\x1b[31m", "a\x01' ; echo INJECTED ; #"])
+def test_characters_that_a_terminal_obeys_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="holds characters that no command should"):
+        quoted(text)
+
+
+def test_versions_and_commits_of_a_record_are_no_options(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    store.plan(cell)
+    versions = {"--index-url": "http://evil", "torch": "2.6 @ https://evil", "numpy": "2.0.1"}
+    store.publish(cell, ended(cell, versions=versions, commit="--upload-pack=evil"))
+    script = reproduce(store, cell.key)
+    assert "pip install numpy==2.0.1\n" in script
+    assert not [line for line in script.splitlines() if "evil" in line and not line.startswith("#")]
 
 
 def test_text_from_a_record_cannot_leave_its_comment(plan: Plan, store: Store) -> None:

@@ -177,6 +177,13 @@ def test_a_row_that_lacks_a_seed_is_compared_over_the_others_and_never_ranked(st
     assert "gvsl is not ranked: 12 of 12 cases scored, 1 of 2 seeds." in section(store)
 
 
+def test_a_row_that_lacks_a_cell_of_another_column_is_not_ranked_in_this_one(store: Store) -> None:
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "scratch", BASE.tolist(), task="sac")
+    assert "gvsl is not ranked: it lacks a cell of another column, or a seed." in section(store)
+
+
 def test_a_row_without_any_score_is_not_a_number(store: Store) -> None:
     keep(store, "scratch", BASE.tolist())
     keep(store, "gvsl", [None] * 12)

@@ -16,6 +16,7 @@ from ssl_bench.cells.science import ExternalBackbone
 from ssl_bench.cells.store import Store
 from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
+from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.paradigms import paradigm_summary
 from ssl_bench.report.table import SEMI_REAL, Table, tables_of
 from ssl_bench.settings import load_preset
@@ -243,3 +244,28 @@ def test_csv_holds_no_formula(store: Store, name: str) -> None:
 
 def test_csv_of_an_empty_store_is_a_header(store: Store) -> None:
     assert list(read(store).columns) == list(CSV_COLUMNS)
+
+
+def test_two_versions_of_a_method_are_two_rows(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.3)
+    (first,) = store.records()
+    assert isinstance(first, EvaluationRecord)
+    newer = first.science.backbone.model_copy(update={"method_version": 9})
+    science = first.science.model_copy(update={"backbone": newer})
+    second = first.model_copy(update={"science": science, "score": 0.9})
+    (found,) = tables_of([first, second])
+    (column,) = found.columns
+    shown = {row.label: found.scores(row, column) for row in found.rows}
+    assert shown == {"gvsl (version 1)": [0.3], "gvsl (version 9)": [0.9]}
+
+
+def test_an_undefined_score_makes_no_row_complete(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.3)
+    (record,) = store.records()
+    (found,) = tables_of([record.model_copy(update={"score": float("nan")})])
+    assert found.complete_rows == []
+
+
+def test_a_header_cannot_leave_its_cell() -> None:
+    table = markdown_table(["a|b", "c"], [["x\\|y", "z"]])
+    assert table == "| a\\|b | c |\n| --- | --- |\n| x\\\\\\|y | z |\n"

@@ -35,7 +35,7 @@ def table_of(
     semi_real = table.data.startswith("semi-real")
     paradigm_of = {row.method: row.paradigm for row in table.rows}
     rested_on = sorted(
-        (record for record in pretrainings if record.setting.digest == setting.digest),
+        (record for record in pretrainings if record.key in table.pretraining_keys),
         key=lambda record: (record.science.method, record.science.seed),
     )
     header, lines = pretraining_table(rested_on)

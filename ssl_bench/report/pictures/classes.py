@@ -78,7 +78,7 @@ def _extremes(values: NDArray[np.float64], classes: list[str]) -> str:
 
 def _means(records: Iterable[EvaluationRecord], classes: list[str]) -> NDArray[np.float64]:
     """(classes,) in per cent, NaN where undefined."""
-    rows = [case["dsc_per_class"] for record in records for case in record.cases if "dsc_per_class" in case]
-    values = np.array([[row.get(name) for name in classes] for row in rows], dtype=float)
+    rows = [case.get("dsc_per_class") for record in records for case in record.cases]
+    values = np.array([[row.get(name) for name in classes] for row in rows if isinstance(row, dict)], dtype=float)
     counts = np.isfinite(values).sum(0)
     return np.where(counts, 100 * np.nansum(values, 0) / np.maximum(counts, 1), np.nan)
