@@ -27,13 +27,16 @@
   // ---- Filters: whatever says of what task, protocol, paradigm or data it is goes by them.
   const controls = byId("controls");
   const filters = all("fieldset[data-filter]", controls).map((group) => [group.dataset.filter, all("input", group)]);
-  const applyControls = () => {
+  const hide = () => {
     const chosen = new Map(filters.map(([name, inputs]) => [
       name, new Set(inputs.filter((input) => input.checked).map((input) => input.value))]));
     const shown = (element) => filters.every(
       ([name]) => element.dataset[name] === undefined || chosen.get(name).has(element.dataset[name]));
     const selector = filters.map(([name]) => `main [data-${name}]`).join();
     for (const element of all(selector)) element.hidden = !shown(element);
+  };
+  const applyControls = () => {
+    hide();
     // A mean over columns of which some are hidden would be read as one over the rest.
     const everyColumn = filters.every(([name, inputs]) =>
       !["task", "protocol"].includes(name) || inputs.every((input) => input.checked));
@@ -126,9 +129,12 @@
   };
   // The cells stand in <noscript>, one for each row: to a browser with scripts they are text until they are needed.
   const parser = new DOMParser();
-  const unfold = (text) => text.replaceWith(...parser.parseFromString(text.textContent, "text/html").body.childNodes);
+  const unfold = (...texts) => {
+    for (const text of texts) text.replaceWith(...parser.parseFromString(text.textContent, "text/html").body.childNodes);
+    hide();
+  };
   const findCell = (id) => {
-    if (!byId(id)) all("noscript.cells").filter((text) => text.textContent.includes(`id="${id}"`)).forEach(unfold);
+    if (!byId(id)) unfold(...all("noscript.cells").filter((text) => text.textContent.includes(`id="${id}"`)));
     return byId(id);
   };
   const statistics = (id) => {
@@ -191,7 +197,7 @@
     link.replaceWith(button);
   });
   // The rest follows when there is time: to be found by searching the page, and to be printed.
-  const unfoldAll = () => all("noscript.cells").forEach(unfold);
+  const unfoldAll = () => unfold(...all("noscript.cells"));
   const unfoldNext = () => {
     const next = document.querySelector("noscript.cells");
     if (!next) return;

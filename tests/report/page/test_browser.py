@@ -30,7 +30,8 @@ def column(page: Any, place: int) -> list[str]:
 
 
 def numbers(page: Any, place: int, name: str) -> list[float]:
-    cells = table(page).locator(f"tbody td:nth-child({place + 1})[data-{name}]")
+    """Of the ranked rows, from the top."""
+    cells = table(page).locator(f"tbody td:nth-child({place + 1})[data-{name}]:not([data-unranked])")
     return [float(cell.get_attribute(f"data-{name}")) for cell in cells.all()]
 
 
