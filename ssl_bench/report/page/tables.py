@@ -71,7 +71,7 @@ def table_of(
             if found is not None
         ],
         test_notes=[SEMI_REAL, NOTE] if semi_real else [NOTE],
-        pretrainings=Lines(*_with_paradigms([paradigm_of.get(line[0], "") for line in lines], header, lines)),
+        pretrainings=Lines(*_with_paradigms([paradigm_of.get(r.science.method, "") for r in rested_on], header, lines)),
         pretraining_details=[pretraining_detail(record, blocks) for record in rested_on],
         pretraining_ids=[f"{name}-{record.key}" for record in rested_on],
         blocks=list(blocks),

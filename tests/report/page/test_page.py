@@ -14,7 +14,7 @@ from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.table import SEMI_REAL
 from tests.report.page.conftest import REFERENCE, write
 from tests.report.page.reading import Element, read, rows
-from tests.report.page.stores import evaluation, keep, planner
+from tests.report.page.stores import evaluation, keep, planner, pretraining
 
 
 def markdown_tables(markdown: str) -> list[list[list[str]]]:
@@ -194,3 +194,11 @@ def test_the_command_writes_the_page_to_a_file(tmp_path: Path, capsys: pytest.Ca
     report(Format.html, tmp_path / "leaderboard.html", tmp_path / "results")
     assert capsys.readouterr().out == f"{tmp_path / 'leaderboard.html'}\n"
     assert (tmp_path / "leaderboard.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_pretraining_with_options_of_its_own_is_filtered_with_its_paradigm(tmp_path: Path) -> None:
+    plan = planner("methods.gvsl.direction=a_to_b")
+    page = read(write(keep(tmp_path, evaluation("gvsl", plan=plan), pretraining("gvsl", plan=plan))))
+    (line,) = [line for line in page.find("tr") if line.attributes.get("data-paradigm") and "0.000" in line.text]
+    assert line.attributes["data-paradigm"] == "geometric"
+    assert "gvsl (direction=a_to_b)" in line.text
