@@ -24,7 +24,7 @@ from ssl_bench.cells.science import (
 from ssl_bench.datasets.sources import Sources
 from ssl_bench.datasets.user_data import UserData
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
+from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, add_plugin_file, plugin_files, resolve_protocol
 from ssl_bench.settings import Preset, validated
 
 if TYPE_CHECKING:
@@ -72,6 +72,14 @@ class Cell(BaseModel):
         return Cell(
             kind="pretraining", science=backbone, setting=self.setting, sources=self.sources, plugins=self.plugins
         )
+
+    def register(self) -> None:
+        """Make its plugin files known, and the task that its folder defines. Raises UserError if one is gone."""
+        from ssl_bench.datasets.formats.own_tasks import register_own
+
+        for file in self.plugins:
+            add_plugin_file(file)
+        register_own(self.sources)
 
     @property
     def title(self) -> str:

@@ -139,8 +139,3 @@ class EvaluationScience(_Keyed):
         if isinstance(self.backbone, PretrainingScience):
             return self.backbone.method
         return f"external:{self.backbone.name}"
-
-
-def key_of(science: PretrainingScience | EvaluationScience) -> str:
-    """The key of `science`."""
-    return science.key

@@ -56,7 +56,6 @@ def report(
     from ssl_bench.report.cells_csv import write_csv
     from ssl_bench.report.latex import write_latex
     from ssl_bench.report.markdown import write_markdown
-    from ssl_bench.report.page import write_html
 
     if compare is not None:
         if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
@@ -79,6 +78,8 @@ def report(
         elif format_ is Format.latex:
             text = write_latex(store, baseline)
         elif format_ is Format.html:
+            from ssl_bench.report.page import write_html
+
             text = write_html(store, published, baseline)
         else:
             text = write_markdown(store, published, baseline)

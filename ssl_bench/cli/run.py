@@ -47,9 +47,5 @@ def cell(
 ) -> None:
     """Run one planned cell from the store; return at once if its record exists."""
     planned = execution.store().load_plan(key)
-    options.load_plugins(list(planned.plugins))
-
-    from ssl_bench.datasets.formats.own_tasks import register_own
-
-    register_own(planned.sources)
+    planned.register()
     run_and_print([planned], execution, execution.runtime())

@@ -24,7 +24,6 @@ from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.engine.stopping import SIGNALS
 from ssl_bench.ranks import rank
-from ssl_bench.registry import add_plugin_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -55,8 +54,10 @@ class Line:
 class RankAttempt(Attempt):
     """All ranks read the checkpoint, the first writes it, and they stop together."""
 
-    def __init__(self, path: Path | None, every_seconds: float, line: Line, fabric: Fabric) -> None:
-        super().__init__(path, every_seconds, self.agree)
+    def __init__(
+        self, path: Path | None, every_seconds: float, examples: Path | None, line: Line, fabric: Fabric
+    ) -> None:
+        super().__init__(path, every_seconds, self.agree, examples)
         self.line = line
         self.device = fabric.device
 
@@ -105,17 +106,12 @@ def run_rank(
 ) -> None:
     """Pre-train on this rank's share; the first rank leaves the record at `written`, unless told to stop."""
     _follow(line.parent)
-    from ssl_bench.datasets.formats.own_tasks import register_own
-
-    for file in cell.plugins:
-        add_plugin_file(file)
-    register_own(cell.sources)
+    cell.register()
     torch.set_num_threads(runtime.threads)
     # It speaks of speed, and only at kernels of one voxel, whose layout is ambiguous.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     own = replace(runtime, device=runtime.ranks[fabric.global_rank])
-    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, line, fabric)
-    attempt.examples = examples
+    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, line, fabric)
     try:
         record = pretrain(fabric, cell, own, Steps(line), weights, attempt)
     except Stopped:

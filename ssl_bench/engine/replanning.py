@@ -6,7 +6,6 @@ from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.science import EvaluationScience, FolderCorpusScience, FolderDataScience, PretrainingScience
 from ssl_bench.datasets.user_data import UserData
 from ssl_bench.errors import UserError
-from ssl_bench.registry import add_plugin_file
 from ssl_bench.settings import load_preset
 
 
@@ -23,8 +22,7 @@ def plan_again(cell: Cell) -> Cell | None:
         return None
     if isinstance(getattr(backbone, "corpus", None), FolderCorpusScience):
         return None
-    for file in cell.plugins:
-        add_plugin_file(file)
+    cell.register()
     preset = load_preset(cell.setting.preset, overrides)
     fraction = science.data.label_fraction if isinstance(science, EvaluationScience) else 1.0
     data = UserData(cell.sources, preset.data, label_fraction=fraction)

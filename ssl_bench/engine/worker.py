@@ -30,7 +30,6 @@ from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import resolve_runtime
 from ssl_bench.engine.stopping import SIGNALS, Stop, stop_by_signal
 from ssl_bench.errors import UserError
-from ssl_bench.registry import add_plugin_file
 
 REPORT_SECONDS = 0.2
 """Steps are reported no more often than this."""
@@ -82,11 +81,7 @@ class Worker:
         print_to(self.store.log_path(key))
         try:
             cell = self.store.load_plan(key)
-            for file in cell.plugins:
-                add_plugin_file(file)
-            from ssl_bench.datasets.formats.own_tasks import register_own
-
-            register_own(cell.sources)
+            cell.register()
             given = self.arguments
             runtime = resolve_runtime(given.device, given.threads, given.checkpointing)
             runtime = replace(runtime, checkpoint_seconds=given.checkpoint_seconds)

@@ -27,6 +27,12 @@ def marks(records: Iterable[EvaluationRecord]) -> str:
     return ("†" if decoder else "") + ("" if all(record.converged for record in found) else "◦")
 
 
+def network_and_licence(table: Table, row: Row) -> tuple[str, str]:
+    """Of a row whose weights come from a file."""
+    record = next(record for by_seed in table.cells[row].values() for record in by_seed.values())
+    return getattr(record.science.backbone, "network", "unknown"), record.licence or "not recorded"
+
+
 def mean_text(table: Table, row: Row) -> str:
     """The mean over the columns x 100; a dash where the row lacks a cell."""
     if not table.is_complete(row):

@@ -35,7 +35,7 @@ def write_latex(store: Store, baseline: str | None = None) -> str:
 
 def scene_of(column: Column, table: Table) -> str:
     """``inner`` or ``inter``, as the records of the column say; empty where none does, or they differ."""
-    found = {record.scene for row in table.cells.values() for record in row.get(column, {}).values()}
+    found = {record.scene for record in table.records(column)}
     known = found & {"inner", "inter"}
     return known.pop() if len(known) == 1 else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ssl_bench.cells.science import FolderCorpusScience
@@ -49,9 +48,8 @@ def _protocols(columns: Sequence[Column]) -> str:
 def _cases(table: Table, columns: Sequence[Column]) -> str:
     found = {}
     for column in columns:
-        records = [record for row in table.cells.values() for record in row.get(column, {}).values()]
         task, _, cases = column_parts(column, table)
-        found[latex(task + cases)] = max(len(record.cases) for record in records)
+        found[latex(task + cases)] = max(len(record.cases) for record in table.records(column))
     return ", ".join(f"{title} {count}" for title, count in found.items())
 
 
@@ -66,12 +64,7 @@ def _data(table: Table) -> list[str]:
         sentences.append(f"Pre-trained on {table.corpus.volumes} scans (corpus {_code(table.corpus.fingerprint)}).")
     elif table.corpus is not None and table.data == "real":
         sentences.append("Pre-trained on an embedded, semi-real corpus (one anatomy), evaluated on real data.")
-    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
-    shared: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        if record.overlap:
-            shared[record.science.task] |= set(record.overlap)
-    for task, cases in sorted(shared.items()):
+    for task, cases in table.said_by_task("overlap").items():
         sentences.append(f"{latex(task)}: {len(cases)} validation or test cases are in the pre-training corpus too.")
     return sentences
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.science import FolderCorpusScience
 from ssl_bench.cells.store import Store
-from ssl_bench.report.cell_text import marks, mean_text, score_text
+from ssl_bench.report.cell_text import marks, mean_text, network_and_licence, score_text
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.markdown_table import code, escaped, markdown_table
 from ssl_bench.report.paradigms import PARADIGM_NOTE, paradigm_table
@@ -99,26 +99,20 @@ def _data_notes(table: Table) -> list[str]:
         )
     elif table.corpus is not None and table.data == "real":
         notes.append("Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data.")
-    found = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
-    records = [record for record in found if record.overlap or record.left_out]
-    for task in sorted({record.science.task for record in records}):
-        overlap = {case for record in records if record.science.task == task for case in record.overlap}
-        if overlap:
-            notes.append(
-                f"**{escaped(task)}: validation or test cases that are in the pre-training corpus too: "
-                f"{len(overlap)}**, "
-                f"which the user allowed ({escaped(', '.join(sorted(overlap)[:5]))})."
-            )
-        left_out = {reason for record in records if record.science.task == task for reason in record.left_out}
-        if left_out:
-            notes.append(f"{escaped(task)}: cases that could not be used: {len(left_out)}; the records say why.")
+    notes += [
+        f"**{escaped(task)}: validation or test cases that are in the pre-training corpus too: {len(overlap)}**, "
+        f"which the user allowed ({escaped(', '.join(overlap[:5]))})."
+        for task, overlap in table.said_by_task("overlap").items()
+    ]
+    notes += [
+        f"{escaped(task)}: cases that could not be used: {len(left_out)}; the records say why."
+        for task, left_out in table.said_by_task("left_out").items()
+    ]
     return notes
 
 
 def _licence_note(row: Row, table: Table) -> str:
-    record = next(record for records in table.cells[row].values() for record in records.values())
-    network = getattr(record.science.backbone, "network", "")
-    licence = record.licence or "not recorded"
+    network, licence = network_and_licence(table, row)
     return f"{code(row.label)}: weights from a file, network {network}; licence of the weights: {escaped(licence)}."
 
 

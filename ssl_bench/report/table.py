@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from ssl_bench.cells.record import EvaluationRecord, Setting
 from ssl_bench.cells.science import (
@@ -83,13 +83,23 @@ class Table:
     @cached_property
     def pretraining_keys(self) -> set[str]:
         """The keys of the pre-trainings that its cells rest on."""
-        backbones = (
-            record.science.backbone
-            for row in self.cells.values()
-            for cells in row.values()
-            for record in cells.values()
-        )
+        backbones = (record.science.backbone for record in self.records())
         return {backbone.key for backbone in backbones if isinstance(backbone, PretrainingScience)}
+
+    def records(self, column: Column | None = None) -> Iterator[EvaluationRecord]:
+        """Every record, or every one of `column`, row by row."""
+        for row in self.rows:
+            for place, by_seed in self.cells[row].items():
+                if column in (None, place):
+                    yield from by_seed.values()
+
+    def said_by_task(self, name: Literal["overlap", "left_out"]) -> dict[str, list[str]]:
+        """What the records of each task list under `name`, sorted and without repetition; only tasks that list any."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for record in self.records():
+            if listed := getattr(record, name):
+                found[record.science.task].update(listed)
+        return {task: sorted(listed) for task, listed in sorted(found.items())}
 
     def best_rows(self, column: Column) -> list[Row]:
         """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
@@ -124,9 +134,8 @@ def _version(record: EvaluationRecord) -> str:
     backbone = record.science.backbone
     if isinstance(backbone, ExternalBackbone):
         return f"file {backbone.sha256[:6]}"
-    return f"version {backbone.method_version}" + (
-        f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
-    )
+    code = f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
+    return f"version {backbone.method_version}{code}"
 
 
 def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
@@ -181,7 +190,7 @@ def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
     """The task and the metric of a column, and which cases it is about where that is not the usual."""
     task, _, cases = column
     with_fingerprint = sum(column[:2] == other[:2] for other in table.columns) > 1
-    record = next(record for row in table.cells.values() for record in row.get(column, {}).values())
+    record = next(table.records(column))
     data = record.science.data
     labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
     fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ssl_bench.cells.plan import Cell, Planner
-from ssl_bench.cells.science import PretrainingScience, key_of
+from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.engine.graph import with_pretrainings
 from ssl_bench.errors import UserError
 from ssl_bench.settings import Settings, load_preset
@@ -77,8 +77,8 @@ def test_a_field_added_later_with_a_neutral_default_keeps_old_keys() -> None:
         brand_new: bool = False
 
     Later.__name__ = "PretrainingScience"
-    assert key_of(Later(**science.model_dump())) == key_of(science)
-    assert key_of(Later(**science.model_dump(), brand_new=True)) != key_of(science)
+    assert Later(**science.model_dump()).key == science.key
+    assert Later(**science.model_dump(), brand_new=True).key != science.key
 
 
 def test_a_plan_reads_back_to_the_same_cell() -> None:

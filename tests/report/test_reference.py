@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import key_of
 from ssl_bench.cells.store import Store
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
@@ -39,7 +38,7 @@ def test_every_cell_of_the_matrix_succeeded_once() -> None:
 
 
 def test_old_records_keep_their_keys() -> None:
-    assert [key_of(record.science) for record in RECORDS] == [record.key for record in RECORDS]
+    assert [record.science.key for record in RECORDS] == [record.key for record in RECORDS]
 
 
 def test_the_page_is_made_from_these_records() -> None:

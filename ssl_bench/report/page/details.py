@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import PretrainingScience, key_of
+from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.report.page.cases import case_dots, case_facts
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.curves import curve
@@ -53,7 +53,7 @@ def evaluation_detail(record: EvaluationRecord, blocks: Blocks, table: str) -> D
             curve("Validation loss", _points(record.validation_curve, "loss"), record.best_step),
         ),
         blocks=blocks.of_evaluation(record),
-        pretraining=f"{table}-{key_of(backbone)}" if isinstance(backbone, PretrainingScience) and pretrained else "",
+        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingScience) and pretrained else "",
     )
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.science import FolderCorpusScience
-from ssl_bench.report.table import Row, Table
+from ssl_bench.report.cell_text import network_and_licence
+from ssl_bench.report.table import Table
 
 
 def notes_of(table: Table) -> list[str]:
     """How to read the numbers, on what they rest, and what is irregular about them."""
-    records = [record for row in table.cells.values() for cells in row.values() for record in cells.values()]
-    return [*_ranking(table), *_corpus(table), *_cases(records), *_licences(table), *_environments(records)]
+    return [*_ranking(table), *_corpus(table), *_cases(table), *_licences(table), *_environments(table)]
 
 
 def _ranking(table: Table) -> Iterator[str]:
@@ -32,33 +31,26 @@ def _corpus(table: Table) -> Iterator[str]:
         yield "Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data."
 
 
-def _cases(records: list[EvaluationRecord]) -> Iterator[str]:
-    for task in sorted({record.science.task for record in records}):
-        here = [record for record in records if record.science.task == task]
-        if overlap := sorted({case for record in here for case in record.overlap}):
-            yield (
-                f"{task}: {len(overlap)} validation or test cases are in the pre-training corpus too, which the user "
-                f"allowed ({', '.join(overlap[:5])}{', …' if len(overlap) > 5 else ''})."
-            )
-        if left_out := {reason for record in here for reason in record.left_out}:
-            yield f"{task}: {len(left_out)} cases could not be used; each cell's drawer says why."
+def _cases(table: Table) -> Iterator[str]:
+    for task, overlap in table.said_by_task("overlap").items():
+        yield (
+            f"{task}: {len(overlap)} validation or test cases are in the pre-training corpus too, which the user "
+            f"allowed ({', '.join(overlap[:5])}{', …' if len(overlap) > 5 else ''})."
+        )
+    for task, left_out in table.said_by_task("left_out").items():
+        yield f"{task}: {len(left_out)} cases could not be used; each cell's drawer says why."
 
 
 def _licences(table: Table) -> Iterator[str]:
     for row in table.rows:
         if row.paradigm == "external":
-            yield f"{row.label}: weights from a file, {_network_and_licence(table, row)}."
+            network, licence = network_and_licence(table, row)
+            yield f"{row.label}: weights from a file, network {network}; licence of the weights: {licence}."
 
 
-def _network_and_licence(table: Table, row: Row) -> str:
-    record = next(record for records in table.cells[row].values() for record in records.values())
-    network = getattr(record.science.backbone, "network", "unknown")
-    return f"network {network}; licence of the weights: {record.licence or 'not recorded'}"
-
-
-def _environments(records: list[EvaluationRecord]) -> Iterator[str]:
+def _environments(table: Table) -> Iterator[str]:
     """Where cells of one table ran on different code or machines: scores may differ in their last digits by that."""
     for name, title in (("commit", "commits"), ("device", "kinds of device"), ("precision", "precisions")):
-        found = sorted({str(record.provenance.get(name, "unknown")) for record in records})
+        found = sorted({str(record.provenance.get(name, "unknown")) for record in table.records()})
         if len(found) > 1:
             yield f"Cells of different {title} stand here: {', '.join(found)}; each cell's drawer says which."

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words, records_of
+from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
@@ -19,7 +19,7 @@ def class_pictures(table: Table) -> list[Picture]:
     pictures = []
     for columns in columns_by_protocol(table).values():
         for column in columns:
-            classes = class_names(records_of(table, column))
+            classes = class_names(table.records(column))
             if len(classes) > 1:
                 pictures.append(_heat_map(table, column, classes))
     return pictures

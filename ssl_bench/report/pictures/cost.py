@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import PretrainingScience, key_of
+from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_titles
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import draw_points, mean_over_seeds
@@ -37,7 +37,7 @@ def device_hours(record: EvaluationRecord, pretrainings: Mapping[str, Pretrainin
         return None
     seconds = record.cost.get("device_seconds")
     if backbone.steps:
-        before = pretrainings.get(key_of(backbone))
+        before = pretrainings.get(backbone.key)
         earlier = before.cost.get("device_seconds") if before is not None else None
         seconds = None if seconds is None or earlier is None else seconds + earlier
     return None if seconds is None else seconds / 3600

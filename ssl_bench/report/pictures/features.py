@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ssl_bench.cells.examples import Examples, LocalFeatures
 from ssl_bench.report.pictures.classes import class_names
 from ssl_bench.report.pictures.gallery import first_example
-from ssl_bench.report.pictures.measures import columns_by_protocol, in_words, records_of
+from ssl_bench.report.pictures.measures import columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_panels, origin_of, place_legend, plain, slug
 from ssl_bench.report.table import Column, Row, Table
@@ -58,7 +58,7 @@ def _colours(table: Table, column: Column, shown: dict[Row, LocalFeatures]) -> P
 
 
 def _embedding(table: Table, column: Column, shown: dict[Row, LocalFeatures]) -> Picture:
-    classes = ["background", *class_names(records_of(table, column))]
+    classes = ["background", *class_names(table.records(column))]
     looks = _class_looks({int(label) for features in shown.values() for label in np.unique(features.labels)})
     title = f"t-SNE of local features by structure, {in_words(table, column)}"
     figure, panels = new_panels(title, origin_of(table), len(shown), 4, 1.75, entries=len(looks))

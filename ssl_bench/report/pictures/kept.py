@@ -6,17 +6,13 @@ import itertools
 
 from ssl_bench.cells.examples import Examples, read_examples
 from ssl_bench.cells.record import PretrainingRecord
-from ssl_bench.cells.science import PretrainingScience, key_of
 from ssl_bench.cells.store import KEY, Store
 from ssl_bench.report.table import Table
 
 
 def examples_of(table: Table, store: Store) -> dict[str, Examples]:
     """The examples of the table's cells and of the pre-trainings behind them, by key."""
-    records = [record for row in table.cells.values() for by_seed in row.values() for record in by_seed.values()]
-    backbones = [record.science.backbone for record in records]
-    keys = {record.key for record in records}
-    keys |= {key_of(backbone) for backbone in backbones if isinstance(backbone, PretrainingScience)}
+    keys = {record.key for record in table.records()} | table.pretraining_keys
     # A key out of a record names a file only if it is one.
     return {key: read_examples(store.examples_path(key)) for key in sorted(keys) if KEY.fullmatch(key)}
 

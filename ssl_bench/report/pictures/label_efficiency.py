@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssl_bench.report.pictures.measures import label_fraction, measured, metric_of, records_of
+from ssl_bench.report.pictures.measures import label_fraction, measured, metric_of
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Column, Row, Table
@@ -55,5 +55,5 @@ def _label_efficiency(table: Table, protocol: str, by_cohort: dict[Cohort, dict[
 
 
 def _cohort(table: Table, column: Column) -> Cohort:
-    data = records_of(table, column)[0].science.data
+    data = next(table.records(column)).science.data
     return column[0], data.fingerprint, getattr(data, "fold", 0)

@@ -12,7 +12,7 @@ from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.case_scores import case_names, read_scores
 from ssl_bench.report.comparison import summarise
 from ssl_bench.report.pictures.style import plain
-from ssl_bench.report.table import Column, Row, Table, column_title
+from ssl_bench.report.table import Column, Row, Table, column_parts, column_title
 
 
 class Measured(NamedTuple):
@@ -41,12 +41,7 @@ def measured(table: Table, column: Column) -> dict[Row, Measured]:
 
 def metric_of(table: Table, column: Column) -> str:
     """DSC or AUC."""
-    return next(iter(records_of(table, column))).metric
-
-
-def records_of(table: Table, column: Column) -> list[EvaluationRecord]:
-    """Every record of the column."""
-    return [record for row in table.rows for record in table.cells[row].get(column, {}).values()]
+    return column_parts(column, table)[1]
 
 
 def columns_by_protocol(table: Table) -> dict[str, list[Column]]:
@@ -63,13 +58,13 @@ def columns_by_protocol(table: Table) -> dict[str, list[Column]]:
 
 def label_fraction(table: Table, column: Column) -> float:
     """The fraction of the training labels that the column's cells used."""
-    return records_of(table, column)[0].science.data.label_fraction
+    return next(table.records(column)).science.data.label_fraction
 
 
 def panel_titles(table: Table, columns: Iterable[Column]) -> dict[Column, str]:
     """The task of each of `columns` and its metric; where that is not enough to tell them apart, all that is."""
     shown = list(columns)
-    short = {column: f"{_task(column)} {metric_of(table, column)}" for column in shown}
+    short = {column: " ".join(column_parts(column, table)[:2]) for column in shown}
     unique = len(set(short.values())) == len(shown)
     return {column: plain(short[column] if unique else column_title(column, table), 44) for column in shown}
 
@@ -81,7 +76,8 @@ def column_name(table: Table, column: Column) -> tuple[str, ...]:
 
 def in_words(table: Table, column: Column) -> str:
     """The column as a picture's text names it."""
-    words = f"{_task(column)} under {column[1]}" if _is_alone(table, column) else column_title(column, table)
+    task, _, _ = column_parts(column, table)
+    words = f"{task} under {column[1]}" if _is_alone(table, column) else column_title(column, table)
     return plain(words, 60)
 
 
@@ -119,12 +115,8 @@ def validation_curve(records: Iterable[EvaluationRecord]) -> Curve | None:
 
 def trains_everything(table: Table, column: Column) -> bool:
     """Whether the column's protocol left no part of the network frozen."""
-    return all(record.modules is not None and not record.modules.frozen for record in records_of(table, column))
+    return all(record.modules is not None and not record.modules.frozen for record in table.records(column))
 
 
 def _is_alone(table: Table, column: Column) -> bool:
     return sum(column[:2] == other[:2] for other in columns_by_protocol(table)[column[1]]) == 1
-
-
-def _task(column: Column) -> str:
-    return column[0] if "-" in column[0] else column[0].upper()

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from ssl_bench.cells.examples import Examples, PretextExample
-from ssl_bench.cells.science import FolderCorpusScience, PretrainingScience, key_of
+from ssl_bench.cells.science import FolderCorpusScience, PretrainingScience
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, plain
 from ssl_bench.report.table import Row, Table
@@ -30,7 +30,7 @@ def pretraining_key(table: Table, row: Row) -> str | None:
     records = [record for by_seed in table.cells[row].values() for record in by_seed.values()]
     first = min(records, key=lambda record: record.science.seed)
     backbone = first.science.backbone
-    return key_of(backbone) if isinstance(backbone, PretrainingScience) else None
+    return backbone.key if isinstance(backbone, PretrainingScience) else None
 
 
 def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from ssl_bench.cells.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.science import key_of
 from ssl_bench.report.pictures import style
 from ssl_bench.report.table import Table, tables_of
 from ssl_bench.settings import load_preset
@@ -37,7 +36,7 @@ def record(
     science = science.model_copy(update={"data": science.data.model_copy(update={"label_fraction": fraction})})
     frozen = [] if protocol == "finetune" else ["inc"]
     common = {
-        "key": key_of(science),
+        "key": science.key,
         "status": "ok",
         "setting": PLANNER.evaluation(method, task, protocol, seed).setting,
     }
@@ -97,7 +96,7 @@ def examples(table: Table) -> dict[str, Examples]:
     return {
         key: Examples(slices, features, pretext)
         for found in RECORDS
-        for key in (found.key, key_of(found.science.backbone))  # type: ignore[arg-type]
+        for key in (found.key, found.science.backbone.key)  # type: ignore[arg-type]
     }
 
 

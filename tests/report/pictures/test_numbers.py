@@ -10,7 +10,6 @@ from scipy import stats
 
 from ssl_bench.cells.examples import Examples
 from ssl_bench.cells.record import PretrainingRecord
-from ssl_bench.cells.science import key_of
 from ssl_bench.report.pictures.classes import class_pictures
 from ssl_bench.report.pictures.cost import cost_pictures
 from ssl_bench.report.pictures.curves import convergence_pictures, learning_curve_pictures
@@ -92,7 +91,7 @@ def test_cost_is_that_of_pretraining_and_evaluation(table: Table, figures: Figur
     backbone = gvsl.science.backbone
     both = [backbone.model_copy(update={"seed": seed}) for seed in (0, 1)]
     pretrainings = {
-        key_of(science): PretrainingRecord.model_validate(  # type: ignore[arg-type]
+        science.key: PretrainingRecord.model_validate(  # type: ignore[arg-type]
             {**gvsl.model_dump(), "science": science, "cost": {"device_seconds": seconds}}
         )
         for science, seconds in zip(both, (3600, 7200), strict=True)
