@@ -147,8 +147,9 @@ def test_processes_that_are_told_to_stop_leave_a_state_that_they_resume_from(pla
 
 @pytest.mark.slow
 def test_a_process_that_dies_fails_the_cell_and_takes_the_others_with_it(
-    planned: Cell, tmp_path: Path, fresh_registry: None
+    planned: Cell, tmp_path: Path, fresh_registry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MASTER_PORT", raising=False)  # other tests launch without the engine, which leaves one
     plugin = tmp_path / "dying.py"
     plugin.write_text(DYING)
     add_plugin_file(plugin)

@@ -64,6 +64,7 @@ def test_the_theme_follows_the_system_until_it_is_chosen_and_is_remembered(
     for name, bright in (("automatic", False), ("dark", True)):
         page.get_by_role("button", name=f"Theme: {name}").click()
         assert (brightness(page) > 128) == bright
+    page.wait_for_timeout(500)  # the browser writes down what it is to remember a moment later
     page.reload()
     assert page.get_by_role("button", name="Theme: light").is_visible()
 
