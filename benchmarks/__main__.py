@@ -1,159 +1,152 @@
 """``python -m benchmarks``: measure, keep the figures as JSON, write the tables of docs/performance.md.
 
-Each part runs in a process of its own and replaces its own figures when it ends. A part whose figures the file already
-holds, from the same code, is not measured again unless --only names it: the same command goes on after anything.
+Each part runs in a process of its own, and its figures are kept when it ends. A part whose figures the file already
+holds, of the same code, machine and options, is not measured again without --again: the same command goes on after
+anything.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
-import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.tables import Part, markdown, write_into
+from benchmarks.figures import FIGURES, ROOT, Part, identity, keep, read
+from benchmarks.matrix import MATRICES, comparison
+from benchmarks.tables import markdown, table, write_into
 from benchmarks.timing import Options
-from ssl_bench.engine.runtime import provenance, resolve_runtime, usable_cores
+from ssl_bench.engine.runtime import Runtime, provenance, resolve_runtime, usable_cores
 from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write
 
-ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "performance.md"
-FIGURES = ROOT / "benchmarks" / "figures.json"
-PARTS = {
-    "step": "step",
-    "losses": "losses",
-    "transforms": "transforms",
-    "data": "data",
-    "protocols": "protocols",
-    "inference": "inference",
-    "commands": "commands",
-    "memory": "memory",
-    "growth": "growth",
-    "cost": "cost",
-    "planning": "scripts",
-    "report": "scripts",
-    "prepare": "scripts",
-    "scheduling": "scripts",
-    "matrix": "matrix",
-}
-"""Parts in their order, and the module whose `measure` gives each one's tables."""
-LONG = ("scheduling", "matrix")
+COMMANDS = ("commands", "planning", "report", "prepare", *MATRICES)
+"""Parts that measure commands on the processor, with threads of their own: no --device and no --threads is for them."""
+PARTS = (
+    *("step", "losses", "transforms", "data", "protocols", "inference", "memory", "growth", "cost", "scheduling"),
+    *COMMANDS,
+)
+"""Each a module with `measure`, and the runs of the module `matrix`."""
+LONG = tuple(MATRICES)
 """Measured only when they are named."""
 
 
-def main() -> int:
-    options = _parsed()
-    names = options.only or [name for name in PARTS if name not in LONG]
-    if not options.here:
-        return _each_in_a_process(names, options)
-    (name,) = names
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ[f"{library}_NUM_THREADS"] = str(options.threads)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # The profiler is talkative.
-    part = _measured(name, options)
-    if options.json:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(json.dumps(_read(options.json) | {name: part}, indent=1) + "\n", "utf-8")
-    print(f"## {name}\n\n{markdown(part, _read(options.before).get(name))}\n", flush=True)
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parsed(arguments)
+    if options.here:
+        _measure_here(options.only, options)
+        return 0
+    return _measure_all(chosen_parts(options), options)
 
 
-def _parsed() -> argparse.Namespace:
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: proves that it runs, measures nothing")
-    parser.add_argument("--only", type=_names, help=f"of {','.join(PARTS)}; {','.join(LONG)} runs only when named")
+    parser.add_argument("--only", metavar="PART,...", help=f"of {','.join(PARTS)}; default: all but {','.join(LONG)}")
+    parser.add_argument("--again", action="store_true", help="measure what has been measured already, too")
     parser.add_argument("--json", type=Path, help="where the figures are kept; default benchmarks/figures.json")
-    parser.add_argument("--before", type=_figures, help="another commit's figures, to stand in front of the new ones")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="default: all cores")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for what runs on a device")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.threads < 1:
-        parser.error("argument --threads: must be at least 1")
+    parser.add_argument("--before", type=Path, help="another commit's figures, to stand in front of the new ones")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--here", metavar="IDENTITY", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
     if options.json is None and not options.quick:
         options.json = FIGURES
+    if options.before and not options.before.is_file():
+        raise UserError(f"--before {options.before}: no such file; name the figures.json of another commit")
     return options
 
 
-def _figures(text: str) -> Path:
-    if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"{text}: no such file; name the figures.json of another commit")
-    return Path(text)
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
+def chosen_parts(options: argparse.Namespace) -> list[str]:
+    """Raises UserError for a part that there is not, and for one that a given --device or --threads is not for."""
+    given = f"--threads {options.threads}" if options.threads is not None else ""
+    given = f"--device {options.device}" if options.device != "cpu" else given
+    if options.only is None:
+        return [name for name in PARTS if name not in LONG and not (given and name in COMMANDS)]
+    names: list[str] = options.only.split(",")
     for name in names:
         if name not in PARTS:
-            raise argparse.ArgumentTypeError(f"unknown part {name!r}; known: {', '.join(PARTS)}")
+            raise UserError(f"--only {name}: unknown part; known: {', '.join(PARTS)}")
+        if given and name in COMMANDS:
+            raise UserError(f"{given}: the part {name} runs on the processor with threads of its own; leave one out")
     return names
 
 
-def _each_in_a_process(names: list[str], options: argparse.Namespace) -> int:
-    identity, failed = _identity(options), []
+def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
+    if options.device.partition(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"--device {options.device}: cannot be timed; use cpu, cuda or cuda:N")
+    runtime = resolve_runtime(options.device, options.threads)
+    wanted, failed = identity(runtime, options.quick), []
     for name in names:
-        kept = _read(options.json).get(name)
-        if not options.only and kept and kept["identity"] == identity:
+        kept = read(options.json).get(name)
+        if kept and kept["identity"] == wanted and not options.again:
             print(f"{name}: measured already", file=sys.stderr)
-            continue
-        call = [sys.executable, "-m", "benchmarks", "--here", "--only", name, "--device", options.device]
-        call += ["--quick"] if options.quick else []
-        call += ["--threads", str(options.threads)]
-        for option in ("json", "before"):
-            given = getattr(options, option)
-            call += [f"--{option}", str(given)] if given else []
-        if subprocess.run(call, check=False).returncode:
+        elif subprocess.run(_call(name, wanted, runtime, options), check=False).returncode:
             failed.append(name)
+        if not options.quick:
+            _write_document(options)
+    if (compared := comparison(read(options.json))) and set(names) & set(MATRICES):
+        print(table(compared))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    if not options.quick:
-        write_into(DOCUMENT, _read(options.json), _read(options.before))
     return int(bool(failed))
 
 
-def _measured(name: str, options: argparse.Namespace) -> Part:
-    import torch
+def _call(name: str, wanted: str, runtime: Runtime, options: argparse.Namespace) -> list[str]:
+    call = [sys.executable, "-m", "benchmarks", "--here", wanted, "--only", name]
+    call += ["--device", runtime.device, "--threads", str(runtime.threads), *["--quick"] * options.quick]
+    for option in ("json", "before"):
+        given = getattr(options, option)
+        call += [f"--{option}", str(given)] if given else []
+    return call
 
-    runtime, identity = resolve_runtime(options.device, options.threads), _identity(options)
-    torch.set_num_threads(runtime.threads)
+
+def _write_document(options: argparse.Namespace) -> None:
+    """The tables of every part but --quick ones."""
+    now, before = ({n: p for n, p in read(f).items() if not p["quick"]} for f in (options.json, options.before))
+    texts = {name: markdown(part, before.get(name)) for name, part in now.items()}
+    if set(now) & set(MATRICES):
+        rows = comparison(now)
+        texts["comparison"] = table(rows, comparison(before)) if rows else "Not all three are measured alike yet."
+    write_into(DOCUMENT, texts)
+
+
+def _measure_here(name: str, options: argparse.Namespace) -> None:
+    on_device = name not in COMMANDS
+    if on_device:  # A command inherits what a user's shell has, and would count torch in this process as its memory.
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            os.environ[f"{library}_NUM_THREADS"] = str(options.threads)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # The profiler is talkative.
+        import torch
+
+        torch.set_num_threads(options.threads)
     load, start = os.getloadavg()[0], time.perf_counter()
-    measure = importlib.import_module(f"benchmarks.{PARTS[name]}").measure
-    tables = measure(name, Options(options.quick, runtime.device, runtime.threads))
-    known = provenance(runtime, "float32")
-    conditions = {kept: known[kept] for kept in ("processor", "device", "threads", "commit", "created")} | {
-        "torch": torch.__version__,
+    module = importlib.import_module("benchmarks.matrix" if name in MATRICES else f"benchmarks.{name}")
+    tables = module.measure(Options(name, options.quick, options.device, options.threads))
+    seconds = time.perf_counter() - start
+    known = provenance(Runtime(options.device, options.threads), "float32")
+    conditions = {kept: known[kept] for kept in ("processor", "versions", "commit", "created")} | {
         "cores": usable_cores(),
         "load_before": load,
         "load_after": os.getloadavg()[0],
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds,
     }
-    return {"quick": options.quick, "identity": identity, "conditions": conditions, "tables": tables}
-
-
-def _read(path: Path | None) -> dict[str, Part]:
-    found: dict[str, Part] = json.loads(path.read_text("utf-8")) if path and path.exists() else {}
-    return found
-
-
-def _identity(options: argparse.Namespace) -> str:
-    """A digest of the code that is measured, of the code that measures, and of how it was asked to."""
-    digest = hashlib.sha256(repr((options.quick, options.device, options.threads)).encode())
-    for folder in ("ssl_bench", "methods", "tasks", "benchmarks"):
-        for path in sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.toml")]):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    conditions |= {kept: known[kept] for kept in ("device", "threads") if on_device}
+    part = Part(quick=options.quick, identity=options.here, conditions=conditions, tables=tables)
+    if options.json:
+        keep(options.json, name, part)
+    print(f"## {name}\n\n{markdown(part, read(options.before).get(name))}\n", flush=True)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except UserError as error:
-        sys.exit(f"python -m benchmarks: {error}")
+        print(f"python -m benchmarks: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -24,16 +24,16 @@ SECONDS = {
 COMPLETION = {"_SSL_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "ssl-bench run --method g", "COMP_CWORD": "3"}
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         report = ["report", "--results", str(REFERENCE), "--out", f"{folder}/report"]
         sides = {
-            "python -c pass": _process("pass"),
-            "ssl-bench --help": _process(COMMAND, "--help"),
-            "completion of a method's name": _process(COMMAND, environment=COMPLETION),
-            "ssl-bench methods": _process(COMMAND, "methods"),
-            "ssl-bench report": _process(COMMAND, *report),
-            "ssl-bench report --format html": _process(COMMAND, *report, "--format", "html"),
+            "python -c pass": process("pass"),
+            "ssl-bench --help": process(COMMAND, "--help"),
+            "completion of a method's name": process(COMMAND, environment=COMPLETION),
+            "ssl-bench methods": process(COMMAND, "methods"),
+            "ssl-bench report": process(COMMAND, *report),
+            "ssl-bench report --format html": process(COMMAND, *report, "--format", "html"),
         }
         times = interleaved(sides, options)
     rows: list[Row] = []
@@ -44,7 +44,9 @@ def measure(part: str, options: Options) -> list[Table]:
     return [{"title": "Commands, the report on the reference run's records", "rows": rows}]
 
 
-def _process(code: str, *arguments: str, environment: dict[str, str] | None = None) -> Callable[[], None]:
+def process(code: str, *arguments: str, environment: dict[str, str] | None = None) -> Callable[[], None]:
+    """What runs a Python of its own on `code`, to its end."""
+
     def run() -> None:
         subprocess.run(
             [sys.executable, "-c", code, *arguments],

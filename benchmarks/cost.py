@@ -7,7 +7,6 @@ distances or for idle devices.
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from ssl_bench.engine.inference import predict
 from ssl_bench.engine.pretraining import build_backbone
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, make_fabric
+from ssl_bench.protocol import Training
 from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
 from ssl_bench.settings import load_preset
 from ssl_bench.task import Case
@@ -31,6 +31,8 @@ from ssl_bench.task import Case
 SEEDS = 5
 DEVICES = (1, 8, 64)
 TIMED_STEPS = 2
+SECONDS = 30.0
+"""About as long as each method, and each cell, is measured."""
 
 
 class Volume(NamedTuple):
@@ -50,13 +52,13 @@ VOLUMES = {
 }
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     overrides = ["width=8", "crop=16", "pretraining.crop=16"] if options.quick else []
     names = ["gvsl"] if options.quick else learning_methods()
     pretraining: list[Row] = []
     for name in names:
         science = plan(name, native_precision(options), overrides)
-        seconds = spread(interleaved({"step": Stepper(science, options)}, options, 30)["step"])
+        seconds = spread(interleaved({"step": Stepper(science, options)}, options, SECONDS)["step"])
         hours = seconds["median"] * science.steps / 3600
         pretraining.append({"method": name, "seconds a step": seconds, "steps": science.steps, "device-hours": hours})
     tasks = list(VOLUMES)[-1:] if options.quick else list(VOLUMES)
@@ -69,7 +71,7 @@ def measure(part: str, options: Options) -> list[Table]:
 
 
 def _cell(task: str, protocol_name: str, overrides: list[str], options: Options) -> Row:
-    """Every part timed once on one random case."""
+    """Features, steps and prediction of one random case."""
     facts, counts = TASKS.load(task).facts, TASKS.load(task).split_counts
     assert counts is not None
     preset, plugin = load_preset("paper", overrides), PROTOCOLS.load(protocol_name)
@@ -85,20 +87,27 @@ def _cell(task: str, protocol_name: str, overrides: list[str], options: Options)
         with fabric.autocast():
             return model.features(on_device(fabric, volumes))
 
-    start = time.perf_counter()
-    training = protocol.prepare(model, CaseBatches([case], preset.crop), features)
-    prepared = time.perf_counter()
+    def prepare() -> Training:
+        return protocol.prepare(model, CaseBatches([case], preset.crop), features)
+
+    training = prepare()
     short = settings.model_copy(update={"steps": TIMED_STEPS, "validate_every": TIMED_STEPS})
-    Fitting(fabric, training, short, lambda: 0.0, Attempt(), dict).best(Progress(shown=False), "")
-    fitted = time.perf_counter()
-    with torch.no_grad(), fabric.autocast():
-        predict(model, on_device(fabric, torch.from_numpy(case.image)[None, None]), preset.crop, preset.overlap).cpu()
-    predicted = (time.perf_counter() - fitted) * volume.factor
-    trials = len(training.optimisers)
-    step = (fitted - prepared) / (TIMED_STEPS * trials)
-    if not plugin.facts.frozen_backbone:
-        step *= volume.factor
-    preparing = (prepared - start) * volume.factor * counts.train if plugin.facts.frozen_backbone else 0.0
+
+    def steps_of_each_trial() -> None:
+        Fitting(fabric, training, short, lambda: 0.0, Attempt(), dict).best(Progress(shown=False), "")
+
+    def predict_case() -> None:
+        image = on_device(fabric, torch.from_numpy(case.image)[None, None])
+        with torch.no_grad(), fabric.autocast():
+            predict(model, image, preset.crop, preset.overlap).cpu()
+
+    sides = {"prepare": prepare, "steps": steps_of_each_trial, "predict": predict_case}
+    times = interleaved(sides, options, SECONDS, least=1)
+    seconds = {name: spread(taken)["median"] for name, taken in times.items()}
+    frozen, trials = plugin.facts.frozen_backbone, len(training.optimisers)
+    step = seconds["steps"] / (TIMED_STEPS * trials) * (1.0 if frozen else volume.factor)
+    predicted = seconds["predict"] * volume.factor
+    preparing = seconds["prepare"] * volume.factor * counts.train if frozen else 0.0
     stepping = step * settings.steps * trials
     validating = predicted * counts.validation * (settings.steps // settings.validate_every) * trials
     whole = preparing + stepping + validating + predicted * counts.test

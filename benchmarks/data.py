@@ -19,7 +19,7 @@ from ssl_bench.volumes.resampling import Grid
 SPACING_MM = (0.7, 0.45, 0.45)
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     edges = [(16, 24)] if options.quick else [(32, 48), (64, 96), (128, 192)]
     return [
         {"title": "Windows from the cache", "rows": [_windows(*edge, options) for edge in edges]},

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
 
-from benchmarks.commands import COMMAND
+from benchmarks.matrix import run_matrix
+from benchmarks.planning import evaluations
 from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
@@ -16,7 +14,7 @@ from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
 from ssl_bench.settings import load_preset
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     edges, widths, batches = (
         ((16, 32), (8, 16), (2, 4)) if options.quick else ((32, 48, 64, 96, 128), (8, 16, 32), (2, 4, 8))
     )
@@ -32,8 +30,8 @@ def measure(part: str, options: Options) -> list[Table]:
         "edge": f"GVSL's step against the volumes' edge; width {width}, one pair; work grows with the cube",
         "width": f"GVSL's step against the width; one pair of {edge}³; work grows with the square",
         "batch": f"GVSL's step against the batch; volumes of {edge}³, width {width}",
-        "seeds planned": f"Planning against the seeds; {_cells(1)} cells a seed",
-        "workers": "Small cells against worker processes; all cores in use in each",
+        "seeds planned": f"Planning against the seeds; {evaluations(1)} evaluations a seed",
+        "workers": "Small cells against worker processes, the threads divided among them",
     }
     return [{"title": titles[name], "rows": _rows(name, found, options)} for name, found in sides.items()]
 
@@ -60,10 +58,6 @@ def _step(edge: int, width: int, batch: int, options: Options) -> Stepper:
     return Stepper(plan("gvsl", native_precision(options), sizes), options)
 
 
-def _cells(seeds: int) -> int:
-    return seeds * len(METHODS.names()) * len(TASKS.names()) * len(PROTOCOLS.names())
-
-
 def _planning(seeds: int) -> Callable[[], None]:
     def plan_all() -> None:
         planner = Planner(load_preset("paper"), [], "float32")
@@ -76,14 +70,7 @@ def _planning(seeds: int) -> Callable[[], None]:
     return plan_all
 
 
-def _matrix(workers: int, options: Options) -> Callable[[], None]:
-    what = ["scratch", "shc", "0"] if options.quick else ["scratch,gvsl", "all", "0-3"]
-
-    def run() -> None:
-        with tempfile.TemporaryDirectory() as results:
-            call = ["matrix", "--preset", "smoke", "--protocols", "linear,finetune", "--results", results]
-            call += [part for pair in zip(("--methods", "--tasks", "--seeds"), what, strict=True) for part in pair]
-            call += ["--executor", "local", "--workers", str(workers)]
-            subprocess.run([sys.executable, "-c", COMMAND, *call], capture_output=True, check=True)
-
-    return run
+def _matrix(workers: int, options: Options) -> Callable[[], object]:
+    methods, tasks, seeds = ("scratch", "shc", "0") if options.quick else ("scratch,gvsl", "all", "0-3")
+    arguments = ["--preset", "smoke", "--methods", methods, "--tasks", tasks, "--seeds", seeds]
+    return lambda: run_matrix(arguments, workers, max(1, options.threads // workers), options.device)

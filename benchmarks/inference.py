@@ -30,7 +30,7 @@ class CountingModel(Downstream):
         return super().probabilities(volumes)
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     sizes = [(16, (24, 20, 32))] if options.quick else SIZES
     rows = [_row(crop, size, overlap, options) for crop, size in sizes for overlap in (0.25, 0.5)]
     return [{"title": f"Sliding window, width {8 if options.quick else 16}", "rows": rows}]

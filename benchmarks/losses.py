@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     correlation = [
         _row(f"NCC, window 9³, {side}³", side, 0, options) for side in ((16,) if options.quick else (64, 128))
     ]

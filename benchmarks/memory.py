@@ -1,47 +1,79 @@
-"""Peak memory and seconds of one pre-training step, each method in a fresh process (`paper_step.py`)."""
+"""Peak memory and seconds of one pre-training step, each in a process of its own."""
 
 from __future__ import annotations
 
-import subprocess
+import resource
 import sys
-from pathlib import Path
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
 
-from benchmarks.stepping import learning_methods, native_precision
+import torch
+
+from benchmarks.stepping import Precision, Stepper, learning_methods, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options
 
-SCRIPT = Path(__file__).with_name("paper_step.py")
 PRESETS = ("quick", "small", "paper")
+IN_FLOAT32 = ("gvsl", "simclr", "byol")
+"""Also measured as the paper did, in float32: the pair and the largest batches of views."""
 
 
-def measure(part: str, options: Options) -> list[Table]:
-    presets = ("smoke",) if options.quick else PRESETS
-    methods = ["gvsl"] if options.quick else learning_methods()
-    return [
-        {
-            "title": f"One step in the preset {preset}",
-            "rows": [_row(method, preset, native_precision(options)) for method in methods],
-        }
-        for preset in presets
-    ]
+class Cost(NamedTuple):
+    """Of one step."""
+
+    volumes: str
+    seconds: float
+    peak: float
+    """GiB: of the process, or of what it allocated on a GPU."""
 
 
-def _row(method: str, preset: str, precision: str) -> Row:
-    kept, again = (_step(method, preset, precision, checkpointing) for checkpointing in (False, True))
+def measure(options: Options) -> list[Table]:
+    native = native_precision(options)
+    if options.quick:
+        return [_table("smoke", native, ["gvsl"], options)]
+    tables = [_table(preset, native, learning_methods(), options) for preset in PRESETS]
+    return tables if native == "float32" else [*tables, _table("paper", "float32", IN_FLOAT32, options)]
+
+
+def _table(preset: str, precision: Precision, methods: Sequence[str], options: Options) -> Table:
     return {
-        "method": method,
-        "volumes": f"{kept['volumes']} x {kept['window']}",
-        "peak GiB": kept["peak"],
-        "peak GiB, checkpointing": again["peak"],
-        "checkpointing / without": again["peak"] / kept["peak"],
-        "seconds": kept["seconds"],
-        "seconds, checkpointing / without": again["seconds"] / kept["seconds"] if kept["seconds"] else "",
+        "title": f"One step in the preset {preset}, {precision}",
+        "rows": [_row(method, preset, precision, options) for method in methods],
     }
 
 
-def _step(method: str, preset: str, precision: str, checkpointing: bool) -> dict[str, float]:
-    call = [sys.executable, str(SCRIPT), method, "--one", "--preset", preset, "--precision", precision]
-    call += ["--checkpointing"] if checkpointing else []
-    row = subprocess.run(call, capture_output=True, encoding="utf-8", check=True).stdout
-    _, volumes, window, _, _, seconds, peak = (cell.strip() for cell in row.strip().strip("|").split("|"))
-    return {"volumes": volumes, "window": window, "seconds": float(seconds), "peak": float(peak)}  # type: ignore[dict-item]
+def _row(method: str, preset: str, precision: Precision, options: Options) -> Row:
+    kept, again = (_in_a_process(method, preset, precision, options, checkpointing) for checkpointing in (False, True))
+    return {
+        "method": method,
+        "volumes": kept.volumes,
+        "peak GiB": kept.peak,
+        "peak GiB, checkpointing": again.peak,
+        "checkpointing / without": again.peak / kept.peak,
+        "seconds": kept.seconds,
+        "seconds, checkpointing / without": again.seconds / kept.seconds,
+    }
+
+
+def _in_a_process(method: str, preset: str, precision: Precision, options: Options, checkpointing: bool) -> Cost:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_cost, method, preset, precision, options, checkpointing).result()
+
+
+def _cost(method: str, preset: str, precision: Precision, options: Options, checkpointing: bool) -> Cost:
+    """The second of two steps, and the peak of this process so far."""
+    science = plan(method, precision, preset=preset)
+    step = Stepper(science, options)
+    step.method.backbone.checkpointing = checkpointing
+    step()
+    start = time.perf_counter()
+    step()
+    seconds = time.perf_counter() - start
+    if step.fabric.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(step.fabric.device) / 2**30
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+    return Cost(f"{science.batch} x {science.crop}³", seconds, peak)

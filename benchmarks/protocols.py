@@ -53,7 +53,7 @@ class RecomputedFeatures:
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True)), self.targets[chosen]
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     tasks = ONE_OF_EACH_KIND[:1] if options.quick else ONE_OF_EACH_KIND
     return [{"title": "A linear cell of the preset quick, at equal steps", "rows": [_row(t, options) for t in tasks]}]
 

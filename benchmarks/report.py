@@ -1,15 +1,13 @@
 """How the report scales: seconds and memory of ``ssl-bench report`` over a store of synthetic records, on one core.
 
-``python benchmarks/report.py [--records N] [--quick] [--store DIR] [--json FILE]``; ``--quick`` takes a few thousand
-records. The records are those of the reference run with other methods, seeds, settings and scores.
+The records are those of the reference run with other methods, seeds, settings and scores.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,32 +17,22 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json, to_json
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "quick"
+from benchmarks.commands import COMMAND, REFERENCE
+from benchmarks.tables import Row, Table
+from benchmarks.timing import Options
+
 METHODS, SEEDS = 25, 10
 """Of every setting, as its 4 tasks and 2 protocols are: 2,250 records, of which 250 are pre-trainings."""
 FORMATS = ("md", "csv", "latex")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--store", type=Path, help="kept there, and used again if it is there")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def measure(options: Options) -> list[Table]:
+    records = 3000 if options.quick else 100_000
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.store or Path(scratch) / "store"
-        if not folder.exists():
-            write_store(folder, 3000 if options.quick else options.records)
-        records = sum(1 for _ in folder.rglob("*.json"))
+        folder = Path(scratch) / "store"
+        write_store(folder, records)
         rows = [_measure(folder, format_, Path(scratch) / "report") for format_ in FORMATS]
-    print(f"{records} records\n\nformat  wall s  processor s  peak MiB  output MiB")
-    for row in rows:
-        print(
-            f"{row['format']:6}  {row['wall']:6.1f}  {row['processor']:11.1f}  {row['peak']:8.0f}  {row['size']:10.1f}"
-        )
-    if options.json:
-        options.json.write_text(json.dumps({"records": records, "formats": rows}, indent=1))
+    return [{"title": f"Reports of {records:,} records, on one core", "rows": rows}]
 
 
 def write_store(folder: Path, count: int) -> None:
@@ -87,27 +75,27 @@ def _scores(case: dict[str, Any], generator: np.random.Generator) -> dict[str, f
     return {name: float(np.clip(case[name] + generator.normal(0, 0.05), 0, 1))}
 
 
-def _measure(folder: Path, format_: str, out: Path) -> dict[str, Any]:
-    """Wall and processor seconds and the peak memory of one report, in a process of its own on one core."""
-    code = "import sys; from ssl_bench.cli import main; sys.argv[0] = 'ssl-bench'; main()"
-    call = [sys.executable, "-c", code, "report", "--results", str(folder), "--format", format_, "--out", str(out)]
+def _measure(folder: Path, format_: str, out: Path) -> Row:
+    """One report in a process of its own."""
+    call = [sys.executable, "-c", COMMAND, "report", "--results", str(folder), "--format", format_, "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     start = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        os.execve(sys.executable, call, os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-    _, status, used = os.wait4(child, 0)
-    assert status == 0, f"{format_}: the report failed"
+    with subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, preexec_fn=_on_one_core) as process:
+        # It alone tells what one process used.
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - start
+    assert process.returncode == 0, f"{format_}: the report failed"
     scale = 1 if sys.platform == "darwin" else 1024
     return {
         "format": format_,
-        "wall": round(time.perf_counter() - start, 2),
-        "processor": round(used.ru_utime + used.ru_stime, 2),
-        "peak": round(used.ru_maxrss * scale / 2**20, 1),
-        "size": round(out.stat().st_size / 2**20, 2),
+        "seconds": wall,
+        "processor seconds": used.ru_utime + used.ru_stime,
+        "peak MiB": used.ru_maxrss * scale / 2**20,
+        "output MiB": out.stat().st_size / 2**20,
     }
 
 
-if __name__ == "__main__":
-    main()
+def _on_one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

@@ -29,7 +29,7 @@ FASTER = "times as fast as float32 by default"
 SHARE = "% in the backbone"
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     sizes = ["width=8", "pretraining.crop=16"] if options.quick else ["width=32", "pretraining.crop=64"]
     formats, fastest = _formats(options, sizes)
     methods, profiles = zip(*(_method(name, options, sizes, fastest) for name in learning_methods()), strict=True)

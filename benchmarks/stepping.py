@@ -35,9 +35,9 @@ def native_precision(options: Options) -> Precision:
     return resolve_precision("auto", options.device)
 
 
-def plan(method: str, precision: Precision, overrides: Sequence[str]) -> PretrainingScience:
-    """The pre-training of `method` in the paper's setting with `overrides`."""
-    science = Planner(load_preset("paper", overrides), overrides, precision).pretraining(method, 0).science
+def plan(method: str, precision: Precision, overrides: Sequence[str] = (), preset: str = "paper") -> PretrainingScience:
+    """The pre-training of `method` in `preset` with `overrides`."""
+    science = Planner(load_preset(preset, overrides), overrides, precision).pretraining(method, 0).science
     assert isinstance(science, PretrainingScience)
     return science
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ssl_bench.files import atomic_write
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Part
 
 Row = dict[str, Any]
 """Columns to numbers, text, or a `timing.Spread`; the first column names the row."""
@@ -20,40 +22,28 @@ class Table(TypedDict):
     rows: list[Row]
 
 
-class Part(TypedDict):
-    """What is kept of one part."""
-
-    quick: bool
-    identity: str
-    """Digest of the code that was measured, and how."""
-    conditions: dict[str, Any]
-    tables: list[Table]
-
-
 def markdown(part: Part, before: Part | None = None) -> str:
     """The tables of a part and the conditions of its measurement; with `before`, "before → now" in every figure."""
-    old = {table["title"]: table for table in before["tables"]} if before else {}
-    blocks = [
-        f"**{table['title']}**\n\n{_table(table['rows'], old.get(table['title'], {'title': '', 'rows': []})['rows'])}"
-        for table in part["tables"]
-    ]
+    old = {each["title"]: each["rows"] for each in before["tables"]} if before else {}
+    blocks = [f"**{each['title']}**\n\n{table(each['rows'], old.get(each['title'], []))}" for each in part["tables"]]
     lines = [_conditions(part)] if before is None else [f"Before: {_conditions(before)}", f"Now: {_conditions(part)}"]
     return "\n\n".join([*blocks, *lines])
 
 
-def write_into(document: Path, parts: Mapping[str, Part], before: Mapping[str, Part]) -> None:
-    """Replace what stands between the markers of each of `parts` in `document`; --quick parts stay out."""
+def write_into(document: Path, texts: Mapping[str, str]) -> None:
+    """Replace what stands in `document` between the markers of each of `texts`."""
     text = document.read_text("utf-8")
-    for name, part in parts.items():
+    for name, inside in texts.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        if not part["quick"] and start in text and end in text:
-            inside = f"{start}\n\n{markdown(part, before.get(name))}\n\n{end}"
-            text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: inside, text, flags=re.DOTALL)  # noqa: B023
+        head, _, rest = text.partition(start)
+        if start in text and end in text:
+            text = f"{head}{start}\n\n{inside}\n\n{end}{rest.partition(end)[2]}"
     with atomic_write(document) as temporary:
         temporary.write_text(text, "utf-8")
 
 
-def _table(rows: Sequence[Row], before: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], before: Sequence[Row] = ()) -> str:
+    """`rows` in Markdown; "before → now" where a row of the same name had another figure."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     old = {str(next(iter(row.values()))): row for row in before}
     lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join(["---"] * len(columns)) + " |"]
@@ -82,9 +72,10 @@ def _number(value: float) -> str:
 
 def _conditions(part: Part) -> str:
     said = part["conditions"]
+    runtime = f", {said['threads']} threads, device {said['device']}" if "threads" in said else ""
     load = " and ".join(f"{said[f'load_{when}']:.1f} {when}" for when in ("before", "after"))
     return (
-        f"{said['processor']}, {said['cores']} cores, {said['threads']} threads, device {said['device']}, "
-        f"torch {said['torch']}, commit {said['commit']}, {said['created'][:10]}; load average {load}; "
+        f"{said['processor']}, {said['cores']} cores{runtime}, torch {said['versions']['torch']}, "
+        f"commit {said['commit']}, {said['created'][:10]}; load average {load}; "
         f"{said['seconds']:.0f} s{'; --quick, not a measurement' if part['quick'] else ''}."
     )

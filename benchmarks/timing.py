@@ -16,6 +16,8 @@ LEAST_ROUNDS, MOST_ROUNDS = 3, 15
 class Options:
     """How a part is measured."""
 
+    part: str
+    """Its name."""
     quick: bool
     """Tiny sizes and one round: proves that the part runs, measures nothing."""
     device: str
@@ -34,11 +36,11 @@ class Spread(TypedDict):
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], object]], options: Options, seconds: float = 60.0
+    sides: Mapping[str, Callable[[], object]], options: Options, seconds: float = 60.0, least: int = LEAST_ROUNDS
 ) -> dict[str, list[float]]:
     """Seconds that each of `sides` takes, round by round: A, B, A, B, ..., so that a slow minute hits all alike.
 
-    After one call each that is not timed: rounds for about so many `seconds`, at least 3 and at most 15.
+    After one call each that is not timed: rounds for about so many `seconds`, no less than `least`, at most 15.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     if not options.quick:
@@ -46,7 +48,7 @@ def interleaved(
             side()
     start = time.perf_counter()
     for done in range(1 if options.quick else MOST_ROUNDS):
-        if done >= LEAST_ROUNDS and time.perf_counter() - start > seconds:
+        if done >= least and time.perf_counter() - start > seconds:
             break
         for name, side in sides.items():
             times[name].append(_timed(side, options.device))

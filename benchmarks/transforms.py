@@ -19,7 +19,7 @@ VOLUMES_A_ROUND = 10
 TOLERANCE = 1e-4
 
 
-def measure(part: str, options: Options) -> list[Table]:
+def measure(options: Options) -> list[Table]:
     side = 32 if options.quick else 128
     rows = [_corruption(side, options), _spatial(side, options)]
     return [{"title": "Transforms", "rows": rows}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -47,7 +48,12 @@ class Downstream(nn.Module):
 
     def probabilities(self, volumes: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> float32 probabilities: of every class (B, 1 + classes, D, H, W), or the positive (B,)."""
-        logits: Tensor = self(volumes).float()
+        return self.read(self.features(volumes))
+
+    def read(self, features: Sequence[Tensor]) -> Tensor:
+        """What `features` gave -> probabilities."""
+        # The softmax would make a copy of its own of logits that lie channels last.
+        logits: Tensor = self.head(*features).to(torch.float32, memory_format=torch.contiguous_format)
         return logits.softmax(dim=1) if self.kind == "segmentation" else logits.sigmoid()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def ncc_loss(warped: Tensor, fixed: Tensor, window: int = 9) -> Tensor:
@@ -47,12 +50,34 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)}")
     with torch.autocast(logits.device.type, enabled=False):
-        probabilities = _precise(logits).softmax(dim=1).flatten(2)
-        truth = torch.zeros_like(probabilities).scatter_(1, labels.flatten(1).unsqueeze(1), 1)
-        overlap = torch.linalg.vecdot(probabilities, truth)
-        extent = truth.sum(-1) + torch.linalg.vecdot(probabilities, probabilities)
+        # The softmax would make a copy of its own of logits that lie channels last.
+        precise = logits.to(torch.promote_types(logits.dtype, torch.float32), memory_format=torch.contiguous_format)
+        overlap, extent = _ClassSums.apply(precise.softmax(dim=1).flatten(2), labels.flatten(1).unsqueeze(1))
         loss: Tensor = 1 - ((2 * overlap + 1) / (extent + 1)).mean()
         return loss
+
+
+class _ClassSums(torch.autograd.Function):
+    """sum(g p) and sum(g^2) + sum(p^2) over the voxels, (B, K) each.
+
+    Of probabilities p (B, K, voxels) and class indices (B, 1, voxels), of which g is the one-hot code. The gradient is
+    2 p, and 1 more where g is: autograd would keep g, and multiply and add as many as six tensors of p's size.
+    """
+
+    @staticmethod
+    def forward(context: Any, probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        context.save_for_backward(probabilities, labels)
+        products = torch.zeros_like(probabilities).scatter_(1, labels, 1)
+        voxels = products.sum(-1)
+        overlap = products.mul_(probabilities).sum(-1)
+        return overlap, voxels + torch.mul(probabilities, probabilities, out=products).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, of_overlap: Tensor, of_extent: Tensor) -> tuple[Tensor, None]:
+        probabilities, labels = context.saved_tensors
+        gradient = probabilities * (2 * of_extent).unsqueeze(-1)
+        return gradient.scatter_add_(1, labels, of_overlap.gather(1, labels.squeeze(1)).unsqueeze(1)), None
 
 
 def _precise(tensor: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from typing import Literal
 Paradigm = Literal["none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric"]
 """How a method learns, after the GVSL supplement A.2 and A.3; ``none`` is no pre-training at all."""
 
+Pretrains = Literal["nothing", "encoder", "encoder and decoder"]
+"""What of the backbone a method pre-trains."""
+
 PARADIGMS: tuple[Paradigm, ...] = ("none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric")
 
 
@@ -21,7 +24,7 @@ class MethodFacts:
     version: int
     """Raised whenever the method's results may change; part of every cell's key."""
     paradigm: Paradigm
-    pretrains: Literal["nothing", "encoder", "encoder and decoder"]
+    pretrains: Pretrains
     smallest_batch: int = 1
     """Volumes a step below which the loss degenerates; a smaller batch in the preset is raised to it."""
     grouped: int = 1

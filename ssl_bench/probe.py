@@ -6,8 +6,8 @@ through random layers; and channels are standardised, so the scale of the featur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +27,8 @@ class Probe(Downstream):
     def make_head(self, classes: int) -> nn.Module:
         """`heads` linear heads on the same features."""
         channels = self.backbone.stage_channels
-        make = ScaleSum if self.kind == "segmentation" else PooledLinear
-        return Ensemble(channels, [make(channels, classes) for _ in range(self.heads)])
+        make = ScaleSums if self.kind == "segmentation" else PooledLinears
+        return Ensemble(channels, make(channels, classes, self.heads))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """(B, 1, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); pooled for a classification.
@@ -40,31 +40,32 @@ class Probe(Downstream):
             return tuple(stage.float().mean(dim=(2, 3, 4)) for stage in stages)
         return (centre(stages[0], volumes.shape[2:]), *stages[1:])
 
-    def probabilities(self, volumes: Tensor) -> Tensor:
+    def read(self, features: Sequence[Tensor]) -> Tensor:
         """The mean over the heads."""
-        stacked = super().probabilities(volumes)
+        stacked = super().read(features)
         return stacked.view(self.heads, -1, *stacked.shape[1:]).mean(dim=0)
 
 
 class Ensemble(nn.Module):
     """Standardises features and gives the logits of every head, stacked along the batch: (heads * B, ...)."""
 
-    def __init__(self, channels: Sequence[int], heads: Sequence[nn.Module]) -> None:
+    def __init__(self, channels: Sequence[int], heads: nn.Module) -> None:
         super().__init__()
         self.standardise = nn.ModuleList(Standardise(count) for count in channels)
-        self.heads = nn.ModuleList(heads)
+        self.heads = heads
 
-    def fit(self, stages: Sequence[Tensor]) -> None:
-        """Take the standardisation from training features, finest stage first, (N, channels, ...) each."""
-        for standardise, stage in zip(self.standardise, stages, strict=True):
+    def fit(self, windows: Sequence[Sequence[Tensor]]) -> None:
+        """Take the standardisation from the stages of each training window, finest first, (1, channels, ...) each."""
+        for standardise, stage in zip(self.standardise, zip(*windows, strict=True), strict=True):
             assert isinstance(standardise, Standardise)
-            standardise.fit(stage)
+            standardise.fit(torch.squeeze(window, 0) for window in stage)
 
     def forward(self, *stages: Tensor) -> Tensor:
         """Features of B volumes -> logits (heads * B, ...)."""
         with torch.autocast(stages[0].device.type, enabled=False):
             standard = [standardise(stage) for standardise, stage in zip(self.standardise, stages, strict=True)]
-            return torch.cat([head(*standard) for head in self.heads])
+            logits: Tensor = self.heads(*standard)
+            return logits
 
 
 class Standardise(nn.Module):
@@ -78,9 +79,9 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
-    def fit(self, features: Tensor) -> None:
-        """`features` (N, channels, ...): a channel that does not vary is only centred."""
-        moments = [channel_moments(window) for window in features]
+    def fit(self, windows: Iterable[Tensor]) -> None:
+        """`windows` (channels, ...) each: a channel that does not vary is only centred."""
+        moments = [channel_moments(window) for window in windows]
         mean = torch.stack([moment.mean for moment in moments]).mean(dim=0)
         square = torch.stack([moment.square for moment in moments]).mean(dim=0)
         deviation = (square - mean.square()).clamp(min=0).sqrt()
@@ -91,15 +92,45 @@ class Standardise(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, channels, ...) of the same shape."""
         shape = (1, -1, *[1] * (features.ndim - 2))
-        return (features.float() - self.mean.view(shape)) / self.deviation.view(shape)
+        return (features - self.mean.view(shape)).div_(self.deviation.view(shape))
+
+
+class ScaleSums(nn.ModuleList):
+    """Heads of a 1x1x1 convolution for each stage; coarse logits are upsampled and added to the next finer ones.
+
+    Upsampling and a 1x1x1 convolution commute, so each is one linear map of all upsampled features together, without
+    holding hundreds of channels at full resolution. The convolutions of all heads are one matrix product a stage.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
+        super().__init__(ScaleSum(channels, classes) for _ in range(heads))
+
+    def forward(self, *stages: Tensor) -> Tensor:
+        """Stages (B, channels, d, h, w), finest first -> logits (heads * B, 1 + classes, D, H, W) of the finest's size.
+
+        Sums hold a voxel's logits side by side, which is many times faster to upsample on a processor; what comes out
+        has the voxels of a class side by side, which is faster to take the softmax and the loss of.
+        """
+        heads: list[Any] = list(self)
+        layers = zip(*(head.layers for head in heads), strict=True)
+        weights = [torch.cat([layer.weight for layer in of_stage]).flatten(1) for of_stage in layers]
+        *finer, total = [F.linear(stage.movedim(1, -1), weight) for stage, weight in zip(stages, weights, strict=True)]
+        # Upsampling leaves a constant as it is, so the bias of the finest layer may join the few coarsest logits.
+        total = total + torch.cat([head.layers[0].bias for head in heads])
+        while finer:
+            upsampled = F.interpolate(total.movedim(-1, 1), scale_factor=2, mode="trilinear", align_corners=False)
+            logits = finer.pop()
+            total = logits.add_(centre(upsampled, logits.shape[1:4]).movedim(1, -1))
+        rows = total.flatten(0, -2)
+        if rows.requires_grad:
+            rows.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        # As a matrix: that is what torch transposes fastest.
+        stacked = rows.t().contiguous().view(len(heads), -1, *total.shape[:-1])
+        return stacked.transpose(1, 2).flatten(0, 1)
 
 
 class ScaleSum(nn.Module):
-    """A 1x1x1 convolution for each stage; coarse logits are upsampled and added to the next finer ones.
-
-    Upsampling and a 1x1x1 convolution commute, so this is one linear map of all upsampled features together, without
-    holding hundreds of channels at full resolution.
-    """
+    """The weights of one head."""
 
     def __init__(self, channels: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -107,28 +138,26 @@ class ScaleSum(nn.Module):
             nn.Conv3d(count, 1 + classes, 1, bias=index == 0) for index, count in enumerate(channels)
         )
 
+
+class PooledLinears(nn.ModuleList):
+    """Heads of one linear layer on the pooled features of all stages."""
+
+    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
+        super().__init__(PooledLinear(channels) for _ in range(heads))
+
     def forward(self, *stages: Tensor) -> Tensor:
-        """Stages, finest first -> logits (B, 1 + classes, D, H, W) of the finest stage's size."""
-        logits = [layer(stage) for layer, stage in zip(self.layers, stages, strict=True)]
-        total: Tensor = logits.pop()
-        while logits:
-            upsampled = F.interpolate(total, scale_factor=2, mode="trilinear", align_corners=False)
-            finer = logits.pop()
-            total = finer + centre(upsampled, finer.shape[2:])
-        return total
+        """Pooled stages (B, channels) -> logits (heads * B,)."""
+        pooled = torch.cat(stages, dim=1)
+        heads: list[Any] = list(self)
+        return torch.cat([head.layer(pooled).flatten() for head in heads])
 
 
 class PooledLinear(nn.Module):
-    """One linear layer on the pooled features of all stages."""
+    """The weights of one head."""
 
-    def __init__(self, channels: Sequence[int], classes: int) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.layer = nn.Linear(sum(channels), 1)
-
-    def forward(self, *stages: Tensor) -> Tensor:
-        """Pooled stages (B, channels) -> logit (B,)."""
-        logit: Tensor = self.layer(torch.cat(stages, dim=1)).flatten()
-        return logit
 
 
 class Moments(NamedTuple):
@@ -140,12 +169,14 @@ class Moments(NamedTuple):
 
 def channel_moments(window: Tensor) -> Moments:
     """Mean and mean square of every channel of (channels, ...)."""
-    values = window.double().flatten(1) if window.ndim > 1 else window.double().unsqueeze(1)
-    return Moments(values.mean(dim=1), values.square().mean(dim=1))
+    values = window.movedim(0, -1).reshape(-1, len(window)).double()
+    return Moments(values.mean(dim=0), values.square().mean(dim=0))
 
 
 def centre(volumes: Tensor, size: Sequence[int]) -> Tensor:
     """The middle of (B, C, D, H, W), where the backbone's zero padding left the volume of `size`."""
+    if volumes.shape[2:] == tuple(size):
+        return volumes
     starts = [(padded - kept) // 2 for padded, kept in zip(volumes.shape[2:], size, strict=True)]
     z, y, x = (slice(start, start + kept) for start, kept in zip(starts, size, strict=True))
     return volumes[:, :, z, y, x]

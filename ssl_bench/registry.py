@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from ssl_bench.declarations import IMPORT_ERRORS, chosen_class, classes_in, first_line, quiet_stdout
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,18 +77,19 @@ class Registry(Generic[Plugin]):
             return self._given[name]
         built_in = self._built_in()
         if name in built_in:
-            return self._plugin_class(importlib.import_module(built_in[name]), name)
+            return self._plugin_class(importlib.import_module(built_in[name]), name, built_in[name])
         point, *others = self._third_party()[name]
         if others:
             rivals = " and ".join(point.value for point in (point, *others))
             raise UserError(f"{self.kind} {name!r} is claimed by {rivals}; uninstall one")
         try:
-            module = importlib.import_module(point.module)
-        except Exception as error:
+            with quiet_stdout():
+                module = importlib.import_module(point.module)
+        except IMPORT_ERRORS as error:
             raise UserError(
-                f"{self.kind} {name!r} ({point.module}) does not import: {_first_line(error)}; fix or uninstall it"
+                f"{self.kind} {name!r} ({point.value}) does not import: {first_line(error)}; fix or uninstall it"
             ) from error
-        return self._plugin_class(module, name)
+        return self._plugin_class(module, name, point.value, point.attr or None)
 
     def check(self, name: str) -> None:
         """Raise UserError, with the nearest name, unless `name` is registered."""
@@ -107,7 +109,7 @@ class Registry(Generic[Plugin]):
             return
         if name in self.names():
             raise UserError(f"--plugin {file}: there is a {self.kind} called {name!r} already; rename the file")
-        self._given[name] = self._plugin_class(module, name)
+        self._given[name] = self._plugin_class(module, name, str(file))
         self.files[name] = file
 
     def add_from_folder(self, name: str, plugin: type[Plugin], folder: Path) -> None:
@@ -119,16 +121,7 @@ class Registry(Generic[Plugin]):
 
     def defined_in(self, module: ModuleType) -> list[type[Plugin]]:
         """The concrete plugin classes that `module` itself defines."""
-        contract_module, contract_name = self.contract.split(":")
-        contract = getattr(importlib.import_module(contract_module), contract_name)
-        return [
-            cast(type[Plugin], value)
-            for value in vars(module).values()
-            if inspect.isclass(value)
-            and issubclass(value, contract)
-            and value.__module__ == module.__name__
-            and not inspect.isabstract(value)
-        ]
+        return cast(list[type[Plugin]], classes_in(module, self.contract))
 
     def source_digest(self, name: str) -> str | None:
         """SHA-256 of a third-party plugin's file, which stands in for a trusted version; None for a built-in."""
@@ -137,15 +130,11 @@ class Registry(Generic[Plugin]):
         file = inspect.getfile(self.load(name))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
-    def _plugin_class(self, module: ModuleType, name: str) -> type[Plugin]:
-        found = self.defined_in(module)
-        contract = self.contract.partition(":")[2]
-        if len(found) != 1:
-            names = f"{len(found)} ({', '.join(plugin.__name__ for plugin in found)})" if found else "no"
-            raise UserError(
-                f"{self.kind} {name!r} ({module.__name__}) defines {names} subclasses of {contract}; define one"
-            )
-        return found[0]
+    def _plugin_class(self, module: ModuleType, name: str, origin: str, attribute: str | None = None) -> type[Plugin]:
+        try:
+            return cast(type[Plugin], chosen_class(module, attribute, self.contract))
+        except UserError as error:
+            raise UserError(f"{self.kind} {name!r} ({origin}) {error}") from error
 
     @functools.cache  # noqa: B019 - the three registries live as long as the process
     def _built_in(self) -> dict[str, str]:
@@ -192,10 +181,11 @@ def add_plugin_file(path: Path) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
-        except Exception as error:
+            with quiet_stdout():
+                spec.loader.exec_module(module)
+        except IMPORT_ERRORS as error:
             del sys.modules[name]
-            raise UserError(f"--plugin {path}: does not import: {_first_line(error)}; correct the file") from error
+            raise UserError(f"--plugin {path}: does not import: {first_line(error)}; correct the file") from error
     registries: tuple[Registry[Any], ...] = (METHODS, TASKS)
     for registry in registries:
         if registry.defined_in(module):
@@ -208,10 +198,6 @@ def plugin_files(method: str | None, task: str | None) -> tuple[Path, ...]:
     """The files from the command line that a cell of `method` and `task` needs."""
     found = (METHODS.files.get(method or ""), TASKS.files.get(task or ""))
     return tuple(file for file in found if file is not None)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")
 
 
 def resolve_protocol(name: str) -> str:

@@ -25,6 +25,25 @@ def test_parameters_of_every_block_at_width_32() -> None:
     assert set(ENCODER_MODULES) | set(DECODER_MODULES) == set(BLOCKS)
 
 
+def test_convolutions_start_kaiming_normal_of_gain_root_two_and_norms_as_the_identity() -> None:
+    """Fan in, and the slope is not passed; biases keep PyTorch's uniform start. Four standard errors either way."""
+    torch.manual_seed(0)
+    for name, layer in UNet3D(16).named_modules():
+        if isinstance(layer, torch.nn.Conv3d):
+            weights, fan_in = layer.weight.detach().double().flatten(), layer.weight[0].numel()
+            count, deviation, limit = len(weights), (2 / fan_in) ** 0.5, fan_in**-0.5
+            assert abs(weights.mean() / deviation) < 4 / count**0.5, name
+            assert abs(weights.std() / deviation - 1) < 4 / (2 * count) ** 0.5, name
+            kurtosis = (weights / deviation).pow(4).mean()
+            assert abs(kurtosis - 3) < 4 * (96 / count) ** 0.5, name
+            bias = layer.bias
+            assert bias is not None
+            assert 0.5 * limit < bias.abs().max() <= limit, name
+        elif isinstance(layer, torch.nn.GroupNorm):
+            assert (layer.weight == 1).all(), name
+            assert (layer.bias == 0).all(), name
+
+
 def test_another_input_channel_costs_864_parameters() -> None:
     assert count(UNet3D(32, channels_in=2)) - count(UNet3D(32)) == 864
 

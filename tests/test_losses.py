@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench import losses
@@ -135,6 +136,17 @@ def test_soft_dice_equals_the_loop_over_samples_and_classes() -> None:
             product, squares = product + p * g, squares + p * p + g * g
         ratios.append((2 * product + 1) / (squares + 1))
     assert soft_dice_loss(logits, labels).item() == pytest.approx(1 - np.mean(ratios), abs=1e-10)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_gradient_of_soft_dice_is_that_of_its_formula(layout: torch.memory_format) -> None:
+    logits = 3 * uniform(2, 4, 3, 5, 4).contiguous(memory_format=layout).requires_grad_()
+    labels = (4 * uniform(2, 3, 5, 4, seed=1)).long()
+    p, g = logits.softmax(1), F.one_hot(labels, 4).movedim(-1, 1).double()
+    overlap, extent = ((a * b).sum((2, 3, 4)) for a, b in ((p, g), (p + g, p + g)))
+    formula = 1 - ((2 * overlap + 1) / (extent - 2 * overlap + 1)).mean()
+    expected, found = (torch.autograd.grad(loss, logits)[0] for loss in (formula, soft_dice_loss(logits, labels)))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
 
 
 def test_soft_dice_refuses_labels_of_another_shape() -> None:

@@ -12,6 +12,7 @@ import pytest
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.store import Store
+from ssl_bench.cli.plugins import Kind, new
 from ssl_bench.engine.inline import run_cells
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
@@ -57,6 +58,12 @@ def test_an_edited_plugin_is_another_cell(planner: Planner, tmp_path: Path) -> N
         ("empty.py", "x = 1", "defines neither a Method nor a Task"),
         ("broken.py", "import no_such_module", "does not import: ModuleNotFoundError: No module named"),
         ("broken_too.py", "def f(:", "does not import: SyntaxError"),
+        ("leaves.py", "import sys; sys.exit(3)", "does not import: SystemExit: 3; correct the file"),
+        (
+            "no_facts.py",
+            "from ssl_bench.method import Method\nclass A(Method):\n    def training_step(self, volumes, draws): ...",
+            r"'no_facts' \(.*no_facts\.py\) declares no facts",
+        ),
         ("gvsl.py", "from ssl_bench.methods.scratch import Scratch\nclass Mine(Scratch): ...", "called 'gvsl' already"),
         (
             "two.py",
@@ -74,11 +81,39 @@ def test_a_bad_plugin_file_is_named(file: str, text: str | None, complaint: str,
     assert (METHODS.names(), TASKS.names()) == (methods, tasks)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "complaint"),
+    [
+        ("method", "restoration_head", "would make a class RestorationHead, a name that its file needs"),
+        ("method", "f", "would make a class F, a name that its file needs"),
+        ("task", "variation", "would make a class Variation, a name that its file needs"),
+        ("task", "none", "would make a class None, a name that its file needs"),
+        ("method", "torch", "'torch' is a Python module, which .*torch.py would hide"),
+        ("task", "json", "'json' is a Python module, which .*json.py would hide"),
+        ("task", "__main__", "cannot name a task; use lower-case letters"),
+    ],
+)
+def test_new_refuses_a_name_that_would_hide_what_it_needs(kind: str, name: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=complaint):
+        new(Kind(kind), name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_what_a_plugin_file_prints_when_imported_does_not_reach_stdout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (BUILT_IN / "denoising.py").read_text("utf-8")
+    (tmp_path / "talkative.py").write_text(f"{text}\nprint('hello')\n", "utf-8")
+    add_plugin_file(tmp_path / "talkative.py")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
 def test_new_writes_a_method_that_passes_its_own_test_and_runs(command: Command, tmp_path: Path) -> None:
     assert command("new", "method", "wiped_planes").returncode == 0
     done = command("check", "method", "wiped_planes", "--plugin", "wiped_planes.py")
     assert done.returncode == 0, done.stdout
-    assert "12 of 12 promises kept" in done.stdout
+    assert "15 of 15 promises kept" in done.stdout
     run = ("--method", "wiped_planes", "--task", "shc", "--protocol", "linear", "--preset", "smoke", "--quiet")
     done = command("run", *run, "--plugin", "wiped_planes.py")
     assert done.returncode == 0, done.stderr
@@ -120,3 +155,5 @@ def test_check_exits_1_for_a_broken_method(command: Command) -> None:
     assert done.returncode == 1
     assert "FAIL" in done.stdout
     assert "the loss is nan on a batch of real volumes" in done.stdout
+    assert done.stdout.count("FAIL") == 1
+    assert "1 of 15 promises kept; 13 not examined" in done.stdout

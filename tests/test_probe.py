@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import seeded_initialisation
 from ssl_bench.losses import soft_dice_loss
-from ssl_bench.probe import PooledLinear, Probe, ScaleSum, Standardise, centre
+from ssl_bench.probe import PooledLinear, Probe, ScaleSums, Standardise, centre
 
 
 def probe(kind: str = "segmentation", heads: int = 3) -> Probe:
@@ -37,22 +37,22 @@ def test_the_scale_and_offset_of_features_do_not_matter() -> None:
     one, two = probe().head, probe().head
     stages = [torch.randn(2, 8 * 2**level, *[16 // 2**level] * 3) for level in range(5)]
     scaled = [stage * 1000 + 3 for stage in stages]
-    one.fit(stages)  # type: ignore[operator]
-    two.fit(scaled)  # type: ignore[operator]
+    one.fit([[stage[[index]] for stage in stages] for index in range(2)])  # type: ignore[operator]
+    two.fit([[stage[[index]] for stage in scaled] for index in range(2)])  # type: ignore[operator]
     torch.testing.assert_close(one(*stages), two(*scaled), atol=1e-3, rtol=1e-3)
 
 
 def test_upsampling_logits_equals_upsampling_features_first() -> None:
     channels = (3, 4, 5)
-    head = ScaleSum(channels, 1)
+    heads = ScaleSums(channels, 1, heads=2)
     stages = [torch.randn(2, count, *[8 // 2**level] * 3) for level, count in enumerate(channels)]
-    features, weights = stages[2], head.layers[2].weight
+    features, weights = stages[2], [head.layers[2].weight for head in heads]
     for level in (1, 0):
         up = F.interpolate(features, scale_factor=2, mode="trilinear", align_corners=False)
         features = torch.cat([stages[level], up], dim=1)
-        weights = torch.cat([head.layers[level].weight, weights], dim=1)
-    expected = F.conv3d(features, weights, head.layers[0].bias)
-    torch.testing.assert_close(head(*stages), expected, atol=1e-5, rtol=1e-5)
+        weights = [torch.cat([h.layers[level].weight, w], dim=1) for h, w in zip(heads, weights, strict=True)]
+    expected = [F.conv3d(features, w, h.layers[0].bias) for h, w in zip(heads, weights, strict=True)]
+    torch.testing.assert_close(heads(*stages), torch.cat(expected), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 16, 16), (20, 16, 18), (33, 17, 16)])
@@ -98,15 +98,16 @@ def test_the_decoder_is_never_used() -> None:
 
 def test_heads_learn_as_if_each_were_alone() -> None:
     """The mean of the heads' losses moves every head under Adam as its own loss would."""
-    together, alone = probe(heads=2), probe(heads=2)
+    together = probe(heads=2)
+    single = ScaleSums((8, 16, 32, 64, 128), 2, heads=1)
+    single[0].load_state_dict(together.head.heads[1].state_dict())
     stages = [stage.detach() for stage in together.features(torch.rand(1, 1, 16, 16, 16))]
     labels = torch.randint(0, 3, (1, 16, 16, 16))
     optimiser = torch.optim.Adam(together.head.parameters(), 1e-2)
     soft_dice_loss(together.head(*stages), labels.repeat(2, 1, 1, 1)).backward()
     optimiser.step()
-    single = alone.head.heads[1]
     optimiser = torch.optim.Adam(single.parameters(), 1e-2)
-    soft_dice_loss(single(*[s(x) for s, x in zip(alone.head.standardise, stages, strict=True)]), labels).backward()
+    soft_dice_loss(single(*[s(x) for s, x in zip(together.head.standardise, stages, strict=True)]), labels).backward()
     optimiser.step()
     for one, two in zip(together.head.heads[1].parameters(), single.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=2e-4, rtol=1e-2)

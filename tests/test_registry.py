@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +86,94 @@ def test_a_module_without_a_method_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     registry = third_party(monkeypatch, empty=["json"])
     with pytest.raises(UserError, match=r"'empty' \(json\) defines no subclasses of Method; define one"):
         registry.load("empty")
+
+
+Install = Callable[..., Registry[Method]]
+
+METHOD = """
+from ssl_bench.method import Method, MethodConfig, MethodFacts
+FACTS = MethodFacts("Title", "Paper", 2024, 1, {paradigm!r}, "encoder")
+class One(Method):
+    {body}
+    def training_step(self, volumes, draws): ...
+"""
+
+
+def method_source(body: str = "facts = FACTS", paradigm: str = "geometric") -> str:
+    return METHOD.format(body=body, paradigm=paradigm)
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Install]:
+    """Installs a package `installed`: its files by name, and the entry point `mine` at `value`."""
+
+    def install(value: str, **files: str) -> Registry[Method]:
+        folder = tmp_path / "installed"
+        folder.mkdir()
+        for name, source in {"__init__": "", **files}.items():
+            (folder / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        return third_party(monkeypatch, mine=[value])
+
+    yield install
+    for name in [name for name in sys.modules if name.partition(".")[0] == "installed"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("raise SystemExit(3)", "does not import: SystemExit: 3; fix or uninstall it"),
+        (method_source("pass"), "declares no facts; give One some of the class MethodFacts"),
+        (method_source("facts = {'title': 'x'}"), "declares no facts; give One some of the class MethodFacts"),
+        (method_source(paradigm="mystery"), "declares facts.paradigm 'mystery': input should be 'none'"),
+        (method_source("facts = MethodFacts(1, 'p', 2024, 1, 'none', 'encoder')"), "declares facts.title 1: input"),
+        (method_source("facts = FACTS; Config = dict"), "declares a Config that is no MethodConfig"),
+        (method_source("facts = FACTS; Config = MethodConfig()"), "declares a Config that is no MethodConfig"),
+    ],
+)  # fmt: skip
+def test_what_an_installed_plugin_does_wrong_is_named_and_the_others_stay(
+    source: str, complaint: str, package: Install
+) -> None:
+    names, problems = package("installed", __init__=source).usable()
+    assert names == METHODS.names()
+    (problem,) = problems
+    assert problem.startswith(f"skipped: method 'mine' (installed) {complaint}")
+    assert "\n" not in problem
+
+
+def test_ctrl_c_while_a_plugin_is_imported_ends_the_command(package: Install) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        package("installed", __init__="raise KeyboardInterrupt").usable()
+
+
+def test_what_a_plugin_prints_when_imported_does_not_reach_stdout(
+    package: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = package("installed", __init__="print('hello')" + method_source())
+    assert registry.load("mine").facts.title == "Title"
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_an_entry_point_may_name_a_class_that_its_package_imports_from_elsewhere(package: Install) -> None:
+    registry = package("installed:One", __init__="from installed.inner import One", inner=method_source())
+    assert registry.load("mine").__module__ == "installed.inner"
+
+
+def test_two_methods_of_one_module_have_an_entry_point_each(package: Install) -> None:
+    source = method_source() + "class Two(One): ...\n"
+    registry = package("installed:Two", __init__=source)
+    assert registry.load("mine").__name__ == "Two"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "complaint"),
+    [
+        ("Three", "has no Three; correct the entry point"),
+        ("FACTS", "names FACTS, which is no subclass of Method; correct the entry point"),
+        ("Method", "does not define training_step of Method; define it"),
+    ],
+)
+def test_an_entry_point_that_names_no_method_is_told_so(attribute: str, complaint: str, package: Install) -> None:
+    with pytest.raises(UserError, match=rf"'mine' \(installed:{attribute}\) {complaint}"):
+        package(f"installed:{attribute}", __init__=method_source()).load("mine")

@@ -41,7 +41,7 @@ def command_of(cell: Cell, provenance: Mapping[str, Any], results: str) -> list[
     for file in cell.plugins:
         arguments += ["--plugin", str(file)]
     arguments += ["--skip-problems"] if cell.sources.skip_problems else []
-    return [*arguments, "--precision", science.precision, *_runtime(provenance), "--results", results]
+    return [*arguments, "--precision", science.precision, *runtime_options(provenance), "--results", results]
 
 
 def _backbone(cell: Cell, science: EvaluationScience) -> list[str]:
@@ -79,7 +79,8 @@ def _data(cell: Cell, science: EvaluationScience) -> list[str]:
     return found if data.label_fraction == 1 else [*found, "--label-fraction", repr(data.label_fraction)]
 
 
-def _runtime(provenance: Mapping[str, Any]) -> list[str]:
+def runtime_options(provenance: Mapping[str, Any]) -> list[str]:
+    """The options of device, ranks, threads and recomputing as `provenance` says; none where it is empty."""
     if not provenance:
         return []
     device, threads, ranks = str(provenance.get("device", "cpu")), provenance.get("threads"), provenance.get("ranks")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_bench.cells.identity import Identity, identity_of
 from ssl_bench.files import atomic_write
 
 HEARTBEAT_SECONDS = 10.0
@@ -40,12 +40,7 @@ class Lease:
 
     def __enter__(self) -> Lease:
         """Claim the cell, whoever had it before. Raises OSError if the claim cannot be written."""
-        content = {
-            "token": self.token,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "since": time.time(),
-        }
+        content = {"token": self.token, **asdict(identity_of(os.getpid())), "since": time.time()}
         with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(content), "utf-8")
         self._heart.start()
@@ -65,8 +60,7 @@ class Lease:
 
     def look(self) -> bool:
         """As `lost`, seen right now; a lease that cannot be read is not lost."""
-        content = _read(self.path)
-        if content is not None and content.get("token") != self.token:
+        if is_anothers(self.path, self.token):
             self._lost.set()
         return self.lost()
 
@@ -78,16 +72,20 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Holder:
+class Holder(Identity):
     """Who holds a lease."""
 
-    host: str
-    process: int
     since: float
     """By the holder's clock, in seconds since 1970."""
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
+
+
+def is_anothers(path: Path, token: str) -> bool:
+    """Whether the lease at `path` is another's than that of `token`, seen right now; not if it cannot be read."""
+    content = _read(path)
+    return content is not None and content.get("token") != token
 
 
 def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
@@ -96,7 +94,7 @@ def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
     One look, by the clock of the file system; whoever wants the cell asks `claimant`.
     """
     found, beat = _written(path), _beat(path)
-    if found is None or beat is None or _has_died(found):
+    if found is None or beat is None or found.has_died():
         return None
     # A clock that jumped leaves an age that is negative or large: both are stale, or a dead claim could hold for ever.
     return found if abs(_now_beside(path) - beat) <= stale_seconds else None
@@ -113,7 +111,7 @@ def claimant(path: Path, watch_seconds: float = WATCH_SECONDS) -> Holder | None:
     if found or suspect is None:
         return found
     deadline = time.monotonic() + watch_seconds
-    while not _has_died(suspect) and time.monotonic() < deadline:
+    while not suspect.has_died() and time.monotonic() < deadline:
         now = _beat(path)
         if now != before:
             return None if now is None else suspect
@@ -122,9 +120,9 @@ def claimant(path: Path, watch_seconds: float = WATCH_SECONDS) -> Holder | None:
 
 
 def release_of_dead(path: Path) -> None:
-    """Remove the lease at `path` if a process of this machine left it that has died."""
+    """Remove the lease at `path` if a process that is known to have died left it."""
     found = _written(path)
-    if found and _has_died(found):
+    if found and found.has_died():
         path.unlink(missing_ok=True)
 
 
@@ -140,8 +138,10 @@ def _written(path: Path) -> Holder | None:
     """Who wrote the lease at `path`, alive or not; None if it does not read."""
     content = _read(path) or {}
     try:
-        return Holder(str(content["host"]), int(content["process"]), float(content["since"]))
-    except (ValueError, LookupError, TypeError):
+        # Leases of before name neither boot, namespace nor start.
+        boot, namespace, started = (content.get(name) for name in ("boot", "pid_namespace", "started"))
+        return Holder(str(content["host"]), int(content["process"]), boot, namespace, started, float(content["since"]))
+    except (ArithmeticError, ValueError, LookupError, TypeError):
         return None
 
 
@@ -153,11 +153,6 @@ def _beat(path: Path) -> float | None:
             return os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
-
-
-def _has_died(found: Holder) -> bool:
-    """Whether it is known to be dead: nobody knows that of a process elsewhere."""
-    return found.host == socket.gethostname() and not _lives(found.process)
 
 
 def _now_beside(path: Path) -> float:
@@ -172,16 +167,3 @@ def _now_beside(path: Path) -> float:
         return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    """Whether `process` of this machine runs; one that has ended and waits for its parent to notice does not."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True

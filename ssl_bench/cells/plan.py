@@ -101,12 +101,12 @@ class Planner:
         data: UserData | None = None,
     ) -> None:
         """`data` is what the user brings; real data are prepared before their cells can be planned."""
-        for name in preset.methods:
-            METHODS.check(name)
         bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
         for name in preset.protocols.keys() - bare:
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
         self.preset = preset
+        for name in preset.methods:
+            self._options(name)  # a wrong one is refused though no cell of that method may be planned
         self.precision = precision
         self.data = data or UserData(Sources())
         unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
@@ -116,6 +116,7 @@ class Planner:
         changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
         self.setting = Setting(preset=preset.name, overrides=changes, digest=digest, ranked=preset.ranked)
         # Ten thousand cells share a few of these, and some take a look at files.
+        self._setting_of = functools.cache(self._resolve_setting)
         self._pretraining_science = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
         self._cases = functools.cache(self._resolve_cases)
@@ -127,7 +128,7 @@ class Planner:
         return Cell(
             kind="pretraining",
             science=science,
-            setting=self.setting,
+            setting=self._setting_of(method),
             sources=self.data.sources,
             plugins=plugin_files(method, None),
         )
@@ -165,7 +166,7 @@ class Planner:
         return Cell(
             kind="evaluation",
             science=science,
-            setting=self.setting,
+            setting=self._setting_of(method),
             sources=self.data.sources,
             overlap=self._overlap(task, backbone),
             left_out=self._left_out(task),
@@ -181,6 +182,12 @@ class Planner:
             options = self._options(method)
             settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
         return settings.model_dump(mode="json", exclude_defaults=True)
+
+    def _resolve_setting(self, method: str | None) -> Setting:
+        """The setting without the options of other methods, on which nothing rests in a cell of `method`."""
+        own = f"methods.{method}."
+        kept = [one for one in self.setting.overrides if one.startswith(own) or not one.startswith("methods.")]
+        return self.setting.model_copy(update={"overrides": kept})
 
     def _options(self, method: str) -> MethodConfig:
         return validated(METHODS.load(method).Config, self.preset.methods.get(method, {}), f"methods.{method}")

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
+from pydantic import Field
+
+from ssl_bench.method_facts import Pretrains
 from ssl_bench.settings import OptimiserSettings, Settings, SplitCounts
 
 
@@ -73,6 +76,16 @@ class PretrainingScience(_Keyed):
     seed: int
 
 
+class Origin(Settings):
+    """How a backbone in a file was pre-trained, as far as the file says so; the defaults are for one that does not."""
+
+    pretrains: Pretrains = "encoder and decoder"
+    modality: Literal["", "CT", "MR"] = ""
+    """Of the corpus; empty where it is not known."""
+    region: str = Field(default="", max_length=100)
+    """What the corpus shows, in the words of the tasks: heart, lungs or brain; empty where it is not known."""
+
+
 class ExternalBackbone(Settings):
     """Weights that came in a file."""
 
@@ -81,6 +94,7 @@ class ExternalBackbone(Settings):
     width: int
     """Channels at full resolution."""
     network: Literal["unet3d", "models_genesis"] = "unet3d"
+    origin: Origin = Origin()
 
 
 class DataScience(Settings):

@@ -113,15 +113,27 @@ class Store:
         path = self._record_path(cell)
         return not path.exists() and any(path.parent.glob(f"{path.stem}.failed-*.json"))
 
-    def publish(self, cell: Cell, record: AnyRecord, replace: bool = False, weights: Path | None = None) -> bool:
-        """Keep `record`, and the `weights` of a pre-training with it; True unless there was a success before.
+    def publish(
+        self,
+        cell: Cell,
+        record: AnyRecord,
+        replace: bool = False,
+        weights: Path | None = None,
+        examples: Path | None = None,
+    ) -> bool:
+        """Keep `record`, and what its attempt wrote besides; True unless there was a success before.
 
-        The first success of a cell wins unless `replace`; a failure takes a name of its own. Weights take their place
-        after the record that names their digest, so that whoever comes too late touches neither. Raises OSError.
+        The first success of a cell wins unless `replace`; a failure takes a name of its own. The `weights` of a
+        pre-training take their place after the record that names their digest, so that whoever comes too late touches
+        neither. Those `examples` that there are do too, and any others go before it: wherever this ends, what lies
+        beside a record is its own. Raises OSError.
         """
         path, text = self._record_path(cell), record.model_dump_json(indent=1) + "\n"
         if record.status == "failed":
             path = path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json")
+        elif replace or not path.exists():
+            with contextlib.suppress(OSError):
+                self.examples_path(cell.key).unlink(missing_ok=True)
         if replace and record.status == "ok":
             with atomic_write(path) as temporary:
                 temporary.write_text(text, "utf-8")
@@ -129,6 +141,10 @@ class Store:
             return False
         if weights is not None and isinstance(record, PretrainingRecord) and record.status == "ok":
             weights.replace(self.backbone_path(cell.key))
+        if examples is not None and record.status == "ok":
+            # A cell may have kept none, and lacks pictures without them, nothing else.
+            with contextlib.suppress(OSError):
+                examples.replace(self.examples_path(cell.key))
         return True
 
     def has_backbone(self, record: PretrainingRecord) -> bool:
@@ -161,8 +177,7 @@ class Store:
 
     def attempt_weights_path(self, key: str) -> Path:
         """Where one attempt at the pre-training called `key` writes weights that are not published yet."""
-        path = self.backbone_path(key)
-        return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        return _of_one_attempt(self.backbone_path(key))
 
     def checkpoint_path(self, key: str) -> Path:
         """Where the cell called `key` keeps its state while it runs."""
@@ -171,6 +186,10 @@ class Store:
     def examples_path(self, key: str) -> Path:
         """Where the cell called `key` keeps examples for the report's pictures."""
         return self.folder / "examples" / f"{key}.npz"
+
+    def attempt_examples_path(self, key: str) -> Path:
+        """Where one attempt at the cell called `key` writes examples that are not published yet."""
+        return _of_one_attempt(self.examples_path(key))
 
     def lease_path(self, key: str) -> Path:
         """Where whoever works on the cell called `key` says so."""
@@ -251,6 +270,10 @@ def _read(path: Path, model: type[AnyRecord]) -> AnyRecord | None:
         except OSError:
             print(f"warning: {path} does not read and is ignored", file=sys.stderr)  # noqa: T201
         return None
+
+
+def _of_one_attempt(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
 
 
 def _file_name(name: str) -> str:

@@ -82,8 +82,8 @@ def evaluate(
 ) -> None:
     """Evaluate the backbone in a file; its row is called external:NAME.
 
-    Says how many tensors matched, were missing and were left over, the layout and the licence of the weights. A file
-    that would leave a tensor of the network untouched is refused.
+    Says how many tensors matched, were missing and were left over, the layout and the licence of the weights, and if
+    the decoder was not pre-trained. A file that would leave a tensor of the network untouched is refused.
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """

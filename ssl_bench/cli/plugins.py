@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.resources
+import importlib.util
 import json
 import keyword
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,33 +38,27 @@ def new(
     Example: ssl-bench new method masked_volumes
     """
     registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
-    if not name.isidentifier() or name != name.lower() or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"{name!r} cannot name a {kind}; use lower-case letters, digits and underscores")
     if name in registry.names():
         raise UserError(f"there is a {kind} called {name!r} already; choose another name")
     if not out.is_dir():
         raise UserError(f"--out {out}: no such folder; make it first")
-    files = {out / f"{name}.py": f"{kind}.py.txt", out / f"test_{name}.py": f"test_{kind}.py.txt"}
-    for file in files:
+    from ssl_bench.files import atomic_write
+    from ssl_bench.kit.templates import filled
+
+    texts = {out / file: text for file, text in filled(kind, name).items()}
+    for file in texts:
         if file.exists():
             raise UserError(f"{file}: exists; choose another name or another --out")
-
-    from ssl_bench.files import atomic_write
-
-    title = name.replace("_", " ").capitalize()
-    words = {
-        "name": name,
-        "title": title,
-        "class_name": "".join(part.capitalize() for part in name.split("_")),
-        "year": str(datetime.datetime.now(datetime.UTC).year),
-    }
-    for file, template in files.items():
-        text = importlib.resources.files("ssl_bench.kit.templates").joinpath(template).read_text("utf-8")
+    source = out / f"{name}.py"
+    if _hides_a_module(name):
+        raise UserError(f"{name!r} is a Python module, which {source} would hide; choose another name")
+    for file, text in texts.items():
         with atomic_write(file) as temporary:
-            temporary.write_text(Template(text).substitute(words), "utf-8")
+            temporary.write_text(text, "utf-8")
         typer.echo(str(file))
     other = "--task shc" if kind is Kind.method else "--method scratch"
-    source = out / f"{name}.py"
     typer.echo(f"next: ssl-bench check {kind} {name} --plugin {source}")
     typer.echo(f"      ssl-bench run --{kind} {name} {other} --preset smoke --plugin {source}")
 
@@ -84,21 +77,31 @@ def check(
     registry.check(name)
 
     checks, subject = _examination(kind, name)
-    findings = []
+    findings: list[dict[str, str | None]] = []
     for number, one in enumerate(checks, 1):
         typer.echo(f"\r[{number}/{len(checks)}] {one.promise}\x1b[K", err=True, nl=False)
-        findings.append({"promise": one.promise, "problem": one.problem(subject)})
+        problem = one.problem(subject)
+        findings.append({"promise": one.promise, "problem": problem})
         if not as_json:
             typer.echo("\r\x1b[K", err=True, nl=False)
-            problem = findings[-1]["problem"]
             typer.echo(f"{'FAIL' if problem else 'ok':4}  {one.promise}" + (f"\n      {problem}" if problem else ""))
+        if problem and one.essential:
+            break
     broken = sum(finding["problem"] is not None for finding in findings)
     if as_json:
         typer.echo(json.dumps(findings, indent=1))
     else:
-        typer.echo(f"{kind} {name}: {len(findings) - broken} of {len(findings)} promises kept")
+        left = len(checks) - len(findings)
+        others = f"; {left} not examined: they mean nothing without this one" if left else ""
+        typer.echo(f"{kind} {name}: {len(findings) - broken} of {len(checks)} promises kept{others}")
     if broken:
         raise typer.Exit(1)
+
+
+def _hides_a_module(name: str) -> bool:
+    """Whether Python finds a top-level module `name` that is not just a file of the folder one works in."""
+    found = importlib.util.find_spec(name)
+    return found is not None and found.origin is not None and Path(found.origin).parent != Path.cwd()
 
 
 def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:

@@ -72,7 +72,7 @@ def report(
         if pictures is not None:
             from ssl_bench.report.pictures.writing import write_pictures
 
-            typer.echo(f"{len(write_pictures(store, pictures))} pictures in {pictures}", err=True)
+            typer.echo(f"{len(write_pictures(store, pictures, baseline))} pictures in {pictures}", err=True)
         if format_ is Format.csv:
             text = write_csv(store, published)
         elif format_ is Format.latex:

@@ -85,7 +85,8 @@ def script(found: Reproduction, results: str) -> str:
         lines.append(f"git checkout {commit} && pip install -e .  # in a clone of ssl-bench")
     elif version and re.fullmatch(REQUIREMENT, f"ssl-bench=={version}"):
         lines.append(f"pip install {quoted(f'ssl-bench=={version}')}")
-    lines.append(" ".join(map(quoted, ["ssl-bench", *found.command])))
+    for command in filter(None, (found.pretraining_command, found.command)):
+        lines.append(" ".join(map(quoted, ["ssl-bench", *command])))
     if found.command[0] != "pretrain":
         lines.append(f"ssl-bench report --compare {quoted(results)} {quoted(found.command[-1])}")
     return "\n".join(lines) + "\n"

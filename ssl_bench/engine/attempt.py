@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ssl_bench.cells.lease import is_anothers
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, set_aside
 
@@ -22,9 +23,18 @@ class Stopped(BaseException):
 class TakenOver(Stopped):
     """Somebody else is working on the cell: this attempt keeps nothing."""
 
+    def __init__(self, reason: str = "another process has taken it over") -> None:
+        super().__init__(reason)
+
 
 class RankDiedError(RuntimeError):
     """A process that shared the work was killed, with no error of its own: the checkpoint is good for another try."""
+
+
+def confirm_claim(lease: Path, token: str) -> None:
+    """Raise TakenOver if the lease at `lease` is no longer that of `token`; one that cannot be read is."""
+    if is_anothers(lease, token):
+        raise TakenOver
 
 
 class Attempt:
@@ -45,9 +55,9 @@ class Attempt:
     ) -> None:
         """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.
 
-        It is asked after every step and must cost nothing; `confirm` is called before anything is written, and raises
-        TakenOver if another attempt has claimed the cell.
-        `examples` is where the cell keeps examples at its end; None for nowhere.
+        It is asked after every step and must cost nothing; `confirm` is called before a state is written, and raises
+        TakenOver if another attempt has claimed the cell. Where ranks share the work, it goes to their processes.
+        `examples` is where it writes the cell's examples at its end; None for nowhere.
         """
         self.path = path
         self.examples = examples

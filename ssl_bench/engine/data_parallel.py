@@ -78,6 +78,7 @@ def pretrain_on_ranks(
             weights=weights,
             checkpoint=attempt.path,
             examples=attempt.examples,
+            confirm=attempt.confirm,
             written=written,
             line=line,
         )
@@ -110,7 +111,7 @@ def _port_of_its_own() -> Iterator[None]:
 def _watch(work: Callable[[], None], line: Line, advance: Callable[[str], None], attempt: Attempt) -> None:
     """Do `work` in a thread; meanwhile pass on steps to `advance`, and to the ranks what `attempt` is told.
 
-    Raises what `attempt` raised, once the ranks have stopped.
+    Raises what `attempt` raised, once the ranks have stopped, and TakenOver if they noticed that before.
     """
     stopped: Stopped | None = None
     with ThreadPoolExecutor(1) as pool:
@@ -127,8 +128,8 @@ def _watch(work: Callable[[], None], line: Line, advance: Callable[[str], None],
                 process.kill()
             raise
     error = future.exception()
-    if stopped and (error or line.stopped.value):
-        raise stopped
+    if line.stopped.value or (stopped and error):
+        raise stopped or TakenOver
     if error:
         raise error
 

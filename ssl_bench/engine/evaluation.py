@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from ssl_bench.crops import CaseBatches
 from ssl_bench.data import cases_digest, load_cases
 from ssl_bench.draws import seeded_initialisation, stream_seed
 from ssl_bench.engine.attempt import Attempt
-from ssl_bench.engine.examples import keep_evaluation_examples
+from ssl_bench.engine.examples import EvaluationExamples
 from ssl_bench.engine.fitting import Fitting, on_device
-from ssl_bench.engine.health import representation_health
+from ssl_bench.engine.health import backbone_health
 from ssl_bench.engine.inference import predict
 from ssl_bench.engine.pretraining import build_backbone
 from ssl_bench.engine.progress import Progress
@@ -27,14 +27,12 @@ from ssl_bench.engine.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.engine.scoring import POLICIES, describe, score
 from ssl_bench.engine.weights import build_external, load_weights, module_report, paradigm_of, scene_of
 from ssl_bench.external.released import Match
-from ssl_bench.heads import Downstream
+from ssl_bench.frozen import Features, RepeatedFeatures
 from ssl_bench.registry import PROTOCOLS, TASKS
 from ssl_bench.task import SPLITS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from lightning_fabric import Fabric
 
     from ssl_bench.task import Case
 
@@ -62,7 +60,8 @@ def evaluate(
     with seeded_initialisation(stream_seed(science.seed, "downstream head", science.task)):
         model = protocol.build(backbone, task.facts.kind, len(task.facts.classes))
     fabric.to_device(model)
-    health = _health(fabric, model.backbone, train)
+    looked_at = (on_device(fabric, _volume(case)) for case in train[:HEALTH_CASES])
+    health = backbone_health(fabric, model.backbone, looked_at)
 
     def features(volumes: Tensor) -> tuple[Tensor, ...]:
         with fabric.autocast():
@@ -70,23 +69,29 @@ def evaluate(
 
     training = protocol.prepare(model, CaseBatches(train, science.crop), features)
 
-    def predict_case(case: Case) -> Tensor:
-        return _predict(fabric, model, case, science.crop, science.overlap)
+    def predict_case(case: Case, features: Callable[[Tensor], Features] | None = None) -> Tensor:
+        with torch.no_grad(), fabric.autocast():
+            return predict(model, on_device(fabric, _volume(case)), science.crop, science.overlap, features)
 
     def local_features(volume: Tensor) -> Tensor:
         with fabric.autocast():
             local: Tensor = model.backbone(on_device(fabric, volume)).local
         return local
 
-    def describe_all(cases: Sequence[Case], surfaces: bool) -> list[dict[str, Any]]:
-        predictions = map(predict_case, cases)
-        return [describe(task.facts, c, p, surfaces) for c, p in zip(cases, predictions, strict=True)]
+    repeated = RepeatedFeatures(model.features) if protocol.facts.frozen_backbone else None
 
     def validate() -> float:
-        return score(task.facts, describe_all(validation, surfaces=False))
+        features = [repeated.of(case.identifier) if repeated else None for case in validation]
+        predictions = map(predict_case, validation, features)
+        rows = [describe(task.facts, *pair, surfaces=False) for pair in zip(validation, predictions, strict=True)]
+        return score(task.facts, rows)
 
     fit = Fitting(fabric, training, settings, validate, attempt, watch.read).best(progress, cell.title)
-    described = describe_all(test, surfaces=True)
+    described, examples = [], EvaluationExamples(attempt.examples)
+    for case in test:
+        prediction = predict_case(case)
+        described.append(describe(task.facts, case, prediction, surfaces=True))
+        examples.see(case, described[-1], prediction)
     value = score(task.facts, described)
     record = EvaluationRecord(
         key=cell.key,
@@ -114,7 +119,7 @@ def evaluate(
         provenance=provenance(runtime, science.precision),
         cases_digest=cases_digest([*train, *validation, *test]),
     )
-    keep_evaluation_examples(attempt.examples, test, described, predict_case, local_features, science.crop)
+    examples.write(test[0], local_features, science.crop)
     return record
 
 
@@ -129,16 +134,5 @@ def _backbone(
     return backbone, load_weights(backbone, weights), ""
 
 
-def _predict(fabric: Fabric, model: Downstream, case: Case, crop: int, overlap: float) -> Tensor:
-    volume = torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None]
-    with torch.no_grad(), fabric.autocast():
-        return predict(model, on_device(fabric, volume), crop, overlap)
-
-
-def _health(fabric: Fabric, backbone: Backbone, cases: Sequence[Case]) -> dict[str, float]:
-    with torch.no_grad(), fabric.autocast():
-        volumes = (
-            torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None] for case in cases[:HEALTH_CASES]
-        )
-        features = [backbone.pool(on_device(fabric, volume)) for volume in volumes]
-    return representation_health(torch.cat(features))
+def _volume(case: Case) -> Tensor:
+    return torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,73 +31,79 @@ LARGEST_SIDE = 128
 FEATURE_VOXELS = 320
 FEATURE_SIDE = 96
 
-Described = Sequence[dict[str, Any]]
 
+class EvaluationExamples:
+    """Slices of the worst, the median and the best test case, and local features of one; nothing of a classification.
 
-def keep_evaluation_examples(
-    path: Path | None,
-    cases: Sequence[Case],
-    described: Described,
-    predict: Callable[[Case], Tensor],
-    local_features: Callable[[Tensor], Tensor],
-    crop: int,
-) -> None:
-    """Keep slices of the worst, the median and the best test case, and local features of the first one.
-
-    `described` holds the row of each of `cases` in order. `local_features` maps (1, 1, D, H, W) to (1, C, D, H, W). A
-    classification keeps nothing.
+    Which cases those are is known when all are scored. So a slice of each is kept until then, some 50 kB, and neither
+    are volumes held nor is anything predicted twice.
     """
-    with _best_effort(path) as target:
-        if target is not None and isinstance(cases[0].label, np.ndarray):
-            slices = [
-                _segmented(place, cases[index], described[index], predict(cases[index]))
-                for place, index in _places(described)
-            ]
-            write_examples(target, Examples(tuple(slices), _local(cases[0], local_features, crop)))
+
+    def __init__(self, path: Path | None) -> None:
+        """They will be written to `path`; None for nowhere."""
+        self.path = path
+        self.slices: list[SegmentedSlice] = []
+
+    def see(self, case: Case, row: dict[str, Any], prediction: Tensor) -> None:
+        """Take note of a test case, its row of scores and what was predicted for it, (D, H, W)."""
+        if self.path is None or not isinstance(case.label, np.ndarray) or row["dsc"] is None:
+            return
+        path, self.path = self.path, None
+        with _best_effort(path):
+            self.slices.append(_segmented(case, row, prediction))
+            # Without one of them the others would be given wrong places.
+            self.path = path
+
+    def write(self, case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> None:
+        """Keep what was seen, and the features of `case`: `local_features` maps (1, 1, D, H, W) to (1, C, D, H, W)."""
+        if self.path is not None and isinstance(case.label, np.ndarray):
+            with _best_effort(self.path):
+                features = _local(case, local_features, crop)
+                write_examples(self.path, Examples(tuple(_placed(self.slices)), features))
 
 
 def keep_pretraining_examples(path: Path | None, fabric: Fabric, method: Method, held_out: Corpus) -> None:
     """Keep middle slices of what `method` shows of its pretext on two held-out volumes, if it shows anything."""
-    with _best_effort(path) as target:
-        if target is None or len(held_out) < 2:
-            return
+    if path is None or len(held_out) < 2:
+        return
+    with _best_effort(path):
         volumes = held_out.read(Windows(np.arange(2), np.full((2, 3), 0.5)))
         draws = Draws.keyed("example", samples=range(2), device=held_out.device)
         with fabric.autocast(), alone():
             shown = method.example(volumes, draws)
         if shown is not None:
-            write_examples(target, Examples(pretext=_pretext(shown)))
+            write_examples(path, Examples(pretext=_pretext(shown)))
 
 
 @contextlib.contextmanager
-def _best_effort(path: Path | None) -> Iterator[Path | None]:
+def _best_effort(path: Path) -> Iterator[None]:
     try:
         with torch.no_grad():
-            yield path
+            yield
     # A full disk, a plugin's mistake: the cell has its scores, and they count.
     except Exception as error:
         said = str(error).partition("\n")[0]
-        print(f"warning: {path}: no examples kept ({type(error).__name__}: {said})", file=sys.stderr)  # noqa: T201
+        print(f"warning: {path.parent}: no examples kept ({type(error).__name__}: {said})", file=sys.stderr)  # noqa: T201
 
 
-def _places(described: Described) -> list[tuple[str, int]]:
-    """Which test cases are the worst, the median and the best by DSC; each case once."""
-    scored = [index for index, row in enumerate(described) if row["dsc"] is not None]
-    ordered = sorted(scored, key=lambda index: described[index]["dsc"])
+def _placed(slices: Sequence[SegmentedSlice]) -> list[SegmentedSlice]:
+    """The worst, the median and the best of `slices` by DSC, in this order; each once."""
+    ordered = sorted(slices, key=lambda shown: shown.dsc)
     named = {"worst": 0, "best": len(ordered) - 1, "median": (len(ordered) - 1) // 2}
-    places = {ordered[rank]: place for place, rank in reversed(named.items())} if ordered else {}
-    return sorted(((place, index) for index, place in places.items()), key=lambda found: ordered.index(found[1]))
+    places = {rank: place for place, rank in reversed(named.items())} if ordered else {}
+    return [replace(ordered[rank], place=places[rank]) for rank in sorted(places)]
 
 
-def _segmented(place: str, case: Case, row: dict[str, Any], prediction: Tensor) -> SegmentedSlice:
+def _segmented(case: Case, row: dict[str, Any], prediction: Tensor) -> SegmentedSlice:
     truth = np.asarray(case.label)
     level = int(np.count_nonzero(truth, axis=(1, 2)).argmax())
     step = _stride(truth.shape[1:], LARGEST_SIDE)
+    # Copies: a view would hold its volume.
     image, truth, predicted = (
-        _hung(np.asarray(volume)[level], step) for volume in (case.image, truth, prediction.cpu().numpy())
+        _hung(np.asarray(plane), step).copy() for plane in (case.image[level], truth[level], prediction[level].cpu())
     )
     height, width = (step * size for size in case.spacing_mm[1:])
-    return SegmentedSlice(place, case.identifier, row["dsc"], _bytes(image), truth, predicted, (height, width))
+    return SegmentedSlice("", case.identifier, row["dsc"], _bytes(image), truth, predicted, (height, width))
 
 
 def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> LocalFeatures:

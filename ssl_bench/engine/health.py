@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+from ssl_bench.backbone import Backbone
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def backbone_health(fabric: Fabric, backbone: Backbone, batches: Iterable[Tensor]) -> dict[str, float]:
+    """`representation_health` of what `backbone` makes of `batches` (B, 1, D, H, W), which are on its device."""
+    with torch.no_grad(), fabric.autocast():
+        features = [backbone.pool(volumes) for volumes in batches]
+    return representation_health(torch.cat(features))
 
 
 def representation_health(features: Tensor) -> dict[str, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,7 +14,7 @@ from ssl_bench.cells.lease import Lease, claimant
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
-from ssl_bench.engine.attempt import Attempt, RankDiedError, Stopped, TakenOver
+from ssl_bench.engine.attempt import Attempt, RankDiedError, Stopped, TakenOver, confirm_claim
 from ssl_bench.engine.graph import Rerun, is_wanted, plan_all
 from ssl_bench.engine.outcomes import failed_below, failure, keep, outcome, why
 from ssl_bench.engine.progress import Progress
@@ -23,8 +24,6 @@ from ssl_bench.errors import UserError
 
 POLL_SECONDS = 2.0
 """Between two looks at cells that other processes work on."""
-
-TAKEN_OVER = "another process has taken it over"
 
 
 def run_cells(
@@ -113,27 +112,23 @@ def _attempt(
 ) -> AnyRecord:
     def told_to_stop() -> str | None:
         if lease.lost():
-            raise TakenOver(TAKEN_OVER)
+            raise TakenOver
         return stop.reason
-
-    def confirm() -> None:
-        if lease.look():
-            raise TakenOver(TAKEN_OVER)
 
     # Only a pre-training spreads over devices.
     own = runtime if cell.kind == "pretraining" else alone(runtime)
     store.clear_remains(cell)
     # What has a record by now is run anew, or has lost its weights.
     replace = anew or store.has_succeeded(cell)
-    weights = store.attempt_weights_path(cell.key)
+    weights, examples = store.attempt_weights_path(cell.key), store.attempt_examples_path(cell.key)
     may_go_on = False
     watch = Stopwatch(own)
     attempt = Attempt(
         store.checkpoint_path(cell.key),
         runtime.checkpoint_seconds,
         told_to_stop,
-        store.examples_path(cell.key),
-        confirm,
+        examples,
+        partial(confirm_claim, lease.path, lease.token),
     )
     try:
         try:
@@ -144,13 +139,16 @@ def _attempt(
             reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
             record = failure(cell, own, reason, watch.read())
             may_go_on = isinstance(error, RankDiedError)
-        confirm()
-        record, written = keep(cell, record, store, replace, weights)
+        if lease.look():
+            raise TakenOver
+        record, written = keep(cell, record, store, replace, weights, examples)
         if written and not may_go_on:
             attempt.forget()
         return record
     finally:
         weights.unlink(missing_ok=True)
+        with suppress(OSError):
+            examples.unlink()
 
 
 def _kept(cell: Cell, store: Store) -> AnyRecord | None:
@@ -178,7 +176,9 @@ def _run(
     if cell.kind == "pretraining":
         if runtime.ranks:
             return pretrain_on_ranks(cell, runtime, progress, weights, attempt)
-        return pretrain(make_fabric(runtime, cell.science.precision), cell, runtime, progress, weights, attempt)
+        record = pretrain(make_fabric(runtime, cell.science.precision), cell, runtime, progress, weights, attempt)
+        assert record is not None
+        return record
     if cell.pretraining is None:
         return evaluate(cell, alone(runtime), progress, cell.backbone_file, 0, attempt)
     pretraining = ended.get(cell.pretraining.key)

@@ -44,8 +44,8 @@ class LiveView:
             yield
 
     def say(self, line: str) -> None:
-        """A line that stays."""
-        self.console.print(line, markup=False, highlight=False)
+        """A line that stays, whole however narrow the screen: it may go into a file."""
+        self.console.print(Text(line), soft_wrap=True)
 
     def started(self, slot: int, cell: Cell) -> None:
         """The worker of a slot has a cell."""

@@ -15,7 +15,12 @@ from ssl_bench.errors import UserError
 
 
 def keep(
-    cell: Cell, record: AnyRecord, store: Store, replace: bool = False, weights: Path | None = None
+    cell: Cell,
+    record: AnyRecord,
+    store: Store,
+    replace: bool = False,
+    weights: Path | None = None,
+    examples: Path | None = None,
 ) -> tuple[AnyRecord, bool]:
     """Publish `record`: the one that stands for the cell, and whether one is in the store.
 
@@ -25,7 +30,7 @@ def keep(
     try:
         if weights is not None and isinstance(record, PretrainingRecord) and record.status == "ok":
             record = record.model_copy(update={"backbone_sha256": tensors_digest(weights)})
-        if store.publish(cell, record, replace, weights):
+        if store.publish(cell, record, replace, weights, examples):
             return record, True
         return store.record(cell) or record, True
     except (OSError, UserError) as error:

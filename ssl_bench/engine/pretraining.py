@@ -17,10 +17,12 @@ from ssl_bench.data import Corpus, load_corpus
 from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, stream_seed
 from ssl_bench.engine.attempt import Attempt, State
 from ssl_bench.engine.examples import keep_pretraining_examples
-from ssl_bench.engine.health import representation_health
+from ssl_bench.engine.health import backbone_health
 from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
+from ssl_bench.engine.weights import origin_of
+from ssl_bench.external.origin import KEY, ORIGIN, SCIENCE
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Method, Windows
 from ssl_bench.ranks import alone, mean_over_ranks, own_share, rank
@@ -50,11 +52,11 @@ def build_method(science: PretrainingScience) -> Method:
 
 def pretrain(
     fabric: Fabric, cell: Cell, runtime: Runtime, progress: Progress, weights: Path, attempt: Attempt
-) -> PretrainingRecord:
+) -> PretrainingRecord | None:
     """Run the pre-training `cell`, from where `attempt` stands, and write its backbone to `weights` as safetensors.
 
     Every rank of `fabric` calls this and works on its share of each batch; what is watched, kept and written is the
-    first's. Raises FloatingPointError if the loss is no longer finite.
+    first's, and the others get None. Raises FloatingPointError if the loss is no longer finite.
     """
     science = cell.science
     assert isinstance(science, PretrainingScience)
@@ -115,6 +117,9 @@ def pretrain(
                 looks += _look(fabric, method, held_out, step + 1)
             advance(f"loss {losses[-1]:.3f}")
             attempt.step_done(state, watch.read)
+    if rank() > 0:
+        return None
+    looked_at = (batch for scans in (held_out, corpus) for batch in scans.batches(_centred(len(scans))))
     record = PretrainingRecord(
         key=cell.key,
         status="ok",
@@ -124,13 +129,12 @@ def pretrain(
         volumes_seen=science.steps * science.batch,
         loss_curve=losses,
         held_out_curve=looks,
-        health=_health(fabric, method, held_out, corpus),
+        health=backbone_health(fabric, method.backbone, looked_at),
         cost=watch.read(),
         provenance=provenance(runtime, science.precision),
     )
-    if rank() == 0:
-        save_backbone(method.backbone, weights, cell)
-        keep_pretraining_examples(attempt.examples, fabric, method, held_out)
+    save_backbone(method.backbone, weights, cell)
+    keep_pretraining_examples(attempt.examples, fabric, method, held_out)
     return record
 
 
@@ -147,7 +151,12 @@ def save_backbone(backbone: UNet3D, path: Path, cell: Cell) -> None:
     from safetensors.torch import save_file
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    metadata = {"format": "pt", "ssl_bench_key": cell.key, "ssl_bench_science": cell.science.model_dump_json()}
+    metadata = {
+        "format": "pt",
+        KEY: cell.key,
+        SCIENCE: cell.science.model_dump_json(),
+        ORIGIN: origin_of(cell).model_dump_json(),
+    }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -169,14 +178,6 @@ def _look(fabric: Fabric, method: Method, held_out: Corpus, step: int) -> list[d
 def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: int) -> None:
     with torch.no_grad(), fabric.autocast():
         method.refresh(corpus, step, numpy_generator(seed, "refresh", step))
-
-
-def _health(fabric: Fabric, method: Method, *corpora: Corpus) -> dict[str, float]:
-    with torch.no_grad(), fabric.autocast():
-        features = [
-            method.backbone.pool(volumes) for corpus in corpora for volumes in corpus.batches(_centred(len(corpus)))
-        ]
-    return representation_health(torch.cat(features))
 
 
 def _centred(count: int) -> Windows:

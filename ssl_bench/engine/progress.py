@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 
 class Progress:
@@ -17,8 +18,8 @@ class Progress:
         self.console = Console(stderr=True, quiet=not shown)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
-        self.console.print(line, markup=False, highlight=False)
+        """A line that stays, whole however narrow the screen: it may go into a file."""
+        self.console.print(Text(line), soft_wrap=True)
 
     @contextmanager
     def track(self, title: str, steps: int) -> Iterator[Callable[[str], None]]:

@@ -55,9 +55,16 @@ class RankAttempt(Attempt):
     """All ranks read the checkpoint, the first writes it, and they stop together."""
 
     def __init__(
-        self, path: Path | None, every_seconds: float, examples: Path | None, line: Line, fabric: Fabric
+        self,
+        path: Path | None,
+        every_seconds: float,
+        examples: Path | None,
+        confirm: Callable[[], None],
+        line: Line,
+        fabric: Fabric,
     ) -> None:
         super().__init__(path, every_seconds, self.agree, examples)
+        self.confirm_claim = confirm
         self.line = line
         self.device = fabric.device
 
@@ -70,7 +77,14 @@ class RankAttempt(Attempt):
         return "told to stop" if order == STOP else None
 
     def _save(self, content: dict[str, Any]) -> None:
-        if rank() == 0:
+        if rank() > 0:
+            return
+        try:
+            self.confirm_claim()
+        except TakenOver:
+            # The others would wait for a rank that stopped alone: all do after their next step.
+            self.line.order.value = GIVE_UP
+        else:
             super()._save(content)
 
     def _load(self) -> dict[str, Any] | None:
@@ -101,6 +115,7 @@ def run_rank(
     weights: Path,
     checkpoint: Path | None,
     examples: Path | None,
+    confirm: Callable[[], None],
     written: Path,
     line: Line,
 ) -> None:
@@ -111,13 +126,13 @@ def run_rank(
     # It speaks of speed, and only at kernels of one voxel, whose layout is ambiguous.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     own = replace(runtime, device=runtime.ranks[fabric.global_rank])
-    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, line, fabric)
+    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, confirm, line, fabric)
     try:
         record = pretrain(fabric, cell, own, Steps(line), weights, attempt)
     except Stopped:
         line.stopped.value = 1
         return
-    if rank() == 0:
+    if record is not None:
         written.write_text(record.model_dump_json(), "utf-8")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ssl_bench.cells.command import UNKNOWN, command_of
+from ssl_bench.cells.command import UNKNOWN, command_of, runtime_options
 from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import AnyRecord
 from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, FolderCorpusScience, FolderDataScience
@@ -28,6 +28,8 @@ class Reproduction(BaseModel):
     title: str
     command: list[str]
     """Arguments of ``ssl-bench``."""
+    pretraining_command: list[str]
+    """Those of its pre-training, to be run before, where that had other devices or threads; empty elsewhere."""
     commit: str | None
     """Of the source checkout that ran it; None for an installed wheel, or where nothing ran."""
     versions: dict[str, str]
@@ -43,18 +45,34 @@ def reproduction_of(cell: Cell, record: AnyRecord | None, pretraining: AnyRecord
     `planned` says that the cell comes from its plan, which knows paths, and not from its record alone.
     """
     ran = dict(record.provenance) if record else {}
+    before = _pretraining_command(cell, ran, pretraining)
     return Reproduction(
         key=cell.key,
         title=cell.title,
         command=command_of(cell, ran, RESULTS),
+        pretraining_command=before,
         commit=str(ran["commit"]) if ran.get("commit") else None,
         versions={name: str(version) for name, version in _versions(ran).items()},
         environment={name: value for name, value in ran.items() if name not in ("versions", "commit")},
-        caveats=[*_environment_caveats(cell, ran, pretraining), *_data_caveats(cell, planned), *_key_caveats(cell)],
+        caveats=[
+            *_environment_caveats(cell, ran),
+            *_pretraining_caveats(ran, pretraining, before),
+            *_data_caveats(cell, planned),
+            *_key_caveats(cell),
+        ],
     )
 
 
-def _environment_caveats(cell: Cell, ran: Mapping[str, Any], pretraining: AnyRecord | None) -> list[str]:
+def _pretraining_command(cell: Cell, ran: Mapping[str, Any], pretraining: AnyRecord | None) -> list[str]:
+    """Empty where the evaluation's own command pre-trains on the same devices and threads, or nothing is known."""
+    if cell.pretraining is None or pretraining is None:
+        return []
+    if runtime_options(pretraining.provenance) == runtime_options(ran):
+        return []
+    return command_of(cell.pretraining, pretraining.provenance, RESULTS)
+
+
+def _environment_caveats(cell: Cell, ran: Mapping[str, Any]) -> list[str]:
     if not ran:
         return ["It has not run here: no environment is recorded."]
     device, here = str(ran.get("device", "cpu")), provenance(Runtime(), cell.science.precision)
@@ -71,8 +89,17 @@ def _environment_caveats(cell: Cell, ran: Mapping[str, Any], pretraining: AnyRec
         found.append("It ran from a checkout with changes that were not committed, which nothing records.")
     if "+" in str(_versions(ran).get("torch")):
         found.append("The version of torch is one of PyTorch's own builds: pip needs the index that it comes from.")
-    if pretraining and (differences := _differences(ran, pretraining.provenance)):
+    return found
+
+
+def _pretraining_caveats(ran: Mapping[str, Any], pretraining: AnyRecord | None, command: list[str]) -> list[str]:
+    if pretraining is None:
+        return []
+    differences, found = _differences(ran, pretraining.provenance), []
+    if differences:
         found.append(f"Its pre-training {pretraining.key} ran elsewhere: {'; '.join(differences)}.")
+    if command:
+        found.append("Its pre-training has a command of its own, which comes first and keeps its devices and threads.")
     return found
 
 

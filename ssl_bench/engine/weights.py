@@ -8,8 +8,16 @@ from typing import Literal
 import torch
 
 from ssl_bench.backbone import Backbone, UNet3D
+from ssl_bench.cells.plan import Cell
 from ssl_bench.cells.record import ModuleReport
-from ssl_bench.cells.science import EvaluationScience, ExternalBackbone, FolderCorpusScience, PretrainingScience
+from ssl_bench.cells.science import (
+    CorpusScience,
+    EvaluationScience,
+    ExternalBackbone,
+    FolderCorpusScience,
+    Origin,
+    PretrainingScience,
+)
 from ssl_bench.cohort.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.external.genesis import ModelsGenesis
@@ -59,7 +67,21 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
     Raises UserError if it does not hold all weights of a network that is known here.
     """
     weights = weights or read_weights(path)
-    return ExternalBackbone(name=path.stem, sha256=weights.sha256, width=weights.width, network=weights.layout.network)
+    return ExternalBackbone(
+        name=path.stem,
+        sha256=weights.sha256,
+        width=weights.width,
+        network=weights.layout.network,
+        origin=weights.origin,
+    )
+
+
+def origin_of(cell: Cell) -> Origin:
+    """What the file of the backbone that the pre-training `cell` makes says of it."""
+    science = cell.science
+    assert isinstance(science, PretrainingScience)
+    modality, region = _shown(science.corpus, cell.sources.corpus_region)
+    return Origin(pretrains=METHODS.load(science.method).facts.pretrains, modality=modality, region=region[:100])
 
 
 def module_report(
@@ -92,16 +114,25 @@ def scene_of(
     `corpus_region` is what the user says a folder shows; without a word about corpus or task it is unknown.
     """
     if isinstance(backbone, ExternalBackbone):
-        return "unknown"
-    if backbone.corpus is None:
+        shown = (backbone.origin.modality, backbone.origin.region)
+    elif backbone.corpus is None:
         return "none"
-    if isinstance(backbone.corpus, FolderCorpusScience):
-        if not corpus_region or facts.region == "unknown":
-            return "unknown"
-        shown = (str(backbone.corpus.recipe["intensity"]).upper(), corpus_region)
     else:
-        shown = (EMBEDDED.modality, EMBEDDED.region)
+        shown = _shown(backbone.corpus, corpus_region)
+    if "" in shown or facts.region == "unknown":
+        return "unknown"
     return "inner" if shown == (facts.modality, facts.region) else "inter"
+
+
+def _shown(
+    corpus: CorpusScience | FolderCorpusScience | None, corpus_region: str
+) -> tuple[Literal["", "CT", "MR"], str]:
+    """The modality and the region that a corpus shows; empty where nobody says."""
+    if corpus is None:
+        return "", ""
+    if isinstance(corpus, FolderCorpusScience):
+        return ("CT" if corpus.recipe["intensity"] == "ct" else "MR"), corpus_region
+    return EMBEDDED.modality, EMBEDDED.region
 
 
 def paradigm_of(backbone: PretrainingScience | ExternalBackbone) -> str:
@@ -121,8 +152,9 @@ def _pretrained_modules(backbone: PretrainingScience | ExternalBackbone) -> tupl
     network = _network(backbone)
     everything = (*network.encoder_modules, *network.decoder_modules)
     if isinstance(backbone, ExternalBackbone):
-        return everything
-    pretrains = METHODS.load(backbone.method).facts.pretrains
+        pretrains = backbone.origin.pretrains
+    else:
+        pretrains = METHODS.load(backbone.method).facts.pretrains
     if pretrains == "nothing":
         return ()
     return network.encoder_modules if pretrains == "encoder" else everything

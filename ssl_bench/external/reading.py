@@ -45,7 +45,7 @@ def read(path: Path) -> Contents:
     try:
         if data[8:9] == b"{":
             content = _load_safetensors(data)
-            metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+            metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
         else:
             content = _load_torch(data)
     except Exception as error:  # A broken file makes the libraries raise nearly anything.

@@ -1,21 +1,21 @@
-"""Which network a file's tensors belong to, and all of its tensors under the network's own names.
-
-Three layouts are known: this project's own, that of the released GVSL network, and that of Models Genesis.
-"""
+"""Which network a file's tensors belong to, and all of its tensors under the network's own names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssl_bench.backbone import CHANNELS_PER_GROUP, UNet3D
+from ssl_bench.cells.science import Origin
 from ssl_bench.errors import UserError
 from ssl_bench.external.genesis import ModelsGenesis
+from ssl_bench.external.layouts import GENESIS, OWN, Layout, group, unet_layout
+from ssl_bench.external.origin import read_origin
 from ssl_bench.external.reading import Contents, listed, read
 
 UNET_START = "inc.double_conv.0.weight"
@@ -24,19 +24,6 @@ PREFIX = re.compile(r"((module|unet_pre|unet)\.)*")
 """What wrappers put before a network's names: data parallelism, GVSL's downstream and its pre-training module."""
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """What weights may be: float32 holds every number of the two half precisions exactly."""
-
-
-class Layout(NamedTuple):
-    """A way in which weights come."""
-
-    title: str
-    network: Literal["unet3d", "models_genesis"]
-    licence: str
-
-
-OWN = Layout("ssl-bench", "unet3d", "as its maker says")
-GVSL = Layout("released GVSL", "unet3d", "none stated by its authors: do not redistribute")
-GENESIS = Layout("Models Genesis", "models_genesis", "Arizona State University, non-commercial")
 
 
 class Match(NamedTuple):
@@ -64,6 +51,8 @@ class Weights(NamedTuple):
     remarks: list[str]
     """Choices that were made in reading."""
     sha256: str
+    origin: Origin
+    """How they were pre-trained, as far as the file says so."""
 
     def __str__(self) -> str:
         groups = f" ({self.left_over})" if self.match.left_over else ""
@@ -80,7 +69,7 @@ def read_weights(path: Path) -> Weights:
     contents = read(path)
     if prefixes := _prefixes(contents.tensors, UNET_START):
         width = _unet_width(path, contents.tensors, prefixes)
-        layout = OWN if "ssl_bench_key" in contents.metadata else GVSL
+        layout = unet_layout(contents, prefixes)
         with torch.device("meta"):
             wanted = UNet3D(width).state_dict()
         return _weights(path, contents, layout, width, wanted, prefixes, f"3D U-Net of width {width}")
@@ -141,7 +130,10 @@ def _weights(
     for other in others:
         same = all(other + name in tensors and _equal(tensors[other + name], fitting[name]) for name in fitting)
         remarks.append(f"{other}* {'holds the same' if same else 'holds other weights, which are not used'}")
-    return Weights(layout, width, numbers, match, listed(map(_group, rest)), remarks, contents.sha256)
+    origin = read_origin(path, contents.metadata) if layout is OWN else Origin()
+    if origin.pretrains != Origin().pretrains:
+        remarks.append(f"pre-trained: {origin.pretrains}")
+    return Weights(layout, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:
@@ -157,8 +149,3 @@ def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:
 def _equal(one: Tensor, other: Tensor) -> bool:
     kinds = {(tensor.dtype, tensor.layout, tensor.device) for tensor in (one, other)}
     return len(kinds) == 1 and torch.equal(one, other)
-
-
-def _group(name: str) -> str:
-    """The part of its network that a tensor belongs to: ``fc_rot`` for ``module.unet_pre.fc_rot.bias``."""
-    return re.sub(r"^((module|unet_pre)\.)*", "", name).partition(".")[0]

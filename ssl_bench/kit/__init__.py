@@ -12,17 +12,25 @@ from typing import Generic, TypeVar
 Subject = TypeVar("Subject")
 
 
+class BrokenPromiseError(Exception):
+    """The promise is broken in the way that the message says."""
+
+
 @dataclass(frozen=True)
 class Check(Generic[Subject]):
     """One promise, and a function that returns a sentence about how it is broken, or None."""
 
     promise: str
     find_problem: Callable[[Subject], str | None]
+    essential: bool = False
+    """Whether the checks after it mean nothing where its promise is broken."""
 
     def problem(self, subject: Subject) -> str | None:
         """The sentence, or None; an exception is a problem too."""
         try:
             return self.find_problem(subject)
+        except BrokenPromiseError as broken:
+            return str(broken)
         except Exception as error:
             lines = str(error).strip().splitlines()
             return f"raises {type(error).__name__}" + (f": {lines[0]}" if lines else "")

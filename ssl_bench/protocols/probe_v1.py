@@ -55,7 +55,7 @@ class ProbeV1(Protocol):
         settings = self.settings
         generator = numpy_generator(self.seed, "probe-v1", "windows")
         stored = FrozenFeatures(batches, settings.windows_per_volume, generator, features)
-        model.head.fit(stored.inputs)
+        model.head.fit(stored.windows)
         batch: int = getattr(settings.batch, model.kind)
 
         def draw(step: int) -> Batch:

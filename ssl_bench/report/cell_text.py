@@ -14,9 +14,14 @@ MARKS = {
 }
 
 
+def percent(fraction: float, sign: str = "") -> str:
+    """x 100; `sign` as in a format string. Numbers that differ in their last bits alone are printed alike."""
+    return f"{round(100 * fraction, 6):{sign}.1f}"
+
+
 def score_text(scores: Sequence[float]) -> str:
     """The mean of `scores` over seeds x 100, with their standard deviation where there are several."""
-    mean = f"{100 * statistics.mean(scores):.1f}"
+    mean = percent(statistics.mean(scores))
     return f"{mean} ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else mean
 
 
@@ -37,4 +42,4 @@ def mean_text(table: Table, row: Row) -> str:
     """The mean over the columns x 100; a dash where the row lacks a cell."""
     if not table.is_complete(row):
         return "–"
-    return f"{100 * statistics.mean(statistics.mean(table.scores(row, column)) for column in table.columns):.1f}"
+    return percent(statistics.mean(statistics.mean(table.scores(row, column)) for column in table.columns))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.science import FolderDataScience
 from ssl_bench.cells.store import Store
-from ssl_bench.report.published import published_at
+from ssl_bench.report.published import published_beside
 from ssl_bench.report.reading import no_collection, read_for_tables
-from ssl_bench.report.table import row_of
+from ssl_bench.report.table import row_of, rows_of
 
 CSV_COLUMNS = (
-    "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "task",
+    "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
     "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
     "peak_process_mib", "precision", "device", "key",
@@ -39,12 +41,16 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(store: Store, published: bool = False) -> str:
     """One line per evaluation, nothing aggregated; with `published`, the paper's percentage in columns of its own.
 
-    Scores have all their digits. ``pandas.read_csv(file, **PANDAS)`` reads every column as what it is. Text that a
-    spreadsheet would take for a formula begins with an apostrophe.
+    Scores have all their digits. ``row`` is the label of the cell's row in the tables: unlike ``method`` and
+    ``options`` it tells apart files of one name and versions of one method. ``pandas.read_csv(file, **PANDAS)`` reads
+    every column as what it is. Text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     out = io.StringIO()
     records = [record for record in read_for_tables(store) if isinstance(record, EvaluationRecord)]
-    rows = [{**_flat(record), **(_published(record) if published else {})} for record in records]
+    labels = _labels(records)
+    rows = [
+        {**_flat(record), "row": labels[record.key], **(_published(record) if published else {})} for record in records
+    ]
     names = [*CSV_COLUMNS, *(("published_percent", "published_source") if published else ())]
     writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
     writer.writeheader()
@@ -57,6 +63,16 @@ def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return ("'" if value.startswith(FORMULA) else "") + value.replace("\r", " ")
+
+
+def _labels(records: Iterable[EvaluationRecord]) -> dict[str, str]:
+    """The label of each record's row, by the record's key. What rows are told apart by depends on their table."""
+    tables: dict[tuple[str, str], list[EvaluationRecord]] = defaultdict(list)
+    for record in records:
+        tables[record.setting.digest, record.data].append(record)
+    return {
+        record.key: row.label for found in tables.values() for record, row in zip(found, rows_of(found), strict=True)
+    }
 
 
 def _flat(record: EvaluationRecord) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
 
 def _published(record: EvaluationRecord) -> dict[str, Any]:
     row = row_of(record)
-    found = None if row.options else published_at(row.method, record.science.task, record.science.protocol)
+    found = published_beside(row, record.setting.preset, record.science.task, record.science.protocol)
     return {
         "published_percent": found.percent if found else "",
         "published_source": f"{found.source}; on other data than this row's" if found else "",

@@ -12,6 +12,7 @@ from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.errors import UserError
 from ssl_bench.report.case_scores import case_names, read_scores, subtract
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.comparison import summarise
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.significance import interval, p_value
@@ -112,7 +113,7 @@ def _rows(groups: Iterable[Sequence[tuple[EvaluationRecord, EvaluationRecord]]])
         rows.append([
             place.preset, place.row.label, place.task, place.protocol,
             str(len(before.by_seed)), str(difference.cases),
-            *(f"{100 * summarise(scores).estimate.value:.1f}" for scores in (before, after)),
+            *(percent(float(summarise(scores).estimate.value)) for scores in (before, after)),
             interval(difference.estimate, "+"), f"{d:+.2f}" if np.isfinite(d) else "n/a", p_value(difference.p),
         ])  # fmt: skip
     return [[*row, p_value(float(corrected))] for row, corrected in zip(rows, holm(np.array(p)), strict=True)]

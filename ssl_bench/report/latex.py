@@ -10,7 +10,7 @@ from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.report.cell_text import marks
 from ssl_bench.report.comparison import baseline_label
-from ssl_bench.report.latex_caption import PROTOCOLS, caption
+from ssl_bench.report.latex_caption import caption, protocol_titles
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
@@ -42,9 +42,9 @@ def scene_of(column: Column, table: Table) -> str:
 
 def _environment(table: Table, baseline: str, number: int) -> str:
     scenes = {column: scene_of(column, table) for column in table.columns}
-    protocols = list(dict.fromkeys(column[1] for column in table.columns))
+    protocols = protocol_titles(table.columns)
     columns = sorted(
-        table.columns, key=lambda column: (protocols.index(column[1]), list(SCENES).index(scenes[column]), column)
+        table.columns, key=lambda column: (list(protocols).index(column[1]), list(SCENES).index(scenes[column]), column)
     )
     # Each score takes two columns of TeX: the number to the right; spread, marks and difference to the left.
     lines = [
@@ -58,7 +58,7 @@ def _environment(table: Table, baseline: str, number: int) -> str:
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}l{'r@{}l' * len(columns)}@{{}}}}",
         r"\toprule",
-        *_grouped(columns, lambda column: PROTOCOLS.get(column[1].rpartition("-v")[0], latex(column[1]))),
+        *_grouped(columns, lambda column: (column[1], protocols[column[1]])),
         *(_grouped(columns, lambda column: (column[1], SCENES[scenes[column]])) if any(scenes.values()) else []),
         *_titles(columns, table),
         *_body(columns, table, baseline),
@@ -69,11 +69,11 @@ def _environment(table: Table, baseline: str, number: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _grouped(columns: Sequence[Column], title_of: Callable[[Column], str | tuple[str, str]]) -> list[str]:
-    """A line of titles, each over the neighbours that share it, and the rules below them."""
+def _grouped(columns: Sequence[Column], group_of: Callable[[Column], tuple[str, str]]) -> list[str]:
+    """A line of titles, each over the neighbours that are of one protocol and share it, and the rules below them."""
     cells, rules, start = [""], [], 2
-    for key, group in groupby(columns, title_of):
-        title, width = key if isinstance(key, str) else key[1], 2 * len(list(group))
+    for (_, title), group in groupby(columns, group_of):
+        width = 2 * len(list(group))
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{title}}}")
         rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if title else []
         start += width
@@ -92,7 +92,7 @@ def _titles(columns: Sequence[Column], table: Table) -> list[str]:
 
 
 def _body(columns: Sequence[Column], table: Table, baseline: str) -> list[str]:
-    base = next((row for row in table.rows if row.label == baseline), None)
+    base = table.row_called(baseline)
     best = {column: table.best_rows(column) for column in columns}
     lines = []
     for paradigm, rows in groupby(table.rows, lambda row: row.paradigm):
@@ -127,4 +127,4 @@ def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | Non
 
 
 def _percent(scores: Sequence[float]) -> float:
-    return 100 * statistics.fmean(scores)
+    return round(100 * statistics.fmean(scores), 6)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from ssl_bench.cells.science import FolderCorpusScience
 from ssl_bench.report.cell_text import marks
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.table import Column, Table, column_parts
 
-PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
-"""Titles of the protocols by their bare names; another stands under its own."""
+_PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
 SEMI_REAL = (
     "All volumes are semi-real, grown from one anatomy: the scores are not comparable with those of any paper, and "
     "methods with a deformable matching head are favoured."
@@ -40,6 +40,18 @@ def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
     return "\n".join([*sentences, *_data(table), f"Setting {_code(setting.digest)}."])
 
 
+def protocol_titles(columns: Iterable[Column]) -> dict[str, str]:
+    """The title of each protocol, as LaTeX, in the columns' order; with its version where there are several of one."""
+    names = list(dict.fromkeys(column[1] for column in columns))
+    versions = Counter(name.rpartition("-v")[0] for name in names)
+    titles = {}
+    for name in names:
+        bare, _, version = name.rpartition("-v")
+        title = _PROTOCOLS.get(bare, latex(name))
+        titles[name] = f"{title} v{latex(version)}" if bare in _PROTOCOLS and versions[bare] > 1 else title
+    return titles
+
+
 def _protocols(columns: Sequence[Column]) -> str:
     names = [latex(name) for name in dict.fromkeys(column[1] for column in columns)]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -48,13 +60,14 @@ def _protocols(columns: Sequence[Column]) -> str:
 def _cases(table: Table, columns: Sequence[Column]) -> str:
     found = {}
     for column in columns:
-        task, _, cases = column_parts(column, table)
-        found[latex(task + cases)] = max(len(record.cases) for record in table.records(column))
-    return ", ".join(f"{title} {count}" for title, count in found.items())
+        title, _, cases = column_parts(column, table)
+        count = max(len(record.cases) for record in table.records(column))
+        found[column[0], cases] = f"{latex(title + cases)} {count}"
+    return ", ".join(found.values())
 
 
 def _differences(table: Table, baseline: str) -> list[str]:
-    known = any(row.label == baseline for row in table.rows)
+    known = table.row_called(baseline) is not None
     return [f"In small type, the difference to {latex(baseline)}."] if known else []
 
 

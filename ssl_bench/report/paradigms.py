@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.table import Column, Row, Table, column_title
 
 PARADIGM_NOTE = (
@@ -42,7 +43,7 @@ def paradigm_table(table: Table) -> tuple[list[str], list[list[str]]]:
     rows = []
     for summary in paradigm_summary(table):
         count = f"{summary.complete}" + (f" of {summary.complete + summary.incomplete}" if summary.incomplete else "")
-        means = [f"{100 * summary.means[column]:.1f}" if summary.means else "–" for column in table.columns]
+        means = [percent(summary.means[column]) if summary.means else "–" for column in table.columns]
         rows.append([summary.paradigm, count, *means])
     return header, rows
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.table import Table, column_parts
+from ssl_bench.report.table import Row, Table, changed_options, column_parts
+from ssl_bench.settings import load_preset, preset_names
 
 ON_SEMI_REAL = (
     "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "
@@ -52,16 +54,29 @@ def published_at(method: str, task: str, protocol: str) -> Published | None:
     return read_published().get(Place(method, task, protocol.rpartition("-v")[0]))
 
 
+def published_beside(row: Row, preset: str, task: str, protocol: str) -> Published | None:
+    """What was published for `row`; None where its options are neither its method's defaults nor those of `preset`."""
+    return published_at(row.method, task, protocol) if row.options in ("", _options_of(preset, row.method)) else None
+
+
+@cache
+def _options_of(preset: str, method: str) -> str:
+    """What `preset`, which a record names and this version may not know, changes in `method`."""
+    return changed_options(load_preset(preset).methods.get(method, {})) if preset in preset_names() else ""
+
+
 def published_section(tables: Sequence[Table]) -> str:
-    """For each measured table, the published numbers and the measured ones side by side."""
-    parts = ["## Published numbers beside measured ones\n", f"{sources_note()}\n"]
+    """For each measured table, the published numbers and the measured ones side by side; without any, those alone."""
+    parts = []
     for table in tables:
         header, rows = published_table(table)
         if header[1:]:
             semi_real = table.data.startswith("semi-real")
             parts.append(f"Preset `{table.setting.preset}`: {ON_SEMI_REAL if semi_real else ON_REAL}\n")
             parts.append(markdown_table(header, rows))
-    return "\n".join(parts)
+    if not parts:
+        parts = ["Nothing was measured that could stand beside them.\n", markdown_table(*_whole_table())]
+    return "\n".join(["## Published numbers beside measured ones\n", f"{sources_note()}\n", *parts])
 
 
 def sources_note() -> str:
@@ -85,9 +100,20 @@ def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
     for row in table.rows:
         cells = [row.label]
         for column in columns:
-            published = None if row.options else published_at(row.method, column[0], column[1])
+            published = published_beside(row, table.setting.preset, column[0], column[1])
             scores = table.scores(row, column)
             cells.append(f"{published.percent:.1f}" if published else "–")
-            cells.append(f"{100 * statistics.mean(scores):.1f}" if scores else "–")
+            cells.append(percent(statistics.mean(scores)) if scores else "–")
         rows.append(cells)
     return header, rows
+
+
+def _whole_table() -> tuple[list[str], list[list[str]]]:
+    """Everything that was published, in the papers' order."""
+    found = read_published()
+    columns = list(dict.fromkeys((place.task, place.protocol) for place in found))
+    rows = []
+    for method in dict.fromkeys(place.method for place in found):
+        here = [found.get(Place(method, *column)) for column in columns]
+        rows.append([method, *(f"{published.percent:.1f}" if published else "–" for published in here)])
+    return ["Method", *(f"{task.upper()} {protocol} published" for task, protocol in columns)], rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_rows
 from ssl_bench.report.markdown_table import escaped, markdown_table
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Estimate
@@ -42,6 +43,8 @@ def families(column: ColumnStatistics) -> str:
     sentences = [f"{column.cases} test cases, {seeds}."]
     if column.baseline is not None and column.differences:
         sentences.append(f"Corrected over {len(column.differences)} comparisons with {column.baseline.label}.")
+    if column.baseline is None:
+        sentences.append("The baseline has no cell here, so that nothing is compared with it.")
     if column.pairs:
         sentences.append(f"Best and rank corrected over {column.pairs} pairs.")
         first = [row.label for row, standing in column.standings.items() if standing.first == 1]
@@ -111,8 +114,8 @@ def interval(estimate: Estimate, sign: str = "") -> str:
     """The value with its interval, x 100; `sign` as in a format string."""
     if np.isnan(estimate.value):
         return "n/a"
-    low, high = (f"{100 * bound:{sign}.1f}" for bound in (estimate.low, estimate.high))
-    return f"{100 * estimate.value:{sign}.1f} [{'n/a' if np.isnan(estimate.low) else f'{low}, {high}'}]"
+    value, low, high = (percent(float(part), sign) for part in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{'n/a' if np.isnan(estimate.low) else f'{low}, {high}'}]"
 
 
 def p_value(p: float) -> str:

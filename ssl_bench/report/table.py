@@ -101,10 +101,14 @@ class Table:
                 found[record.science.task].update(listed)
         return {task: sorted(listed) for task, listed in sorted(found.items())}
 
+    def row_called(self, label: str) -> Row | None:
+        """The row with that label; None where there is none."""
+        return next((row for row in self.rows if row.label == label), None)
+
     def best_rows(self, column: Column) -> list[Row]:
         """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
         ranked = self.complete_rows if self.setting.ranked else []
-        means = {row: round(statistics.fmean(self.scores(row, column)), 3) for row in ranked}
+        means = {row: round(round(statistics.fmean(self.scores(row, column)), 8), 3) for row in ranked}
         return [row for row, mean in means.items() if mean == max(means.values())]
 
     def scores(self, row: Row, column: Column) -> list[float]:
@@ -154,8 +158,11 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
             if corpus is not None and corpus not in corpora:
                 corpora.append(corpus)
         rows = rows_of(group)
+        # Options of single methods, which not all cells share, are in the names of their rows.
+        shared = [one for one in group[0].setting.overrides if all(one in r.setting.overrides for r in group)]
+        setting = group[0].setting.model_copy(update={"overrides": shared})
         for here in (*corpora,) or (None,):
-            table = Table(group[0].setting, data, here)
+            table = Table(setting, data, here)
             for record, row in zip(group, rows, strict=True):
                 if corpus_of(record) in (here, None):
                     column = (record.science.task, record.science.protocol, record.science.data.column)
@@ -189,11 +196,14 @@ def column_title(column: Column, table: Table) -> str:
 def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
     """The task and the metric of a column, and which cases it is about where that is not the usual."""
     task, _, cases = column
-    with_fingerprint = sum(column[:2] == other[:2] for other in table.columns) > 1
-    record = next(table.records(column))
-    data = record.science.data
-    labels = "" if data.label_fraction == 1 else f", {data.label_fraction:.0%} of labels"
-    fold = f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else ""
+    said = _labels_and_fold(column, table)
+    alike = [other for other in table.columns if other[:2] == column[:2] and _labels_and_fold(other, table) == said]
     # A folder's own name is not the abbreviation that a task's is.
     title = task if "-" in task else task.upper()
-    return title, record.metric, labels + fold + (f" {cases[:6]}" if with_fingerprint else "")
+    return title, next(table.records(column)).metric, said + (f" {cases[:6]}" if len(alike) > 1 else "")
+
+
+def _labels_and_fold(column: Column, table: Table) -> str:
+    data = next(table.records(column)).science.data
+    labels = "" if data.label_fraction == 1 else f", {100 * data.label_fraction:g}% of labels"
+    return labels + (f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else "")

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import DOCUMENT, FIGURES, LONG, PARTS, ROOT
+from benchmarks.__main__ import COMMANDS, DOCUMENT, PARTS
+from benchmarks.figures import FIGURES, ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [part for part in PARTS if part not in LONG])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_quick_part_gives_tables_and_leaves_the_document_alone(part: str, tmp_path: Path) -> None:
     kept = [path.read_bytes() if path.exists() else None for path in (DOCUMENT, FIGURES)]
-    call = [sys.executable, "-m", "benchmarks", "--quick", "--only", part, "--threads", "1"]
     file = tmp_path / "figures.json"
-    done = subprocess.run([*call, "--json", str(file)], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    call = [sys.executable, "-m", "benchmarks", "--quick", "--only", part, "--json", str(file)]
+    call += [] if part in COMMANDS else ["--threads", "1"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(file.read_text("utf-8")).values()
     assert found["quick"]
@@ -27,7 +29,7 @@ def test_a_quick_part_gives_tables_and_leaves_the_document_alone(part: str, tmp_
     assert kept == [path.read_bytes() if path.exists() else None for path in (DOCUMENT, FIGURES)]
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, "comparison"])
 def test_the_document_says_how_each_part_is_measured_and_has_room_for_its_tables(part: str) -> None:
     text = DOCUMENT.read_text("utf-8")
     assert text.index(f"<!-- {part} -->") < text.index(f"<!-- end of {part} -->")

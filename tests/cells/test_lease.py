@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from ssl_bench.cells import identity
+from ssl_bench.cells.identity import identity_of
 from ssl_bench.cells.lease import Lease, claimant, holder, release_of_dead
 
 
@@ -27,6 +30,17 @@ def move_clock(path: Path, seconds: float) -> None:
 
 def rewrite(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture(scope="module")
+def dead() -> Iterator[dict[str, object]]:
+    """What the lease of a process of this machine says that has ended; its number is not given to another meanwhile."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    named = asdict(identity_of(child.pid))
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    yield named
+    child.wait()
 
 
 def test_a_lease_names_its_holder_until_it_is_released(path: Path) -> None:
@@ -66,15 +80,61 @@ def test_the_age_is_told_by_the_clock_of_the_file_system(path: Path, monkeypatch
 def test_the_lease_of_a_process_of_this_machine_that_died_is_stale_at_once(path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with Lease(path):
-        rewrite(path, process=child.pid)
+        rewrite(path, **asdict(identity_of(child.pid)))
         assert holder(path) is not None
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and a zombie
         assert holder(path) is None
         child.wait()
         assert holder(path) is None
-        rewrite(path, host="elsewhere")
-        assert holder(path) is not None, "nobody here can know that it died"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"host": "elsewhere"},
+        {"boot": "a machine of the same name"},
+        {"pid_namespace": "pid:[1]"},
+        {"boot": None, "pid_namespace": None, "started": None},
+        {"started": None},
+    ],
+    ids=["host", "boot", "container", "system or lease that does not tell", "start"],
+)
+def test_of_a_process_elsewhere_nobody_knows_that_it_died(
+    elsewhere: dict[str, object], dead: dict[str, object], path: Path
+) -> None:
+    """Its number may be that of nobody here, or of somebody else."""
+    with Lease(path):
+        rewrite(path, **dead | elsewhere)
+        assert holder(path) is not None
+        release_of_dead(path)
+        assert path.exists()
+        move_clock(path, -61)
+        assert holder(path) is None, "the heartbeat alone decides"
+
+
+def test_a_number_that_was_used_again_is_not_the_holder(path: Path) -> None:
+    with Lease(path):
+        rewrite(path, started=json.loads(path.read_text())["started"] - 1)
+        assert holder(path) is None
+
+
+@pytest.mark.parametrize("numbers", [None, "1"], ids=["none", "of another pid namespace"])
+def test_without_a_proc_of_its_own_nobody_knows_who_died(
+    numbers: str | None, dead: dict[str, object], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "PROC", tmp_path / "proc")
+    if numbers:
+        for folder in ("1/ns", "sys/kernel/random", str(os.getpid())):
+            (tmp_path / "proc" / folder).mkdir(parents=True)
+        (tmp_path / "proc/self").symlink_to(numbers)
+        (tmp_path / "proc/1/ns/pid").symlink_to(str(dead["pid_namespace"]))
+        (tmp_path / "proc/sys/kernel/random/boot_id").write_text(str(dead["boot"]))
+        (tmp_path / "proc" / str(os.getpid()) / "stat").write_text("7 (somebody else) Z" + " 0" * 30)
+    with Lease(path):
+        assert holder(path) is not None
+        rewrite(path, **dead)
+        assert holder(path) is not None
 
 
 def test_a_living_holder_keeps_its_lease_fresh(path: Path) -> None:
@@ -96,7 +156,17 @@ def test_the_newest_claim_counts(path: Path) -> None:
             assert path.exists(), "the first gave up what was not its own"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"host": "here", "process": "many", "since": 0}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"host": "here", "process": "many", "since": 0}',
+        '{"host": "here", "process": Infinity, "since": 0}',
+    ],
+)
 def test_a_lease_that_does_not_read_is_nobodys(content: str, path: Path) -> None:
     with Lease(path) as lease:
         path.write_text(content)
@@ -143,13 +213,11 @@ def test_a_clock_that_jumped_keeps_no_dead_claim_alive(seconds: float, path: Pat
         assert time.monotonic() - began >= 0.3, "claimed without a look at its heartbeat"
 
 
-def test_the_dead_and_the_absent_are_not_watched(path: Path) -> None:
+def test_the_dead_and_the_absent_are_not_watched(dead: dict[str, object], path: Path) -> None:
     assert claimant(path, watch_seconds=60) is None
     with Lease(path):
         assert claimant(path, watch_seconds=0) is not None
-        child = subprocess.Popen([sys.executable, "-c", ""])
-        child.wait()
-        rewrite(path, process=child.pid)
+        rewrite(path, **dead)
         began = time.monotonic()
         assert claimant(path, watch_seconds=60) is None
         assert time.monotonic() - began < 30

@@ -103,6 +103,7 @@ def test_settings_refuse_unknown_fields() -> None:
         ("width.x=1", "'width' holds a value"),
         ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: temperature"),
         ("methods.gsvl.direction=a_to_b", "did you mean 'gvsl'"),
+        ("methods.gvsl.direction=x", r"methods\.gvsl: direction: input should be 'b_to_a' or 'a_to_b'"),
         ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune, linear"),
         ("protocols.linear.steps=0", r"protocols\.linear: steps"),
         ("cohort.corpus=3", "needs 8 volumes a step and the corpus has 3"),
@@ -112,6 +113,18 @@ def test_a_wrong_override_is_one_line_that_names_it(override: str, complaint: st
     with pytest.raises(UserError, match=complaint) as error:
         planner(override).evaluation("simclr", "shc", "linear", 0)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "kept"), [("gvsl", ["methods.gvsl.direction=a_to_b", "width=8"]), ("simclr", ["width=8"])]
+)
+def test_the_options_of_a_method_are_in_the_setting_of_its_own_cells_alone(method: str, kept: list[str]) -> None:
+    plan = planner("methods.gvsl.direction=a_to_b", "width=8")
+    for cell in (plan.evaluation(method, "shc", "linear", 0), plan.pretraining(method, 0)):
+        assert cell.setting.overrides == kept
+    plain = planner("width=8").evaluation(method, "shc", "linear", 0)
+    assert plain.setting.digest == cell.setting.digest
+    assert (plain.key == plan.evaluation(method, "shc", "linear", 0).key) is (method != "gvsl")
 
 
 def test_unknown_preset_lists_the_known_ones() -> None:

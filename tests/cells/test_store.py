@@ -49,6 +49,50 @@ def test_running_anew_replaces_a_success_only_by_a_success(store: Store, cell: C
     assert store.record(cell).score == 0.3  # type: ignore[union-attr]
 
 
+def examples(store: Store, cell: Cell, text: str) -> Path:
+    path = store.attempt_examples_path(cell.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_examples_beside_a_record_are_those_of_its_own_attempt(store: Store, cell: Cell) -> None:
+    kept = store.examples_path(cell.key)
+    assert store.publish(cell, ended(cell), examples=examples(store, cell, "first"))
+    assert not store.publish(cell, ended(cell), examples=examples(store, cell, "too late"))
+    store.publish(cell, ended(cell, "failed"), replace=True, examples=examples(store, cell, "failed"))
+    assert kept.read_text() == "first"
+    store.publish(cell, ended(cell), replace=True, examples=examples(store, cell, "anew"))
+    assert kept.read_text() == "anew"
+    store.publish(cell, ended(cell), replace=True, examples=store.attempt_examples_path(cell.key))
+    assert not kept.exists(), "the attempt kept none"
+
+
+class PulledPlug(BaseException):
+    """What a killed process would not even see."""
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_death_between_record_and_examples_leaves_no_other_attempts(
+    replace: bool, store: Store, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if replace:
+        store.publish(cell, ended(cell, score=0.1))
+    examples(store, cell, "of another attempt").rename(store.examples_path(cell.key))
+    rename = Path.replace
+
+    def pull(self: Path, target: Path) -> Path:
+        if target == store.examples_path(cell.key):
+            raise PulledPlug
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", pull)
+    with pytest.raises(PulledPlug):
+        store.publish(cell, ended(cell, score=0.2), replace, examples=examples(store, cell, "its own"))
+    assert store.record(cell).score == 0.2  # type: ignore[union-attr]
+    assert not store.examples_path(cell.key).exists()
+
+
 def test_undefined_numbers_survive_the_store(store: Store, cell: Cell) -> None:
     undefined = {"validation_curve": [{"step": 1.0, "score": math.nan}], "health": {"feature_std": math.nan}}
     store.publish(cell, ended(cell).model_copy(update=undefined))

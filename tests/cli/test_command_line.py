@@ -158,11 +158,12 @@ def test_weights_go_out_and_come_back_in(command: Command, tmp_path: Path) -> No
         "evaluate", "--backbone", "net.safetensors", "--task", "ccc", "--preset", "smoke", "--protocol", "linear"
     )
     assert done.returncode == 0, done.stderr
-    assert "72 tensors matched, 0 missing, 0 left over" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "72 tensors matched, 0 missing, 0 left over; layout ssl-bench; pre-trained: encoder; licence" in said
     assert "external:net" in done.stdout
     (path,) = (tmp_path / "results" / "records").rglob("*.json")
     assert path.parts[-4] == "external-net"
-    assert json.loads(path.read_text())["scene"] == "unknown"
+    assert json.loads(path.read_text())["scene"] == "inter"
 
 
 def test_a_failed_cell_is_exit_1(command: Command, tmp_path: Path) -> None:

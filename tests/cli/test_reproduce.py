@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ssl_bench.backbone import UNet3D
 from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.cells.record import AnyRecord, EvaluationRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
 from ssl_bench.cli.reproduce import quoted
@@ -137,6 +137,13 @@ def ended(cell: Cell, **provenance: object) -> EvaluationRecord:
     return record.model_copy(update={"status": "ok", "provenance": record.provenance | provenance})
 
 
+def pretrained(cell: Cell, **provenance: object) -> AnyRecord:
+    """A success of the pre-training of `cell`, likewise."""
+    assert cell.pretraining is not None
+    record = failure(cell.pretraining, Runtime("cpu", 3), "")
+    return record.model_copy(update={"status": "ok", "provenance": record.provenance | provenance})
+
+
 def test_device_threads_and_recomputing_are_those_of_the_record(plan: Plan, store: Store) -> None:
     cell = plan(*RUN)
     store.plan(cell)
@@ -187,12 +194,43 @@ def test_it_says_where_the_result_may_differ(provenance: dict[str, Any], said: s
 def test_a_pretraining_that_ran_elsewhere_is_named(plan: Plan, store: Store) -> None:
     cell = plan(*RUN)
     assert cell.pretraining is not None
-    before = failure(cell.pretraining, Runtime("cpu", 7), "")
     store.plan(cell)
     store.publish(cell, ended(cell))
-    store.publish(cell.pretraining, before.model_copy(update={"status": "ok"}))
+    store.publish(cell.pretraining, pretrained(cell, threads=7))
     said = f"Its pre-training {cell.pretraining.key} ran elsewhere: threads 7 instead of 3."
     assert said in found(store, cell.key)["caveats"]
+
+
+@pytest.mark.parametrize("has_run", [True, False])
+@pytest.mark.parametrize(("device", "places"), [("cpu", "cpu,cpu"), ("Some GPU", "0,1")])
+def test_a_pretraining_that_shared_its_batch_has_a_command_of_its_own_before(
+    device: str, places: str, has_run: bool, plan: Plan, store: Store
+) -> None:
+    cell = plan(*RUN)
+    assert cell.pretraining is not None
+    store.plan(cell)
+    if has_run:
+        store.publish(cell, ended(cell, device=device))
+    store.publish(cell.pretraining, pretrained(cell, device=device, ranks=2))
+    lines = reproduce(store, cell.key).splitlines()
+    first, second = (line for line in lines if line.startswith(("ssl-bench pretrain", "ssl-bench run")))
+    assert "--strategy" not in second
+    command = shlex.split(first)[1:]
+    assert command[command.index("--strategy") :][:6] == ["--strategy", "ddp", "--devices", places, "--threads", "3"]
+    # Where it is planned, its devices need not be there.
+    start = command.index("--strategy")
+    assert plan(*command[:start], *command[start + 4 :]) == cell.pretraining
+    said = "Its pre-training has a command of its own, which comes first and keeps its devices and threads."
+    assert said in found(store, cell.key)["caveats"]
+
+
+def test_a_pretraining_that_ran_alike_has_no_command_of_its_own(plan: Plan, store: Store) -> None:
+    cell = plan(*RUN)
+    assert cell.pretraining is not None
+    store.plan(cell)
+    store.publish(cell, ended(cell))
+    store.publish(cell.pretraining, pretrained(cell))
+    assert found(store, cell.key)["pretraining_command"] == []
 
 
 def test_a_cell_that_has_not_run_has_no_environment(plan: Plan, store: Store) -> None:

@@ -88,6 +88,22 @@ def test_the_same_cell_twice_gives_the_same_bits(tmp_path: Path, planner: Planne
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_a_case_is_predicted_once_for_each_look_at_it(
+    store: Store, planner: Planner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept examples are of the predictions that were scored."""
+    from ssl_bench.engine import evaluation
+
+    predicted: list[object] = []
+    predict = evaluation.predict
+    monkeypatch.setattr(evaluation, "predict", lambda *given: predicted.append(given) or predict(*given))
+    cell = planner.evaluation("scratch", "shc", "linear", 0)
+    (record,) = evaluations(run_cells([cell], store, runtime, SILENT))  # type: ignore[arg-type]
+    counts = record.science.data.counts
+    assert store.examples_path(cell.key).exists()
+    assert len(predicted) == len(record.validation_curve) * counts.validation + counts.test
+
+
 def test_another_seed_gives_other_scores(store: Store, planner: Planner, runtime: Runtime) -> None:
     cells = [planner.evaluation("scratch", "ccc", "finetune", seed) for seed in (0, 1)]
     one, two = evaluations(run_cells(cells, store, runtime, SILENT))  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -12,22 +14,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor
 from typer.testing import CliRunner
 
+from ssl_bench.cells.lease import Lease
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.record import PretrainingRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
-from ssl_bench.engine.attempt import Attempt, Stopped
+from ssl_bench.engine import pretraining
+from ssl_bench.engine.attempt import Attempt, Stopped, TakenOver, confirm_claim
+from ssl_bench.engine.data_parallel import _watch
 from ssl_bench.engine.inline import run_cell
 from ssl_bench.engine.pretraining import build_backbone, pretrain
 from ssl_bench.engine.progress import Progress
+from ssl_bench.engine.rank_process import GO_ON, Line, RankAttempt
 from ssl_bench.engine.runtime import Runtime, make_fabric, resolve_ranks, usable_cores
 from ssl_bench.engine.stopping import Stop
 from ssl_bench.errors import UserError
@@ -59,7 +67,7 @@ def pretrain_all(fabric: Any, cells: list[Cell], runtime: Runtime, folder: Path)
     """Every one of `cells` on the ranks of `fabric`: their records, and their weights in `folder`."""
     weights = [folder / f"{cell.science.method}.safetensors" for cell in cells]
     return [
-        pretrain(fabric, cell, runtime, SILENT, path, Attempt()).model_dump_json()
+        record.model_dump_json() if (record := pretrain(fabric, cell, runtime, SILENT, path, Attempt())) else ""
         for cell, path in zip(cells, weights, strict=True)
     ]
 
@@ -100,6 +108,49 @@ def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[
     start = build_backbone(record.science.width, 0).state_dict()
     alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
     assert float((together - alone).norm() / alone.norm()) < 0.01
+
+
+def test_only_the_first_rank_looks_at_what_was_learned(
+    planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretraining, "rank", lambda: 1)
+    monkeypatch.setattr(pretraining, "backbone_health", lambda *_: pytest.fail("the second rank looked too"))
+    cell, weights = planner.pretraining("denoising", 0), tmp_path / "weights"
+    assert pretrain(make_fabric(ALONE, "float32"), cell, ALONE, SILENT, weights, Attempt()) is None
+    assert not weights.exists()
+
+
+@pytest.fixture
+def line() -> Line:
+    """Between ranks and their parent, all in this process."""
+    return Line(queue.Queue(), SimpleNamespace(value=GO_ON), SimpleNamespace(value=0), os.getpid())
+
+
+def test_a_rank_that_finds_its_cell_taken_saves_no_state_and_all_stop_after_the_next_step(
+    line: Line, tmp_path: Path
+) -> None:
+    """The heartbeat may not have noticed yet: whoever writes looks for themselves."""
+    saved, ours = tmp_path / "state.pt", Lease(tmp_path / "lease.json")
+    confirm = pickle.loads(pickle.dumps(partial(confirm_claim, ours.path, ours.token)))
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        with ours:
+            attempt = RankAttempt(saved, 0.0, None, confirm, line, make_fabric(ALONE, "float32"))
+            attempt.step_done(lambda: {"step": 1}, dict)
+            with Lease(ours.path):
+                attempt.step_done(lambda: {"step": 2}, dict)
+                assert torch.load(saved)["state"] == {"step": 1}
+                with pytest.raises(TakenOver):
+                    attempt.step_done(lambda: {"step": 3}, dict)
+                assert torch.load(saved)["state"] == {"step": 1}
+    finally:
+        dist.destroy_process_group()
+
+
+def test_ranks_that_noticed_a_takeover_first_end_the_attempt(line: Line) -> None:
+    line.stopped.value = 1
+    with pytest.raises(TakenOver, match="another process has taken it over"):
+        _watch(lambda: None, line, lambda words: None, Attempt())
 
 
 def flat(weights: dict[str, Tensor]) -> Tensor:

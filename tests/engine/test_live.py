@@ -11,6 +11,7 @@ from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.engine import live
 from ssl_bench.engine.live import LiveView
 from ssl_bench.engine.outcomes import failure
+from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
 
 
@@ -19,9 +20,9 @@ def cells(planner: Planner) -> list[Cell]:
     return [planner.evaluation("scratch", "shc", "linear", seed) for seed in range(5)]
 
 
-def view_on(terminal: bool) -> tuple[LiveView, io.StringIO]:
+def view_on(terminal: bool, width: int = 100) -> tuple[LiveView, io.StringIO]:
     view, written = LiveView(["cpu 1", "cpu 2"]), io.StringIO()
-    view.console = Console(file=written, force_terminal=terminal, width=100)
+    view.console = Console(file=written, force_terminal=terminal, width=width)
     return view, written
 
 
@@ -67,3 +68,13 @@ def test_elsewhere_there_are_plain_lines(cells: list[Cell]) -> None:
         f"cpu 2: {cells[0].title}",
         f"{cells[0].title}: DSC 0.5 (2 done, 0 failed, 0 left)",
     ]
+
+
+@pytest.mark.parametrize("shown", ["view", "progress"])
+def test_a_line_of_a_log_file_is_whole_and_as_it_was_said(shown: str) -> None:
+    view, written = view_on(terminal=False, width=20)
+    progress = Progress()
+    progress.console = view.console
+    line = "[1/9] DSC 0.675 in 104 s (110 done, 0 failed, 58 left, about 1:41:05) :brain:"
+    (view if shown == "view" else progress).say(line)
+    assert written.getvalue() == f"{line}\n"

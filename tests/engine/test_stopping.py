@@ -144,12 +144,13 @@ def test_an_attempt_that_was_taken_over_keeps_nothing(
 def test_a_result_that_comes_after_the_takeover_is_dropped(
     store: Store, planner: Planner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = planner.evaluation("scratch", "ccc", "linear", 0)
+    cell = planner.evaluation("scratch", "shc", "linear", 0)
     other, run = Lease(store.lease_path(cell.key)), inline._run
     monkeypatch.setattr(inline, "_run", lambda *rest: (run(*rest), other.__enter__())[0])
-    with pytest.raises(TakenOver):
+    with pytest.raises(TakenOver, match="another process has taken it over"):
         run_cell(cell, store, runtime, SILENT)
     assert store.record(cell) is None
+    assert not list(store.examples_path(cell.key).parent.iterdir())
     other.__exit__()
 
 

@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from ssl_bench.cells.lease import Lease
+from ssl_bench.cells import lease
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.record import PretrainingRecord
 from ssl_bench.cells.store import Store
@@ -320,16 +320,15 @@ def test_an_attempt_that_was_taken_over_saves_no_state(tmp_path: Path) -> None:
 
 
 def test_a_step_looks_at_no_lease(planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
-    look: Callable[[Lease], bool] = Lease.look
-    here = threading.current_thread()
+    looks: list[Path] = []
+    read, here = lease._read, threading.current_thread()
 
-    def noting(self: Lease) -> bool:
-        if threading.current_thread() is here:
-            looks.append(1)
-        return look(self)
+    def noting(path: Path) -> dict[str, object] | None:
+        if threading.current_thread() is here and path.exists():
+            looks.append(path)
+        return read(path)
 
-    monkeypatch.setattr(Lease, "look", noting)
+    monkeypatch.setattr(lease, "_read", noting)
     run_cell(planner.pretraining("denoising", 0), Store(tmp_path), Runtime("cpu", 1), SILENT)
     assert len(looks) == 2, "once before it publishes, once as it lets go"
 

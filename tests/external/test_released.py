@@ -9,18 +9,24 @@ from subprocess import CompletedProcess
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ssl_bench.cells.plan import Planner
 from ssl_bench.engine.weights import build_external, check_fits, describe_external, module_report
 from ssl_bench.errors import UserError
-from ssl_bench.external.released import read_weights
+from ssl_bench.external.released import Weights, read_weights
 from ssl_bench.registry import PROTOCOLS
 
 from .layouts import gvsl_shapes, unet_shapes, values
 
 GROUPS = "f_conv, fc_rot, fc_scl, fc_shear, fc_trans, out_flow, res_conv, sp_conv"
+GVSL = ("released GVSL", "none stated by its authors: do not redistribute")
+UNKNOWN = ("3D U-Net of unknown origin", "unknown")
+
+
+def said_to_be(weights: Weights) -> tuple[str, str]:
+    return weights.layout.title, weights.layout.licence
 
 
 def unet(seed: int = 0) -> dict[str, Tensor]:
@@ -76,14 +82,15 @@ def test_own_safetensors_whatever_its_suffix(suffix: str, tmp_path: Path) -> Non
     "prefix",
     ["", "module.", "unet.", "module.unet.", "unet_pre.unet.", "module.unet_pre.unet.", "unet_pre.module.unet."],
 )
-def test_the_released_unet_under_every_prefix(prefix: str, wrapper: str | None, tmp_path: Path) -> None:
+def test_the_unet_comes_in_under_every_prefix_and_only_gvsls_own_name_says_whose_it_is(
+    prefix: str, wrapper: str | None, tmp_path: Path
+) -> None:
     tensors = prefixed(unet(), prefix)
     path = saved(tmp_path / "gvsl.pth", {wrapper: tensors, "epoch": 7} if wrapper else tensors)
     holds(path, unet())
     weights = read_weights(path)
     assert weights.match == (72, 0, 0)
-    assert weights.layout.title == "released GVSL"
-    assert weights.layout.licence == "none stated by its authors: do not redistribute"
+    assert said_to_be(weights) == (GVSL if "unet." in prefix else UNKNOWN)
     assert weights.remarks == ([f"taken from {prefix}*"] if prefix else [])
 
 
@@ -94,7 +101,23 @@ def test_the_released_module_leaves_its_heads_over(prefix: str, tmp_path: Path) 
     weights = read_weights(path)
     assert weights.match == (72, 0, 32)
     assert weights.left_over == GROUPS
+    assert said_to_be(weights) == GVSL
     assert f"32 left over ({GROUPS})" in str(weights)
+
+
+def test_gvsls_heads_say_whose_a_bare_unet_is_and_other_heads_do_not(tmp_path: Path) -> None:
+    heads = {name: value for name, value in module().items() if not name.startswith("unet.")}
+    assert said_to_be(read_weights(saved(tmp_path / "all.pth", {**unet(), **heads}))) == GVSL
+    heads = {name: value for name, value in heads.items() if not name.startswith("fc_rot.")}
+    assert said_to_be(read_weights(saved(tmp_path / "some.pth", {**unet(), **heads}))) == UNKNOWN
+
+
+def test_weights_of_ssl_bench_saved_again_are_nobodys(tmp_path: Path) -> None:
+    save_file(unet(), tmp_path / "net.safetensors", {"ssl_bench_key": "0123456789abcdef"})
+    again = saved(tmp_path / "net.pth", load_file(tmp_path / "net.safetensors"))
+    assert str(read_weights(again)) == (
+        "72 tensors matched, 0 missing, 0 left over; layout 3D U-Net of unknown origin; licence: unknown"
+    )
 
 
 @pytest.mark.parametrize("legacy", [True, False])

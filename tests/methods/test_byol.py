@@ -91,20 +91,24 @@ def test_a_checkpoint_brings_the_target_back() -> None:
     assert torch.equal(first, second)
 
 
-def test_the_loss_is_the_mean_negative_cosine_of_both_directions(corpus: Corpus) -> None:
+def test_the_loss_is_the_mean_negative_cosine_of_both_directions_to_the_target_network(corpus: Corpus) -> None:
     method, volumes, draws = prepared("byol", corpus, 8)
     assert isinstance(method, BYOL)
     with torch.no_grad():
-        for parameter in method.target_projection.parameters():
-            parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(3)))
+        for parameter in (*method.target_encoder.parameters(), *method.target_projection.parameters()):
+            parameter.add_(0.1 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    learning = [p for name, p in method.named_parameters() if p.requires_grad and not name.startswith("backbone.up")]
     loss = method.training_step(volumes, draws)["loss"]
-    first, second = two_views(volumes, Draws.keyed("test", samples=range(8)), view_size(method.crop))
-    cosines = [
-        F.cosine_similarity(method.predict(one), method.target(other)).mean()
-        for one, other in ((first, second), (second, first))
-    ]
+    views = two_views(volumes, Draws.keyed("test", samples=range(8)), view_size(method.crop))
+    online = [method.prediction(method.projection(method.backbone.encode(v).mean(dim=(2, 3, 4)))) for v in views]
+    target = [method.target_projection(method.target_encoder.encode(v).mean(dim=(2, 3, 4))) for v in views]
+    cosines = [F.cosine_similarity(online[i], target[1 - i].detach()).mean() for i in (0, 1)]
+    expected = -(cosines[0] + cosines[1]) / 2
     assert cosines[0] != cosines[1]
-    torch.testing.assert_close(loss, -(cosines[0] + cosines[1]) / 2)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, learning), torch.autograd.grad(expected, learning), atol=1e-5, rtol=1e-3
+    )
 
 
 def test_the_target_follows_the_method_to_another_memory_format() -> None:

@@ -37,6 +37,13 @@ def test_scale_of_a_channel_does_not_decide_since_features_are_whitened() -> Non
     assert abs(np.corrcoef(found, truth)[0, 1]) > 0.5
 
 
+def test_length_of_a_feature_does_not_decide_since_rows_are_of_unit_length() -> None:
+    features = np.repeat([1.0, 20.0, -2.0], [40, 4, 60]).astype(np.float32)[:, None]  # their mean is 0
+    found = cluster(features, DeepClusterConfig(clusters=2), np.random.default_rng(1))
+    assert len(set(found[:44])) == len(set(found[44:])) == 1
+    assert found[0] != found[-1]
+
+
 def test_a_refresh_makes_the_classifier_anew(corpus: Corpus) -> None:
     method = built(corpus)
     with torch.no_grad():

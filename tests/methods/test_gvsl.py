@@ -135,6 +135,30 @@ def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity() -> 
     torch.testing.assert_close(losses["ncc of the identity"], ncc_loss(batch[0::2], batch[1::2], method.window))
 
 
+@pytest.mark.parametrize("augmented", [True, False])
+def test_both_images_of_a_pair_are_warped_alike_before_the_losses(augmented: bool) -> None:
+    method, batch = gvsl(spatial_augmentation=augmented), volumes(4)
+    found = method.training_step(batch, Draws.keyed(0, samples=range(4)))
+    a, b, draws = pair_up(batch, Draws.keyed(0, samples=range(4)))
+    if augmented:
+        # One warp for the two, as two channels of one image.
+        warped = random_spatial((torch.cat([a, b], dim=1),), draws)[0]
+        a, b = warped[:, :1], warped[:, 1:]
+        assert not torch.equal(a, batch[0::2])
+    torch.testing.assert_close(found, method.losses(a, b, draws))
+
+
+def test_a_whole_step_has_the_same_loss_and_gradients_with_checkpointing() -> None:
+    steps = []
+    for checkpointing in (False, True):
+        method = gvsl()
+        method.backbone.checkpointing = checkpointing
+        loss = method.training_step(volumes(2), Draws.keyed(0, samples=range(2)))["loss"]
+        loss.backward()
+        steps.append({"loss": loss.detach(), **{name: p.grad for name, p in method.named_parameters()}})
+    torch.testing.assert_close(steps[1], steps[0], atol=1e-5, rtol=1e-5)
+
+
 def test_windows_stay_odd() -> None:
     assert [odd(value) for value in (5, 8, 9, 9.9)] == [5, 9, 9, 9]
 

@@ -69,6 +69,19 @@ def test_columns_stand_by_protocol_then_by_scene_then_by_task(store: Store) -> N
     assert metrics == " &" + " &".join([" 2:{DSC} & 2:{AUC} & 2:{DSC}"] * 3) + r" \\"
 
 
+def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store) -> None:
+    for protocol in ("linear", "finetune"):
+        keep(store, "gvsl", "shc", 0.5, protocol)
+    newer = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"protocol": "linear-v2"})
+    store.publish(
+        planner().evaluation("gvsl", "shc", "linear", 0).model_copy(update={"science": newer}),
+        next(record for record in store.records() if record.science.protocol == "linear-v1").model_copy(  # type: ignore[union-attr]
+            update={"science": newer}
+        ),
+    )
+    assert body(store)[0] == r" & 2:{Linear v1} & 2:{Fine-tuning} & 2:{Linear v2} \\"
+
+
 def test_without_a_known_scene_there_is_no_line_of_scenes(store: Store) -> None:
     keep(store, "scratch", "shc", 0.5)
     assert "scene" not in write_latex(store)
@@ -144,6 +157,13 @@ def test_the_caption_says_preset_seeds_cases_and_what_the_data_are(store: Store)
     ):
         assert words in said
     assert "not comparable" in said
+
+
+def test_two_tasks_of_one_title_have_counts_of_their_own(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0.5)
+    other = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"task": "Shc"})
+    keep(store, "gvsl", "shc", 0.5, protocol="finetune", science=other, cases=[{"case": "a"}])
+    assert "test cases: SHC 1, SHC 2." in caption(store)
 
 
 def test_real_data_are_not_called_semi_real(store: Store) -> None:

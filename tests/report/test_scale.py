@@ -14,7 +14,7 @@ from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecor
 from ssl_bench.cells.store import Store
 from ssl_bench.report import cells_csv, latex, markdown
 from ssl_bench.report.case_scores import Scores
-from ssl_bench.report.reading import no_collection, read_for_tables
+from ssl_bench.report.reading import RANKED, no_collection, read_for_pictures, read_for_tables
 from ssl_bench.report.statistics import auc_components, sign_flip_p
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,30 @@ def test_short_records_are_the_whole_ones_without_curves_and_classes(store: Stor
     short, whole = read_for_tables(store), list(store.records())
     assert len(short) == RECORDS
     assert [record.model_dump() for record in short] == [without_curves(record) for record in whole]
+
+
+def test_records_for_pictures_keep_the_dsc_by_class_and_the_curves_alone(store: Store) -> None:
+    looked: list[str] = []
+
+    def look(record: AnyRecord) -> None:
+        looked.append(record.key)
+        segmented = isinstance(record, EvaluationRecord) and record.metric == "DSC"
+        assert not segmented or "hd95_mm_per_class" in record.cases[0]
+
+    reduced, whole = read_for_pictures(store, look), list(store.records())
+    assert looked == [record.key for record in whole]
+    for ours, theirs in zip(reduced, whole, strict=True):
+        if not isinstance(theirs, EvaluationRecord) or not isinstance(ours, EvaluationRecord):
+            assert ours.model_dump() == without_curves(theirs)
+            continue
+        assert ours.validation_curve == theirs.validation_curve
+        for case, before in zip(ours.cases, theirs.cases, strict=True):
+            kept = {name: before[name] for name in (*RANKED, "dsc_per_class") if name in before}
+            assert case.keys() == kept.keys()
+            ours_by_class, by_class = case.pop("dsc_per_class", {}), kept.pop("dsc_per_class", {})
+            assert list(ours_by_class) == list(by_class)
+            np.testing.assert_array_equal([*ours_by_class.values()], np.array([*by_class.values()], dtype=float))
+            assert case == kept
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12, 25, 26, 400])

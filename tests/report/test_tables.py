@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from ssl_bench.cells.plan import Planner
+from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.science import ExternalBackbone
 from ssl_bench.cells.store import Store
@@ -18,7 +18,7 @@ from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.paradigms import paradigm_summary
-from ssl_bench.report.table import SEMI_REAL, Table, tables_of
+from ssl_bench.report.table import SEMI_REAL, Table, column_title, tables_of
 from ssl_bench.settings import load_preset
 
 
@@ -34,11 +34,15 @@ def planner(*overrides: str, preset: str = "quick") -> Planner:
 def keep(
     store: Store, method: str, task: str, seed: int, score: float | None, plan: Planner | None = None, **extra: object
 ) -> None:
+    paradigm = {"scratch": "none", "gvsl": "geometric"}.get(method, "centroid-relative")
     cell = (plan or planner()).evaluation(method, task, "linear", seed)
+    keep_cell(store, cell, **{"score": score, "paradigm": paradigm, **extra})
+
+
+def keep_cell(store: Store, cell: Cell, **extra: object) -> None:
     values = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
-        "science": cell.science, "score": score, "converged": True,
-        "paradigm": {"scratch": "none", "gvsl": "geometric"}.get(method, "centroid-relative"),
+        "science": cell.science, "score": 0.5, "converged": True,
     }  # fmt: skip
     store.publish(cell, EvaluationRecord.model_validate(values | extra))
 
@@ -51,6 +55,25 @@ def table(store: Store) -> Table:
 def lines(store: Store, method: str) -> list[list[str]]:
     found = [line for line in write_markdown(store).splitlines() if line.startswith("|") and f"| {method}" in line]
     return [[part.strip() for part in line.strip("|").split("|")] for line in found]
+
+
+def test_scores_that_differ_in_their_last_bits_alone_are_printed_and_ranked_alike(store: Store) -> None:
+    """As a recorded AUC and the one that the statistics work out again."""
+    keep(store, "gvsl", "shc", 0, 0.4575)
+    keep(store, "scratch", "shc", 0, 0.45749999999999996)
+    assert [lines(store, method)[0][2] for method in ("gvsl", "scratch")] == ["**45.8**", "**45.8**"]
+
+
+def test_columns_that_differ_in_their_labels_are_told_apart_by_them_alone(store: Store) -> None:
+    science = planner().evaluation("gvsl", "shc", "linear", 0).evaluation
+    few = science.model_copy(update={"data": science.data.model_copy(update={"label_fraction": 0.125})})
+    keep(store, "gvsl", "shc", 0, 0.5)
+    keep(store, "gvsl", "shc", 1, 0.4, science=few)
+    found = table(store)
+    assert [column_title(column, found) for column in found.columns] == [
+        "SHC linear-v1 DSC",
+        "SHC linear-v1 DSC, 12.5% of labels",
+    ]
 
 
 def test_mean_and_spread_over_seeds(store: Store) -> None:
@@ -70,11 +93,7 @@ def test_external_rows_carry_the_licence_of_their_weights(store: Store) -> None:
     plan = planner()
     external = ExternalBackbone(name="theirs", sha256="0" * 64, width=16)
     cell = plan.external(Path("theirs.pt"), external, "shc", "linear", 0)
-    values = {
-        "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
-        "science": cell.science, "score": 0.5, "licence": "for looking at only",
-    }  # fmt: skip
-    store.publish(cell, EvaluationRecord.model_validate(values))
+    keep_cell(store, cell, licence="for looking at only")
     page = write_markdown(store)
     assert "| external | external:theirs |" in page
     assert "`external:theirs`: weights from a file, network unet3d; licence of the weights: for looking at only" in page
@@ -159,6 +178,9 @@ def test_options_that_differ_make_a_row_of_their_own(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.7)
     keep(store, "gvsl", "shc", 0, 0.6, planner("methods.gvsl.direction=a_to_b"))
     assert [row[1] for row in lines(store, "gvsl")] == ["gvsl", "gvsl (direction=a_to_b)"]
+    records = [record for record in store.records() if isinstance(record, EvaluationRecord)]
+    for order in (records, records[::-1]):
+        assert tables_of(order)[0].setting.overrides == []
 
 
 def test_smoke_is_never_ranked(store: Store) -> None:
@@ -228,6 +250,20 @@ def test_csv_reads_back_in_pandas_with_its_types(store: Store) -> None:
     assert frame.licence.fillna("").tolist() == ["NA", ""]
     assert frame.score.isna().tolist() == [True, False]
     assert frame.wall_seconds.tolist()[1] == 2.5
+
+
+def test_csv_names_the_row_that_the_tables_show(store: Store) -> None:
+    """Two files of one name are two rows, one method with other options is a row of its own."""
+    keep(store, "gvsl", "shc", 0, 0.5)
+    keep(store, "gvsl", "shc", 0, 0.5, planner("methods.gvsl.direction=a_to_b"))
+    for digit in "ab":
+        external = ExternalBackbone(name="theirs", sha256=digit * 64, width=16)
+        keep_cell(store, planner().external(Path("theirs.pt"), external, "shc", "linear", 0), paradigm="external")
+    expected = [
+        "external:theirs (file aaaaaa)", "external:theirs (file bbbbbb)", "gvsl", "gvsl (direction=a_to_b)",
+    ]  # fmt: skip
+    assert sorted(row.label for row in table(store).rows) == expected
+    assert sorted(read(store).row) == expected
 
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a\nb", "a\tb", "a; b", "é"])

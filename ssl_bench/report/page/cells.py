@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ssl_bench.report.cell_text import MARKS, marks, score_text
 from ssl_bench.report.comparison import ColumnStatistics
 from ssl_bench.report.page.configuration import Blocks
-from ssl_bench.report.page.details import evaluation_detail
+from ssl_bench.report.page.details import Said, evaluation_detail
 from ssl_bench.report.page.model import Cell
 from ssl_bench.report.significance import interval, p_value, rank_interval
 from ssl_bench.report.table import Column, Row, Table
@@ -26,12 +26,14 @@ def cell_of(
     column: Column,
     best: Collection[Row],
     tests: ColumnStatistics | None,
+    said: Mapping[str, Said],
     blocks: Blocks,
     table_id: str,
 ) -> Cell | None:
     """What `row` has in `column`; None where it has nothing.
 
-    `best` are the best rows of the column; `tests` is None in a table that is not ranked.
+    `best` are the best rows of the column; `tests` is None in a table that is not ranked; `said` is what the
+    page says of each record, by key.
     """
     records = table.cells[row].get(column)
     if not records:
@@ -57,5 +59,7 @@ def cell_of(
         direction="" if not p < 0.05 else "better" if number > 0 else "worse",
         score_number=100 * statistics.mean(scores) if scores else None,
         difference_number=None if number != number else 100 * number,
-        details=[evaluation_detail(record, blocks, table_id) for _, record in sorted(records.items())],
+        details=[
+            evaluation_detail(record, said[record.key], blocks, table_id) for _, record in sorted(records.items())
+        ],
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.science import PretrainingScience
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.page.cases import case_dots, case_facts
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.curves import curve
@@ -26,8 +28,20 @@ SCENES = {
 }
 
 
-def evaluation_detail(record: EvaluationRecord, blocks: Blocks, table: str) -> Detail:
-    """`record` in words; `table` is the id of the table it stands in."""
+class Said(NamedTuple):
+    """What the page says of one whole record, so that none has to be kept."""
+
+    facts: Facts
+    curves: Sequence[Markup]
+
+
+def said_of(record: AnyRecord) -> Said:
+    """`record` in facts and curves."""
+    return _said_of_pretraining(record) if isinstance(record, PretrainingRecord) else _said_of_evaluation(record)
+
+
+def evaluation_detail(record: EvaluationRecord, said: Said, blocks: Blocks, table: str) -> Detail:
+    """`record`, of which the page says `said`; `table` is the id of the table it stands in."""
     backbone = record.science.backbone
     pretrained = isinstance(backbone, PretrainingScience) and backbone.steps > 0
     seed = f"seed {record.science.seed}"
@@ -36,8 +50,28 @@ def evaluation_detail(record: EvaluationRecord, blocks: Blocks, table: str) -> D
     return Detail(
         key=record.key,
         title=seed[0].upper() + seed[1:],
+        facts=said.facts,
+        curves=said.curves,
+        blocks=blocks.of_evaluation(record),
+        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingScience) and pretrained else "",
+    )
+
+
+def pretraining_detail(record: PretrainingRecord, said: Said, blocks: Blocks) -> Detail:
+    """`record`, of which the page says `said`."""
+    return Detail(
+        key=record.key,
+        title=f"{record.science.method} pre-training, seed {record.science.seed}",
+        facts=said.facts,
+        curves=said.curves,
+        blocks=[blocks.of_backbone(record.science), blocks.of_environment(record)],
+    )
+
+
+def _said_of_evaluation(record: EvaluationRecord) -> Said:
+    return Said(
         facts=_present(
-            ("Score", "undefined" if record.score is None else f"{100 * record.score:.1f} {record.metric}, x 100"),
+            ("Score", "undefined" if record.score is None else f"{percent(record.score)} {record.metric}, x 100"),
             *case_facts(record),
             ("Selection", _selection(record)),
             ("Backbone", _backbone(record)),
@@ -52,18 +86,13 @@ def evaluation_detail(record: EvaluationRecord, blocks: Blocks, table: str) -> D
             curve(f"Validation {record.metric}", _points(record.validation_curve, "score"), record.best_step),
             curve("Validation loss", _points(record.validation_curve, "loss"), record.best_step),
         ),
-        blocks=blocks.of_evaluation(record),
-        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingScience) and pretrained else "",
     )
 
 
-def pretraining_detail(record: PretrainingRecord, blocks: Blocks) -> Detail:
-    """`record` in words."""
+def _said_of_pretraining(record: PretrainingRecord) -> Said:
     looks = record.held_out_curve
     names = [name for name in looks[0] if name != "step"] if looks else []
-    return Detail(
-        key=record.key,
-        title=f"{record.science.method} pre-training, seed {record.science.seed}",
+    return Said(
         facts=_present(
             ("Volumes seen", str(record.volumes_seen)),
             ("Features", _health(record.health)),
@@ -74,7 +103,6 @@ def pretraining_detail(record: PretrainingRecord, blocks: Blocks) -> Detail:
             curve("Training loss", list(enumerate(record.loss_curve, 1))),
             *(curve(f"Held-out {name}", _points(looks, name)) for name in names),
         ),
-        blocks=[blocks.of_backbone(record.science), blocks.of_environment(record)],
     )
 
 

@@ -9,25 +9,29 @@ from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecor
 from ssl_bench.cells.store import Store
 from ssl_bench.report import table as report_table
 from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.page.details import Said, said_of
 from ssl_bench.report.page.figures import figures_of
 from ssl_bench.report.page.model import Lines, Page, Table
 from ssl_bench.report.page.tables import table_of
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.published import sources_note
+from ssl_bench.report.reading import read_for_pictures
 
-Pictures = Callable[[report_table.Table, Store], Sequence[Picture]]
+Pictures = Callable[[report_table.Table, Store, str], Sequence[Picture]]
+"""The pictures of a table, those of its cells' examples from the store, set against the row with that label."""
 
 
 def gather(store: Store, published: bool, baseline: str | None, pictures: Pictures) -> Page:
     """All that the page says of `store`. Raises UserError if no table has the row `baseline`."""
-    records = list(store.records())
+    said: dict[str, Said] = {}
+    records = read_for_pictures(store, lambda record: said.update({record.key: said_of(record)}))
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
     pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
     failures = list(store.failures())
     found = report_table.tables_of(evaluations)
     label = baseline_label(found, baseline)
     tables = [
-        table_of(f"t{place}", table, label, pretrainings, published, figures_of(pictures(table, store)))
+        table_of(f"t{place}", table, label, pretrainings, said, published, figures_of(pictures(table, store, label)))
         for place, table in enumerate(found, 1)
     ]
     semi_real = any(record.data == SEMI_REAL_DATA for record in evaluations)

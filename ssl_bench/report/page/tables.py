@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ssl_bench.cells.record import PretrainingRecord
 from ssl_bench.report import table as report_table
@@ -11,7 +11,7 @@ from ssl_bench.report.comparison import compare_rows
 from ssl_bench.report.markdown import pretraining_table
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
-from ssl_bench.report.page.details import pretraining_detail
+from ssl_bench.report.page.details import Said, pretraining_detail
 from ssl_bench.report.page.model import Column, ColumnTests, Figure, Lines, Row, Table
 from ssl_bench.report.page.notes import notes_of
 from ssl_bench.report.paradigms import paradigm_table
@@ -25,10 +25,11 @@ def table_of(
     table: report_table.Table,
     baseline: str,
     pretrainings: Sequence[PretrainingRecord],
+    said: Mapping[str, Said],
     published: bool,
     figures: Sequence[Figure],
 ) -> Table:
-    """Everything about `table`; `name` begins every id in it."""
+    """Everything about `table`; `name` begins every id in it, `said` is what the page says of each record, by key."""
     blocks, setting = Blocks(name), table.setting
     tests = {column: compare_rows(table, column, baseline) if setting.ranked else None for column in table.columns}
     columns, best = _columns(table), {column: table.best_rows(column) for column in table.columns}
@@ -44,7 +45,9 @@ def table_of(
             label=row.label,
             paradigm=row.paradigm,
             complete=table.is_complete(row),
-            cells=[cell_of(table, row, column, best[column], tests[column], blocks, name) for column in table.columns],
+            cells=[
+                cell_of(table, row, column, best[column], tests[column], said, blocks, name) for column in table.columns
+            ],
             mean=mean_text(table, row),
         )
         for row in table.rows
@@ -72,7 +75,7 @@ def table_of(
         ],
         test_notes=[SEMI_REAL, NOTE] if semi_real else [NOTE],
         pretrainings=Lines(*_with_paradigms([paradigm_of.get(r.science.method, "") for r in rested_on], header, lines)),
-        pretraining_details=[pretraining_detail(record, blocks) for record in rested_on],
+        pretraining_details=[pretraining_detail(record, said[record.key], blocks) for record in rested_on],
         pretraining_ids=[f"{name}-{record.key}" for record in rested_on],
         blocks=list(blocks),
         figures=figures,

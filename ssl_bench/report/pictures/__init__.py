@@ -7,9 +7,10 @@ from ssl_bench.report.pictures.picture import Picture as Picture
 from ssl_bench.report.table import Table
 
 
-def pictures_of(table: Table, store: Store) -> list[Picture]:
+def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
     """Every picture whose data are there, in the order of reading; the names are unique.
 
+    `baseline` is the label of the row that pictures set the others against; without it they show no such line.
     A function of the store's files alone: the same files give the same bytes, with the same libraries.
     """
     # Drawing libraries take a second to import, which a report without pictures need not wait for.
@@ -27,18 +28,18 @@ def pictures_of(table: Table, store: Store) -> list[Picture]:
     )
     from ssl_bench.report.pictures.kept import examples_of, pretrainings_of
 
-    examples = examples_of(table, store)
+    examples, base = examples_of(table, store), table.row_called(baseline)
     with style.drawing():
         pictures = [
-            *scores.score_pictures(table),
+            *scores.score_pictures(table, base),
             *label_efficiency.label_efficiency_pictures(table),
             *curves.learning_curve_pictures(table),
-            *curves.convergence_pictures(table),
+            *curves.convergence_pictures(table, base),
             *classes.class_pictures(table),
             *gallery.gallery_pictures(table, examples),
             *features.feature_pictures(table, examples),
             *pretext.pretext_pictures(table, examples),
-            *health.health_pictures(table),
-            *cost.cost_pictures(table, pretrainings_of(store)),
+            *health.health_pictures(table, base),
+            *cost.cost_pictures(table, pretrainings_of(table, store), base),
         ]
     return style.uniquely_named(pictures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from ssl_bench.report.pictures.measures import column_name, columns_by_protocol,
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
+
+DARK = 47
+"""Of a DSC in per cent: below, white is read better on its colour than black."""
 
 
 def class_pictures(table: Table) -> list[Picture]:
@@ -28,7 +31,7 @@ def class_pictures(table: Table) -> list[Picture]:
 def class_names(records: Iterable[EvaluationRecord]) -> list[str]:
     """The names of the foreground classes, in the task's order; none for a classification."""
     rows = [case.get("dsc_per_class") for record in records for case in record.cases]
-    return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    return list(dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row))
 
 
 def _heat_map(table: Table, column: Column, classes: list[str]) -> Picture:
@@ -51,8 +54,11 @@ def _heat_map(table: Table, column: Column, classes: list[str]) -> Picture:
         linewidths=0.4,
         xticklabels=[plain(row.label, 22) for row in rows],
         yticklabels=[plain(name, 30) for name in classes],
-        cbar_kws={"label": "Mean DSC over test cases (%)", "pad": 0.01},
+        cbar_kws={"label": "Mean DSC (%)", "pad": 0.01},
     )
+    # The map grows lighter with the score, and seaborn writes in white where it is khaki already.
+    for text in axes.texts:
+        text.set_color("white" if float(text.get_text()) < DARK else "black")
     axes.tick_params(length=0)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     caption = (
@@ -79,6 +85,6 @@ def _extremes(values: NDArray[np.float64], classes: list[str]) -> str:
 def _means(records: Iterable[EvaluationRecord], classes: list[str]) -> NDArray[np.float64]:
     """(classes,) in per cent, NaN where undefined."""
     rows = [case.get("dsc_per_class") for record in records for case in record.cases]
-    values = np.array([[row.get(name) for name in classes] for row in rows if isinstance(row, dict)], dtype=float)
+    values = np.array([[row.get(name) for name in classes] for row in rows if isinstance(row, Mapping)], dtype=float)
     counts = np.isfinite(values).sum(0)
     return np.where(counts, 100 * np.nansum(values, 0) / np.maximum(counts, 1), np.nan)

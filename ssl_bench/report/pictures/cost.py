@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.science import PretrainingScience
-from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_titles
+from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_title
 from ssl_bench.report.pictures.picture import Picture
-from ssl_bench.report.pictures.scatter import draw_points, mean_over_seeds
-from ssl_bench.report.pictures.style import BASELINE, add_legend, finish, new_panels, origin_of, plain, row_styles
+from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
+from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Column, Row, Table
 
 
-def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord]) -> list[Picture]:
-    """One picture a protocol: scores against device-hours of pre-training and evaluation.
+def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord], baseline: Row | None) -> list[Picture]:
+    """One picture a protocol: scores against device-hours of pre-training and evaluation; a line at `baseline`'s score.
 
     `pretrainings` are the store's by their keys; a row whose pre-training is not among them is left out.
     """
@@ -26,7 +26,7 @@ def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord]) -
         }
         hours = {column: by_row for column, by_row in found.items() if by_row}
         if hours:
-            pictures.append(_cost(table, protocol, hours))
+            pictures.append(_cost(table, protocol, hours, baseline))
     return pictures
 
 
@@ -43,20 +43,20 @@ def device_hours(record: EvaluationRecord, pretrainings: Mapping[str, Pretrainin
     return None if seconds is None else seconds / 3600
 
 
-def _cost(table: Table, protocol: str, hours: dict[Column, dict[Row, float]]) -> Picture:
-    styles, titles = row_styles(table), panel_titles(table, hours)
+def _cost(table: Table, protocol: str, hours: dict[Column, dict[Row, float]], baseline: Row | None) -> Picture:
+    styles = row_styles(table)
     title = f"Score against computing time under {plain(protocol)}"
     figure, panels = new_panels(title, origin_of(table), len(hours), 2, 2.1, entries=len(table.rows))
     for axes, (column, values) in zip(panels, hours.items(), strict=True):
-        draw_points(axes, table, column, values, styles)
-        axes.set_title(titles[column])
+        draw_points(axes, table, column, values, styles, baseline)
+        axes.set_title(panel_title(table, column))
         axes.set_xlabel("Device-hours, pre-training + evaluation")
         axes.set_ylabel(f"{metric_of(table, column)} (%)")
         axes.set_xlim(left=0)
     add_legend(figure, styles, {row for values in hours.values() for row in values})
     caption = (
         "Test score against the hours that a device was busy with the pre-training and this one evaluation, mean over "
-        f"seeds; dashed: the score of {BASELINE}. A pre-training serves every task, so that its hours are shared. "
+        f"seeds.{dashed_line(table, hours, baseline)} A pre-training serves every task, so that its hours are shared. "
         "Hours compare only between cells that ran on one kind of device."
     )
     description = f"Scatter plots of score against device-hours under {plain(protocol)}, one panel a task."

@@ -1,4 +1,4 @@
-"""Validation against steps: how a method learns downstream, and how much sooner than from scratch."""
+"""Validation against steps: how a method learns downstream, and how much sooner than the baseline."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from ssl_bench.report.pictures.measures import (
     columns_by_protocol,
     in_words,
     metric_of,
-    panel_titles,
+    panel_title,
     trains_everything,
     validation_curve,
 )
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import (
-    BASELINE,
     GREY,
     add_legend,
     finish,
@@ -36,15 +35,14 @@ def learning_curve_pictures(table: Table) -> list[Picture]:
     return pictures
 
 
-def convergence_pictures(table: Table) -> list[Picture]:
-    """One picture a task and protocol that trains the whole network: each row's curve beside that from scratch."""
+def convergence_pictures(table: Table, baseline: Row | None) -> list[Picture]:
+    """One picture a task and protocol that trains the whole network: each row's curve beside that of `baseline`."""
     pictures = []
     for columns in columns_by_protocol(table).values():
         for column in columns:
             curves = _curves(table, column) if trains_everything(table, column) else {}
-            scratch = next((row for row in curves if row.label == BASELINE), None)
-            if scratch is not None and len(curves) > 1:
-                pictures.append(_convergence(table, column, curves, scratch))
+            if baseline in curves and len(curves) > 1:
+                pictures.append(_convergence(table, column, curves, baseline))
     return pictures
 
 
@@ -54,7 +52,7 @@ def _curves(table: Table, column: Column) -> dict[Row, Curve]:
 
 
 def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row, Curve]]) -> Picture:
-    styles, titles = row_styles(table), panel_titles(table, curves)
+    styles = row_styles(table)
     title = f"Learning curves under {plain(protocol)}"
     figure, panels = new_panels(title, origin_of(table), len(curves), 2, 2.3, entries=len(table.rows))
     for axes, (column, by_row) in zip(panels, curves.items(), strict=True):
@@ -63,7 +61,7 @@ def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row,
             axes.plot(
                 *curve, color=style.colour, linestyle=style.dash, marker=style.marker, markersize=3, linewidth=1.2
             )
-        axes.set_title(titles[column])
+        axes.set_title(panel_title(table, column))
         axes.set_xlabel("Downstream steps")
         axes.set_ylabel(f"Validation {metric_of(table, column)} (%)")
     add_legend(figure, styles, {row for by_row in curves.values() for row in by_row}, lines=True)
@@ -75,12 +73,12 @@ def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row,
     return finish(figure, ("learning-curves", protocol), title, caption, description, "svg")
 
 
-def _convergence(table: Table, column: Column, curves: dict[Row, Curve], scratch: Row) -> Picture:
-    styles, reference = row_styles(table), curves[scratch]
-    others = [row for row in curves if row != scratch]
+def _convergence(table: Table, column: Column, curves: dict[Row, Curve], baseline: Row) -> Picture:
+    styles, reference, name = row_styles(table), curves[baseline], plain(baseline.label, 26)
+    others = [row for row in curves if row != baseline]
     own = reference.first_at(reference.best)
     assert own is not None
-    title = f"Convergence on {in_words(table, column)}: steps to the best of {BASELINE}"
+    title = f"Convergence on {in_words(table, column)}: steps to the best of {name}"
     figure, panels = new_panels(title, origin_of(table), len(others), 4, 1.6, shared=True)
     reached = 0
     for axes, row in zip(panels, others, strict=True):
@@ -94,13 +92,13 @@ def _convergence(table: Table, column: Column, curves: dict[Row, Curve], scratch
             axes.axvline(step, color=style.colour, linestyle="--", linewidth=0.9)
         verdict = "not reached" if step is None else f"{step:g} steps"
         axes.set_title(f"{plain(row.label, 22)}\n{verdict}", fontsize=8)
-    figure.supxlabel(f"Downstream steps ({BASELINE} in grey: {own:g} steps to its best)", fontsize=9)
+    figure.supxlabel(f"Downstream steps ({name} in grey: {own:g} steps to its best)", fontsize=9)
     figure.supylabel(f"Validation {metric_of(table, column)} (%)", fontsize=9)
     caption = (
-        f"Each method's validation curve (colour) with that of {BASELINE} (grey), mean over seeds. Dotted: the best of "
-        f"{BASELINE}, {reference.best:.1f} % after {own:g} steps. Dashed: the first validated step at which the method "
+        f"Each method's validation curve (colour) with that of {name} (grey), mean over seeds. Dotted: the best of "
+        f"{name}, {reference.best:.1f} % after {own:g} steps. Dashed: the first validated step at which the method "
         f"is as good. After GVSL (CVPR 2023), Fig. 6, whose percentages are differences of such steps over the whole "
         f"schedule, here {max(reference.steps):g} steps."
     )
-    description = f"Small multiples of {len(others)} validation curves; {reached} reach the best score of {BASELINE}."
+    description = f"Small multiples of {len(others)} validation curves; {reached} reach the best score of {name}."
     return finish(figure, ("convergence", *column_name(table, column)), title, caption, description, "svg")

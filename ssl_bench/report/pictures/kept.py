@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from ssl_bench.cells.examples import Examples, read_examples
 from ssl_bench.cells.record import PretrainingRecord
 from ssl_bench.cells.store import KEY, Store
@@ -17,8 +15,7 @@ def examples_of(table: Table, store: Store) -> dict[str, Examples]:
     return {key: read_examples(store.examples_path(key)) for key in sorted(keys) if KEY.fullmatch(key)}
 
 
-def pretrainings_of(store: Store) -> dict[str, PretrainingRecord]:
-    """The store's pre-trainings by key."""
-    # They come first, so that no evaluation has to be read.
-    found = itertools.takewhile(lambda record: isinstance(record, PretrainingRecord), store.records())
-    return {record.key: record for record in found if isinstance(record, PretrainingRecord)}
+def pretrainings_of(table: Table, store: Store) -> dict[str, PretrainingRecord]:
+    """The pre-trainings that the table's cells rest on, by key, as far as the store has them."""
+    found = {key: store.find_record(key) for key in sorted(table.pretraining_keys)}
+    return {key: record for key, record in found.items() if isinstance(record, PretrainingRecord)}

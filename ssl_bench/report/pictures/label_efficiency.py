@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from ssl_bench.report.pictures.measures import label_fraction, measured, metric_of
+from collections import Counter
+from collections.abc import Sequence
+
+from ssl_bench.report.pictures.measures import Fractions, cohorts_by_protocol, measured, metric_of
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
-from ssl_bench.report.table import Column, Row, Table
-
-Cohort = tuple[str, str, int]
-"""A task, the fingerprint of its data, and the fold."""
+from ssl_bench.report.table import Row, Table
 
 
 def label_efficiency_pictures(table: Table) -> list[Picture]:
     """One picture a protocol: scores against the fraction of labels, where a task was run with several."""
-    found: dict[str, dict[Cohort, dict[float, Column]]] = {}
-    for column in table.columns:
-        by_cohort = found.setdefault(column[1], {})
-        by_cohort.setdefault(_cohort(table, column), {})[label_fraction(table, column)] = column
     several = {
-        protocol: {cohort: columns for cohort, columns in by_cohort.items() if len(columns) > 1}
-        for protocol, by_cohort in found.items()
+        protocol: [fractions for fractions in cohorts if len(fractions) > 1]
+        for protocol, cohorts in cohorts_by_protocol(table).items()
     }
-    return [_label_efficiency(table, protocol, by_cohort) for protocol, by_cohort in several.items() if by_cohort]
+    return [_label_efficiency(table, protocol, cohorts) for protocol, cohorts in several.items() if cohorts]
 
 
-def _label_efficiency(table: Table, protocol: str, by_cohort: dict[Cohort, dict[float, Column]]) -> Picture:
+def _label_efficiency(table: Table, protocol: str, cohorts: Sequence[Fractions]) -> Picture:
     styles = row_styles(table)
     title = f"Label efficiency under {plain(protocol)}: scores with fewer training labels"
-    figure, panels = new_panels(title, origin_of(table), len(by_cohort), 2, 2.3, entries=len(table.rows))
+    figure, panels = new_panels(title, origin_of(table), len(cohorts), 2, 2.3, entries=len(table.rows))
     shown: set[Row] = set()
-    for axes, ((task, _, fold), columns) in zip(panels, by_cohort.items(), strict=True):
-        scores = {fraction: measured(table, column) for fraction, column in sorted(columns.items())}
+    for axes, name, fractions in zip(panels, _titles(table, cohorts), cohorts, strict=True):
+        scores = {fraction: measured(table, column) for fraction, column in fractions.items()}
         for row, style in styles.items():
             points = [(100 * fraction, by_row[row].value) for fraction, by_row in scores.items() if row in by_row]
             if points:
@@ -41,10 +37,9 @@ def _label_efficiency(table: Table, protocol: str, by_cohort: dict[Cohort, dict[
         axes.set_xscale("log")
         axes.set_xticks([100 * fraction for fraction in scores], [f"{100 * fraction:g}" for fraction in scores])
         axes.minorticks_off()
-        name = plain(task if "-" in task else task.upper())
-        axes.set_title(f"{name}, fold {fold}" if fold else name)
+        axes.set_title(name)
         axes.set_xlabel("Labelled training cases (%)")
-        axes.set_ylabel(f"{metric_of(table, next(iter(columns.values())))} (%)")
+        axes.set_ylabel(f"{metric_of(table, next(iter(fractions.values())))} (%)")
     add_legend(figure, styles, shown, lines=True)
     caption = (
         "Mean over test cases and seeds. The training cases of every fraction are among those of the next larger one; "
@@ -54,6 +49,16 @@ def _label_efficiency(table: Table, protocol: str, by_cohort: dict[Cohort, dict[
     return finish(figure, ("label-efficiency", protocol), title, caption, description, "svg")
 
 
-def _cohort(table: Table, column: Column) -> Cohort:
-    data = next(table.records(column)).science.data
-    return column[0], data.fingerprint, getattr(data, "fold", 0)
+def _titles(table: Table, cohorts: Sequence[Fractions]) -> list[str]:
+    """The task and the fold of each; where those are not enough, the digits of the column with the most labels."""
+    largest = [list(fractions.values())[-1] for fractions in cohorts]
+    titles = []
+    for column in largest:
+        fold = getattr(next(table.records(column)).science.data, "fold", 0)
+        name = plain(column[0] if "-" in column[0] else column[0].upper())
+        titles.append(f"{name}, fold {fold}" if fold else name)
+    counts = Counter(titles)
+    return [
+        title if counts[title] == 1 else f"{title} {plain(column[2][:6])}"
+        for title, column in zip(titles, largest, strict=True)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.case_scores import case_names, read_scores
 from ssl_bench.report.comparison import summarise
 from ssl_bench.report.pictures.style import plain
-from ssl_bench.report.table import Column, Row, Table, column_parts, column_title
+from ssl_bench.report.table import Column, Row, Table, column_parts
 
 
 class Measured(NamedTuple):
@@ -44,41 +45,48 @@ def metric_of(table: Table, column: Column) -> str:
     return column_parts(column, table)[1]
 
 
+Fractions = dict[float, Column]
+"""Columns that differ in the fraction of the training labels alone, by it, the smallest first."""
+
+
 def columns_by_protocol(table: Table) -> dict[str, list[Column]]:
-    """The columns of each protocol; of one that was run with all labels and with fewer, those with all."""
-    found: dict[str, list[Column]] = {}
-    for column in table.columns:
-        found.setdefault(column[1], []).append(column)
-    full = {
-        protocol: [column for column in columns if label_fraction(table, column) == 1]
-        for protocol, columns in found.items()
+    """The columns of each protocol; of those that differ in the fraction of labels alone, the one with the most."""
+    return {
+        protocol: [fractions[max(fractions)] for fractions in cohorts]
+        for protocol, cohorts in cohorts_by_protocol(table).items()
     }
-    return {protocol: full[protocol] or columns for protocol, columns in found.items()}
 
 
-def label_fraction(table: Table, column: Column) -> float:
-    """The fraction of the training labels that the column's cells used."""
-    return next(table.records(column)).science.data.label_fraction
+def cohorts_by_protocol(table: Table) -> dict[str, list[Fractions]]:
+    """The columns of each protocol, those together that differ in the fraction of the training labels alone."""
+    found: dict[str, dict[tuple[str, str], Fractions]] = {}
+    for column in table.columns:
+        data = next(table.records(column)).science.data
+        # The number of training cases follows from the fraction.
+        rest = data.model_dump_json(exclude={"label_fraction": True, "counts": {"train"}})
+        found.setdefault(column[1], {}).setdefault((column[0], rest), {})[data.label_fraction] = column
+    return {
+        protocol: [dict(sorted(fractions.items())) for fractions in cohorts.values()]
+        for protocol, cohorts in found.items()
+    }
 
 
-def panel_titles(table: Table, columns: Iterable[Column]) -> dict[Column, str]:
-    """The task of each of `columns` and its metric; where that is not enough to tell them apart, all that is."""
-    shown = list(columns)
-    short = {column: " ".join(column_parts(column, table)[:2]) for column in shown}
-    unique = len(set(short.values())) == len(shown)
-    return {column: plain(short[column] if unique else column_title(column, table), 44) for column in shown}
+def panel_title(table: Table, column: Column) -> str:
+    """The task and its metric, and which cases and labels where those are not the usual; on lines that fit a panel."""
+    task, metric, cases = column_parts(column, table)
+    return textwrap.fill(plain(f"{task} {metric}{cases}", 66), 24)
 
 
 def column_name(table: Table, column: Column) -> tuple[str, ...]:
     """What tells the column apart in a picture's name: task, protocol, and cases where those are not enough."""
-    return column[:2] if _is_alone(table, column) else (*column[:2], column[2][:6])
+    alone = sum(column[:2] == other[:2] for other in columns_by_protocol(table)[column[1]]) == 1
+    return column[:2] if alone else (*column[:2], column[2][:6])
 
 
 def in_words(table: Table, column: Column) -> str:
     """The column as a picture's text names it."""
-    task, _, _ = column_parts(column, table)
-    words = f"{task} under {column[1]}" if _is_alone(table, column) else column_title(column, table)
-    return plain(words, 60)
+    task, _, cases = column_parts(column, table)
+    return plain(f"{task} under {column[1]}{cases}", 72)
 
 
 class Curve(NamedTuple):
@@ -116,7 +124,3 @@ def validation_curve(records: Iterable[EvaluationRecord]) -> Curve | None:
 def trains_everything(table: Table, column: Column) -> bool:
     """Whether the column's protocol left no part of the network frozen."""
     return all(record.modules is not None and not record.modules.frozen for record in table.records(column))
-
-
-def _is_alone(table: Table, column: Column) -> bool:
-    return sum(column[:2] == other[:2] for other in columns_by_protocol(table)[column[1]]) == 1

@@ -10,11 +10,11 @@ from ssl_bench.report.pictures.measures import (
     columns_by_protocol,
     measured,
     metric_of,
-    panel_titles,
+    panel_title,
 )
 from ssl_bench.report.pictures.picture import Picture
+from ssl_bench.report.pictures.scatter import dashed_line
 from ssl_bench.report.pictures.style import (
-    BASELINE,
     GREY,
     Style,
     finish,
@@ -32,13 +32,13 @@ PANELS = 4
 _PARADIGM_NAMES = {"none": "no pre-training", "external": "weights from a file"}
 
 
-def score_pictures(table: Table) -> list[Picture]:
-    """One picture a protocol: every row's score in every task, with its 95 % interval."""
-    return [_scores(table, protocol, columns) for protocol, columns in columns_by_protocol(table).items()]
+def score_pictures(table: Table, baseline: Row | None) -> list[Picture]:
+    """One picture a protocol: every row's score in every task, with its 95 % interval; a line at that of `baseline`."""
+    return [_scores(table, protocol, columns, baseline) for protocol, columns in columns_by_protocol(table).items()]
 
 
-def _scores(table: Table, protocol: str, columns: list[Column]) -> Picture:
-    styles, titles = row_styles(table), panel_titles(table, columns)
+def _scores(table: Table, protocol: str, columns: list[Column], baseline: Row | None) -> Picture:
+    styles = row_styles(table)
     rows = [row for row in table.rows if any(column in table.cells[row] for column in columns)]
     across = min(PANELS, len(columns))
     down = -(-len(columns) // across)
@@ -47,12 +47,12 @@ def _scores(table: Table, protocol: str, columns: list[Column]) -> Picture:
     panels = figure.subplots(down, across, squeeze=False, sharey=True)
     for axes, column in zip(panels.flat, columns, strict=False):
         scores = measured(table, column)
-        _draw_column(axes, rows, scores, styles)
-        axes.set_title(titles[column])
+        _draw_column(axes, rows, scores, styles, baseline)
+        axes.set_title(panel_title(table, column))
         axes.set_xlabel(f"{metric_of(table, column)} (%)")
     for left_over in list(panels.flat)[len(columns) :]:
         left_over.remove()
-    panels[0, 0].set_yticks(range(len(rows)), [_label(row) for row in rows])
+    panels[0, 0].set_yticks(range(len(rows)), [_label(row, baseline) for row in rows])
     panels[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     handles = [
         Line2D([], [], color=next(styles[row].colour for row in rows if row.paradigm == name), marker="s", linestyle="")
@@ -60,8 +60,9 @@ def _scores(table: Table, protocol: str, columns: list[Column]) -> Picture:
     ]
     place_legend(figure, handles, [_PARADIGM_NAMES.get(name, name) for name in paradigms_of(rows)])
     caption = (
-        "Mean over test cases and seeds (points) with 95 % intervals over test cases (bars); the dashed line is "
-        f"{BASELINE}. Overlapping intervals do not mean that two methods are alike: the table's paired tests say that."
+        "Mean over test cases and seeds (points) with 95 % intervals over test cases (bars)."
+        f"{dashed_line(table, columns, baseline)} "
+        "Overlapping intervals do not mean that two methods are alike: the table's paired tests say that."
     )
     description = (
         f"Dot plot of {len(rows)} methods by {len(columns)} tasks under {plain(protocol)}, grouped by paradigm."
@@ -69,7 +70,9 @@ def _scores(table: Table, protocol: str, columns: list[Column]) -> Picture:
     return finish(figure, ("scores", protocol), title, caption, description, "svg")
 
 
-def _draw_column(axes: Axes, rows: list[Row], scores: dict[Row, Measured], styles: dict[Row, Style]) -> None:
+def _draw_column(
+    axes: Axes, rows: list[Row], scores: dict[Row, Measured], styles: dict[Row, Style], baseline: Row | None
+) -> None:
     axes.grid(visible=False, axis="y")
     for place, row in enumerate(rows):
         if place and row.paradigm != rows[place - 1].paradigm:
@@ -79,9 +82,9 @@ def _draw_column(axes: Axes, rows: list[Row], scores: dict[Row, Measured], style
         score, style = scores[row], styles[row]
         axes.plot([score.low, score.high], [place, place], color=style.colour, linewidth=1.8, solid_capstyle="butt")
         axes.plot(score.value, place, style.marker, color=style.colour, markersize=4.5)
-        if row.label == BASELINE:
+        if row == baseline:
             axes.axvline(score.value, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
 
 
-def _label(row: Row) -> str:
-    return f"{row.label} (baseline)" if row.label == BASELINE else plain(row.label, 26)
+def _label(row: Row, baseline: Row | None) -> str:
+    return f"{plain(row.label, 26)} (baseline)" if row == baseline else plain(row.label, 26)

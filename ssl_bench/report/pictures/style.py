@@ -22,9 +22,6 @@ from ssl_bench.method_facts import PARADIGMS
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.table import Row, Table
 
-BASELINE = "scratch"
-"""The label of the row that the others are compared with."""
-
 WIDTH = 6.4
 """Inches: text of 9 points stays readable at half the width of a page."""
 

@@ -8,23 +8,29 @@ from pathlib import Path
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.cells.store import Store
 from ssl_bench.files import atomic_write
+from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.pictures import pictures_of
 from ssl_bench.report.pictures.style import slug
+from ssl_bench.report.reading import no_collection, read_for_pictures
 from ssl_bench.report.table import tables_of
 
 
-def write_pictures(store: Store, folder: Path) -> list[Path]:
+@no_collection()
+def write_pictures(store: Store, folder: Path, baseline: str | None = None) -> list[Path]:
     """Write every picture of every table into `folder`, in one folder a table that its setting names.
 
-    Raises UserError if they cannot be written.
+    `baseline` is the label of the row that they set the others against, scratch where it is None. Raises UserError if
+    no table has it, or if they cannot be written.
     """
+    tables = tables_of(record for record in read_for_pictures(store) if isinstance(record, EvaluationRecord))
+    baseline = baseline_label(tables, baseline)
     written: list[Path] = []
     seen: Counter[str] = Counter()
-    for table in tables_of(record for record in store.records() if isinstance(record, EvaluationRecord)):
+    for table in tables:
         name = slug(table.setting.preset, table.setting.digest)
         seen[name] += 1
         inner = folder / (name if seen[name] == 1 else f"{name}-{seen[name]}")
-        for picture in pictures_of(table, store):
+        for picture in pictures_of(table, store, baseline):
             written.append(inner / f"{picture.name}.{picture.format}")
             with atomic_write(written[-1]) as temporary:
                 temporary.write_bytes(picture.image)

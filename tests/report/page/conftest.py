@@ -24,7 +24,7 @@ REFERENCE = Store(Path(__file__).parents[3] / "results" / "reference" / "quick")
 
 def write(store: Store, **options: Any) -> str:
     """The page without pictures, which take long to draw; `options` may bring others."""
-    return write_html(store, **{"pictures": lambda table, store: []} | options)
+    return write_html(store, **{"pictures": lambda *_: []} | options)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(store: Store, folder: Path) -> Path:
     """The page of `store` as a file in `folder`."""
     path = folder / "leaderboard.html"
-    path.write_text(write_html(store, published=True, pictures=lambda table, store: [PICTURE]), "utf-8")
+    path.write_text(write_html(store, published=True, pictures=lambda *_: [PICTURE]), "utf-8")
     return path
 
 

@@ -11,7 +11,8 @@ from ssl_bench.cells.store import Store
 from ssl_bench.cli.report import Format, report
 from ssl_bench.errors import UserError
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.table import SEMI_REAL
+from ssl_bench.report.pictures import Picture
+from ssl_bench.report.table import SEMI_REAL, Table
 from tests.report.page.conftest import REFERENCE, write
 from tests.report.page.reading import Element, read, rows
 from tests.report.page.stores import evaluation, keep, planner, pretraining
@@ -127,6 +128,35 @@ def test_an_unknown_baseline_is_refused_with_the_rows_there_are() -> None:
 def test_another_baseline_is_what_differences_are_to() -> None:
     page = read(write(REFERENCE, baseline="gvsl"))
     assert "Differences to gvsl" in page.find("table", class_="leaderboard")[0].find("caption")[0].text
+
+
+def test_a_table_without_the_baseline_says_that_nothing_is_compared_with_it(tmp_path: Path, page: Element) -> None:
+    said = "The baseline has no cell here, so that nothing is compared with it."
+    assert said in read(write(keep(tmp_path, evaluation("gvsl"), evaluation("simclr")))).text
+    assert said not in page.text
+
+
+def test_pictures_are_drawn_to_the_baseline_of_the_page() -> None:
+    asked: list[str] = []
+
+    def drawn(table: Table, store: Store, baseline: str) -> list[Picture]:
+        asked.append(baseline)
+        return []
+
+    write(REFERENCE, baseline="gvsl", pictures=drawn)
+    assert asked == ["gvsl"]
+
+
+def test_no_whole_record_is_held_while_pictures_are_drawn() -> None:
+    measures: set[str] = set()
+
+    def look(table: Table, *_: object) -> list[Picture]:
+        measures.update(name for record in table.records() for case in record.cases for name in case)
+        return []
+
+    page = write(REFERENCE, pictures=look)
+    assert measures == {"case", "dsc", "dsc_per_class", "label", "probability"}
+    assert "HD95" in page, "said of each record before the rest of it went"
 
 
 def test_an_incomplete_row_is_shown_and_never_ranked(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class HostileStore(Store):
 
 def test_text_from_records_stays_text(tmp_path: Path) -> None:
     picture = Picture("p", HOSTILE, HOSTILE, HOSTILE, b"<svg/>", "svg")
-    page = read(write(HostileStore(tmp_path), pictures=lambda table, store: [picture]))
+    page = read(write(HostileStore(tmp_path), pictures=lambda *_: [picture]))
     assert len(page.find("script")) == 1
     assert len(page.find("style")) == 1
     assert {element.attributes["src"][:26] for element in page.find("img")} == {"data:image/svg+xml;base64,"}
@@ -93,7 +93,7 @@ def test_text_from_records_stays_text(tmp_path: Path) -> None:
 
 
 def test_pictures_stand_under_their_table_with_what_they_show_in_words(tmp_path: Path) -> None:
-    def drawn(table: Table, store: Store) -> list[Picture]:
+    def drawn(table: Table, store: Store, baseline: str) -> list[Picture]:
         return [Picture("scores", "Scores", "How to read it.", "Dots.", b"\x89PNG", "png")]
 
     page = read(write(keep(tmp_path, evaluation("gvsl")), pictures=drawn))
@@ -109,7 +109,7 @@ def test_a_page_gives_up_its_largest_pictures_before_it_grows_too_large(
     monkeypatch.setattr(rendering, "MOST_BYTES", 150_000)
     sizes = {"a": 30_000, "b": 90_000, "c": 10_000}
     pictures = [Picture(name, name, "", f"Shows {name}.", bytes(size), "png") for name, size in sizes.items()]
-    text = write(keep(tmp_path, evaluation("gvsl")), pictures=lambda table, store: pictures)
+    text = write(keep(tmp_path, evaluation("gvsl")), pictures=lambda *_: pictures)
     assert len(text.encode()) < 150_000
     assert [image.attributes["alt"] for image in read(text).find("img")] == ["Shows a.", "Shows c."]
     assert "ssl-bench report --pictures DIR writes it to a file. Shows b." in read(text).text

@@ -14,7 +14,7 @@ from ssl_bench.cells.examples import Examples, LocalFeatures, PretextExample, Se
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.pictures import style
-from ssl_bench.report.table import Table, tables_of
+from ssl_bench.report.table import Row, Table, tables_of
 from ssl_bench.settings import load_preset
 
 PARADIGMS = {"scratch": "none", "gvsl": "geometric", "simsiam": "centroid-relative", "byol": "centroid-relative"}
@@ -78,6 +78,9 @@ def only_table(records: list[EvaluationRecord]) -> Table:
 @pytest.fixture(scope="session")
 def table() -> Table:
     return only_table(RECORDS)
+
+
+SCRATCH, GVSL = Row("none", "scratch", ""), Row("geometric", "gvsl", "")
 
 
 @pytest.fixture(scope="session")

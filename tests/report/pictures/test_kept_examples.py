@@ -163,16 +163,40 @@ def test_slices_hang_with_the_front_up_and_the_right_on_the_left() -> None:
     label = np.zeros((3, 4, 4), np.uint8)
     label[1, 3, 3] = 1  # axes point to superior, anterior and right
     case = Case("x", label.astype(np.float32), label, (1.0, 2.0, 3.0))
-    shown = engine._segmented("worst", case, {"dsc": 0.5}, torch.from_numpy(label))
+    shown = engine._segmented(case, {"dsc": 0.5}, torch.from_numpy(label))
     assert shown.truth[0, 0] == 1
     assert shown.truth.sum() == 1
     assert shown.pixel_mm == (2.0, 3.0)
 
 
+def segmented(label: np.ndarray) -> SegmentedSlice:
+    case = Case("x", label.astype(np.float32), label, (1, 1, 1))
+    return engine._segmented(case, {"dsc": 1.0}, torch.from_numpy(label))
+
+
+def test_a_slice_that_waits_for_the_others_holds_no_volume() -> None:
+    shown = segmented(np.ones((64, 8, 8), np.uint8))
+    for plane in (shown.image, shown.truth, shown.prediction):
+        assert plane.base is None
+        assert plane.shape == (8, 8)
+
+
+def test_a_slice_that_cannot_be_kept_costs_the_places_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = np.ones((2, 8, 8), np.uint8)
+    examples = engine.EvaluationExamples(tmp_path / "x.npz")
+    case = Case("x", label.astype(np.float32), label, (1, 1, 1))
+    for prediction in (torch.from_numpy(label), torch.zeros(()), torch.from_numpy(label)):
+        examples.see(case, {"dsc": 1.0}, prediction)
+    examples.write(case, lambda volume: volume, 8)
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err.count("no examples kept") == 1
+
+
 def test_a_long_side_is_thinned_and_its_pixels_grow() -> None:
     label = np.ones((2, 300, 100), np.uint8)
-    shown = engine._segmented("worst", Case("x", label.astype(np.float32), label, (1, 1, 1)), {"dsc": 1.0},
-                              torch.from_numpy(label))  # fmt: skip
+    shown = segmented(label)
     assert shown.image.shape == (100, 34)
     assert shown.pixel_mm == (3, 3)
 
@@ -187,7 +211,12 @@ def test_a_long_side_is_thinned_and_its_pixels_grow() -> None:
     ],
 )
 def test_worst_median_and_best_are_different_cases(scores: list[float | None], expected: list[tuple[str, int]]) -> None:
-    assert engine._places([{"dsc": score} for score in scores]) == expected
+    examples = engine.EvaluationExamples(Path("x.npz"))
+    for number, score in enumerate(scores):
+        label = np.ones((1, 2, 2), np.uint8)
+        case = Case(str(number), label.astype(np.float32), label, (1, 1, 1))
+        examples.see(case, {"dsc": score}, torch.from_numpy(label))
+    assert [(shown.place, int(shown.case)) for shown in engine._placed(examples.slices)] == expected
 
 
 def test_principal_colours_are_those_of_an_independent_pca() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
@@ -9,7 +11,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from ssl_bench.cells.examples import Examples
-from ssl_bench.cells.record import PretrainingRecord
+from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.cells.science import FolderDataScience
 from ssl_bench.report.pictures.classes import class_pictures
 from ssl_bench.report.pictures.cost import cost_pictures
 from ssl_bench.report.pictures.curves import convergence_pictures, learning_curve_pictures
@@ -20,13 +23,13 @@ from ssl_bench.report.pictures.label_efficiency import label_efficiency_pictures
 from ssl_bench.report.pictures.pretext import pretext_pictures
 from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.table import Table
-from tests.report.pictures.conftest import RECORDS, only_table, points, record, titled
+from tests.report.pictures.conftest import GVSL, RECORDS, SCRATCH, only_table, points, record, titled
 
 Figures = list[Figure]
 
 
 def test_scores_are_means_over_seeds_and_cases_with_t_intervals(table: Table, figures: Figures) -> None:
-    score_pictures(table)
+    score_pictures(table, SCRATCH)
     axes = titled(figures[0], "SHC DSC")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["scratch (baseline)", "byol", "simsiam", "gvsl"]
     assert points(axes, "o")[0] == pytest.approx((20, 0))
@@ -39,8 +42,50 @@ def test_scores_are_means_over_seeds_and_cases_with_t_intervals(table: Table, fi
 
 
 def test_a_column_with_fewer_labels_is_no_panel_of_the_scores(table: Table, figures: Figures) -> None:
-    score_pictures(table)
+    score_pictures(table, SCRATCH)
     assert [[axes.get_title() for axes in figure.axes] for figure in figures] == [["SHC DSC"], ["SHC DSC"]]
+
+
+@pytest.mark.parametrize("draw", [lambda table: score_pictures(table, None), learning_curve_pictures])
+def test_a_task_that_was_run_with_fewer_labels_alone_has_a_panel_that_says_so(
+    draw: Callable[[Table], object], figures: Figures
+) -> None:
+    few = [record("gvsl", "sbm", "linear", (0.5, 0.7), fraction=fraction) for fraction in (0.05, 0.125)]
+    draw(only_table([*RECORDS, *few]))
+    titles = [axes.get_title().replace("\n", " ") for axes in figures[0].axes]
+    assert titles == ["SBM DSC, 12.5% of labels", "SHC DSC"]
+
+
+def test_a_picture_of_one_column_says_of_how_many_labels_it_is(figures: Figures) -> None:
+    found = [record(method, "shc", "finetune", (0.5,), fraction=0.1) for method in ("scratch", "gvsl")]
+    pictures = [*class_pictures(only_table(found)), *convergence_pictures(only_table(found), SCRATCH)]
+    assert [picture.title.count("SHC under finetune-v1, 10% of labels") for picture in pictures] == [1, 1]
+
+
+def test_another_baseline_is_what_pictures_set_the_others_against(table: Table, figures: Figures) -> None:
+    scores, health, cost = score_pictures(table, GVSL)[0], *health_pictures(table, GVSL), cost_pictures(table, {}, GVSL)
+    assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()][3] == "gvsl (baseline)"
+    for figure, value in ((figures[0], "x"), (figures[2], "y"), (figures[3], "y")):
+        for axes in figure.axes:
+            (dashed,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+            assert getattr(dashed, f"get_{value}data")() == pytest.approx([60, 60])
+    assert all("Dashed: the score of gvsl." in picture.caption for picture in (scores, health, cost[0]))
+    (convergence,) = convergence_pictures(table, GVSL)
+    assert "steps to the best of gvsl" in convergence.title
+    assert [axes.get_title() for axes in figures[-1].axes] == [
+        "scratch\nnot reached",
+        "byol\n30 steps",
+        "simsiam\nnot reached",
+    ]
+
+
+def test_without_the_baseline_no_picture_speaks_of_it(table: Table, figures: Figures) -> None:
+    pictures = [*score_pictures(table, None), *health_pictures(table, None), *cost_pictures(table, {}, None)]
+    assert not [picture.name for picture in pictures if "ashed" in picture.caption]
+    assert not [
+        line for figure in figures for axes in figure.axes for line in axes.lines if line.get_linestyle() == "--"
+    ]
+    assert not convergence_pictures(table, None)
 
 
 def test_learning_curves_are_means_over_seeds(figures: Figures) -> None:
@@ -56,7 +101,7 @@ def test_learning_curves_are_means_over_seeds(figures: Figures) -> None:
 def test_convergence_is_the_first_validated_step_as_good_as_the_best_from_scratch(
     table: Table, figures: Figures
 ) -> None:
-    (picture,) = convergence_pictures(table)
+    (picture,) = convergence_pictures(table, SCRATCH)
     assert picture.name == "convergence-shc-finetune-v1", "only where the whole network is trained"
     titles = [axes.get_title().split("\n") for axes in figures[0].axes]
     assert titles == [["byol", "20 steps"], ["simsiam", "not reached"], ["gvsl", "20 steps"]]
@@ -71,16 +116,46 @@ def test_label_efficiency_is_drawn_where_fractions_were_run(table: Table, figure
     assert not label_efficiency_pictures(only_table(RECORDS[:4]))
 
 
+@pytest.mark.parametrize("changed", [{"split": "other"}, {"fingerprint": "other"}, {"fold": 1}, {"recipe": {"a": 1}}])
+def test_label_efficiency_joins_nothing_that_differs_in_more_than_its_labels(
+    changed: dict[str, object], figures: Figures
+) -> None:
+    data = {"source": "folder", "fingerprint": "f", "recipe": {}, "split": "s", "fold": 0,
+            "counts": {"train": 8, "validation": 2, "test": 2}}  # fmt: skip
+    fewer = {"label_fraction": 0.5, "counts": {"train": 4, "validation": 2, "test": 2}}
+    found = [
+        on_folder(data, 0.8), on_folder(data | fewer, 0.6),
+        on_folder(data | changed, 0.7), on_folder(data | changed | fewer, 0.2),
+    ]  # fmt: skip
+    label_efficiency_pictures(only_table(found))
+    panels = figures[0].axes
+    assert len({axes.get_title() for axes in panels}) == 2
+    assert sorted(tuple(line.get_ydata()) for axes in panels for line in axes.lines) == [
+        pytest.approx((20, 70)),
+        pytest.approx((60, 80)),
+    ]
+    assert not label_efficiency_pictures(only_table([found[0], found[3]]))
+
+
+def on_folder(data: dict[str, object], dsc: float) -> EvaluationRecord:
+    """A cell of gvsl on the user's data."""
+    found = record("gvsl", "shc", "linear", (dsc,))
+    science = found.science.model_copy(update={"data": FolderDataScience.model_validate(data)})
+    return found.model_copy(update={"science": science})
+
+
 def test_the_heat_map_holds_the_mean_of_every_structure(figures: Figures) -> None:
     table = only_table([record("gvsl", "shc", "linear", (0.4, None, 0.8)), record("scratch", "shc", "linear", (None,))])
     class_pictures(table)
     (mesh,) = [child for child in figures[0].axes[0].collections if isinstance(child, QuadMesh)]
     values = np.ma.filled(mesh.get_array().astype(float), np.nan)
     np.testing.assert_allclose(values, [[np.nan, 60], [np.nan, 30]])
+    colours = {text.get_text(): text.get_color() for text in figures[0].axes[0].texts}
+    assert colours == {"60": "black", "30": "white"}, "readable on khaki and on blue"
 
 
 def test_health_is_a_mean_over_seeds_against_the_score(table: Table, figures: Figures) -> None:
-    health_pictures(table)
+    health_pictures(table, SCRATCH)
     spread, rank = (axes for axes in figures[0].axes)
     assert points(spread, "s") == [pytest.approx((2, 45))]
     assert points(rank, "s") == [pytest.approx((5, 45))]
@@ -96,7 +171,7 @@ def test_cost_is_that_of_pretraining_and_evaluation(table: Table, figures: Figur
         )
         for science, seconds in zip(both, (3600, 7200), strict=True)
     }
-    cost_pictures(table, pretrainings)
+    cost_pictures(table, pretrainings, SCRATCH)
     axes = titled(figures[0], "SHC DSC")
     assert points(axes, "o") == [pytest.approx((0.1, 20)), pytest.approx((1.6, 60))], "without a record: left out"
 

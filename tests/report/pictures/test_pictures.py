@@ -19,7 +19,7 @@ from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.pictures.style import row_styles, uniquely_named
 from ssl_bench.report.pictures.writing import write_pictures
 from ssl_bench.report.table import Row, Table
-from tests.report.pictures.conftest import RECORDS, only_table, record
+from tests.report.pictures.conftest import RECORDS, SCRATCH, only_table, record
 
 FROM_EXAMPLES = {"gallery-shc-linear-v1", "gallery-shc-finetune-v1", "features-shc", "t-sne-shc", "pretext"}
 
@@ -35,7 +35,7 @@ def store(tmp_path: Path, examples: dict[str, Examples]) -> Store:
 def test_every_picture_is_complete_and_says_what_its_data_are(
     table: Table, store: Store, figures: list[Figure]
 ) -> None:
-    pictures = pictures_of(table, store)
+    pictures = pictures_of(table, store, "scratch")
     assert len(pictures) == len(figures) >= 13
     assert len({picture.name for picture in pictures}) == len(pictures)
     for picture, figure in zip(pictures, figures, strict=True):
@@ -51,7 +51,8 @@ def test_a_store_without_examples_lacks_their_pictures_and_no_others(
     table: Table, store: Store, tmp_path: Path, figures: list[Figure]
 ) -> None:
     with_examples, without = (
-        {picture.name for picture in pictures_of(table, found)} for found in (store, Store(tmp_path / "empty"))
+        {picture.name for picture in pictures_of(table, found, "scratch")}
+        for found in (store, Store(tmp_path / "empty"))
     )
     assert with_examples - without == FROM_EXAMPLES
     assert without < with_examples
@@ -62,7 +63,7 @@ def test_examples_that_do_not_read_are_left_out_with_a_warning(
 ) -> None:
     broken = next(found for found in RECORDS if found.science.method == "gvsl")
     store.examples_path(broken.key).write_bytes(b"PK\x03\x04 no archive")
-    names = {picture.name for picture in pictures_of(table, store)}
+    names = {picture.name for picture in pictures_of(table, store, "scratch")}
     assert names >= FROM_EXAMPLES
     assert f"{broken.key}.npz does not read" in capsys.readouterr().err
 
@@ -71,7 +72,7 @@ def test_examples_that_do_not_read_are_left_out_with_a_warning(
 def test_the_same_records_give_the_same_bytes(draw: object, table: Table, examples: dict[str, Examples]) -> None:
     def once() -> list[Picture]:
         with style.drawing():
-            return score_pictures(table) if draw is score_pictures else gallery_pictures(table, examples)
+            return score_pictures(table, SCRATCH) if draw is score_pictures else gallery_pictures(table, examples)
 
     first = once()
     assert first == once()
@@ -85,7 +86,7 @@ def test_text_from_records_stays_text() -> None:
     backbone = science.backbone.model_copy(update={"method": hostile, "options": {"x": 1}})
     found = RECORDS[0].model_copy(update={"science": science.model_copy(update={"backbone": backbone})})
     with style.drawing():
-        pictures = score_pictures(only_table([found, *RECORDS]))
+        pictures = score_pictures(only_table([found, *RECORDS]), SCRATCH)
     texts = "".join(ET.fromstring(pictures[0].image).itertext())
     assert "$\\frac{1}$<script>" in texts
     assert b"<script" not in pictures[0].image
@@ -124,6 +125,26 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file.*cannot be written"):
         write_pictures(Store(tmp_path / "results"), tmp_path / "file")
+
+
+def test_the_baseline_of_every_picture_is_the_one_asked_for(
+    table: Table, tmp_path: Path, figures: list[Figure]
+) -> None:
+    captions = [picture.caption for picture in pictures_of(table, Store(tmp_path), "gvsl")]
+    # Two pictures of scores, one of health, two of cost; and one of convergence.
+    assert sum("Dashed: the score of gvsl." in caption for caption in captions) == 5
+    assert sum("the best of gvsl" in caption for caption in captions) == 1
+    assert not [caption for caption in captions if "scratch" in caption]
+
+
+def test_an_unknown_baseline_is_refused_before_a_picture_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "records", lambda self: iter(RECORDS[:1]))
+    (tmp_path / "results").mkdir()
+    with pytest.raises(UserError, match="--baseline nobody: no such row"):
+        report(Format.md, None, tmp_path / "results", False, "nobody", None, tmp_path / "pictures")
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_two_stores_compared_have_no_pictures(tmp_path: Path) -> None:

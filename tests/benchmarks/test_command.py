@@ -1,0 +1,134 @@
+"""What ``python -m benchmarks`` measures, what it finds measured already, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import figures
+from benchmarks.__main__ import COMMANDS, LONG, PARTS, main
+from benchmarks.figures import ROOT, identity
+from ssl_bench.engine.runtime import Runtime, usable_cores
+from ssl_bench.errors import UserError
+
+MACHINE = {"processor": "a processor", "device": "cpu", "versions": {"torch": "2.9"}}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts that a process was started for; none runs."""
+    started: list[str] = []
+
+    def start(call: list[str], check: bool) -> Namespace:
+        started.append(call[call.index("--only") + 1])
+        return Namespace(returncode=0)
+
+    monkeypatch.setattr(command, "subprocess", SimpleNamespace(run=start))
+    return started
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout of a few files."""
+    for name in ("ssl_bench/report/page/page.css", "ssl_bench/presets/quick.toml", "methods/gvsl.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "losses,nothing"], "--only nothing: unknown part; known: step, "),
+        (["--only", "report", "--device", "cuda"], "--device cuda: the part report "),
+        (["--only", "two_workers", "--threads", "1"], "--threads 1: the part two_workers "),
+        (["--only", "losses", "--threads", "0"], "--threads 0: "),
+        (["--only", "losses", "--device", "mps"], "--device mps: cannot be timed"),
+        (["--before", "nowhere.json"], "--before nowhere.json: no such file"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(
+    arguments: list[str], said: str, measured: list[str]
+) -> None:
+    with pytest.raises(UserError, match=said):
+        main([*arguments, "--quick"])
+    assert not measured
+
+
+def test_a_refusal_is_one_line_and_exit_2() -> None:
+    call = [sys.executable, "-m", "benchmarks", "--only", "nothing"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_hours_are_spent_only_on_what_is_named(measured: list[str]) -> None:
+    assert main(["--quick"]) == 0
+    assert measured == [part for part in PARTS if part not in LONG]
+
+
+def test_threads_that_are_given_leave_out_the_parts_that_have_their_own(measured: list[str]) -> None:
+    main(["--quick", "--threads", "1"])
+    assert measured == [part for part in PARTS if part not in COMMANDS]
+
+
+@pytest.mark.parametrize(
+    ("of", "options", "runs"),
+    [("this", [], []), ("this", ["--again"], ["losses"]), ("another machine's", [], ["losses"])],
+)
+def test_a_part_is_measured_again_if_it_is_not_the_same_or_if_asked_to(
+    of: str, options: list[str], runs: list[str], measured: list[str], tmp_path: Path
+) -> None:
+    kept = identity(Runtime("cpu", usable_cores()), quick=True) if of == "this" else of
+    (tmp_path / "figures.json").write_text(json.dumps({"losses": {"identity": kept, "quick": True, "tables": []}}))
+    main(["--quick", "--only", "losses", "--json", str(tmp_path / "figures.json"), *options])
+    assert measured == runs
+
+
+@pytest.mark.parametrize("name", ["ssl_bench/report/page/page.css", "ssl_bench/presets/quick.toml", "methods/gvsl.py"])
+def test_another_asset_is_another_measurement(name: str, root: Path) -> None:
+    before = identity(Runtime(), False, root)
+    (root / name).write_text("after")
+    assert identity(Runtime(), False, root) != before
+
+
+def test_what_measuring_leaves_behind_changes_nothing(root: Path) -> None:
+    before = identity(Runtime(), False, root)
+    for name in ("methods/__pycache__/gvsl.pyc", "benchmarks/figures.json"):
+        (root / name).parent.mkdir()
+        (root / name).write_text("made")
+    assert identity(Runtime(), False, root) == before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"processor": "another"}, {"device": "a GPU"}, {"versions": {"torch": "3.0"}}, {"cores": 64}]
+)
+def test_another_machine_is_another_measurement(
+    changed: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(machine: dict[str, Any]) -> str:
+        monkeypatch.setattr(figures, "provenance", lambda *_: machine)
+        monkeypatch.setattr(figures, "usable_cores", lambda: machine.get("cores", 2))
+        return identity(Runtime(), False, root)
+
+    assert on(MACHINE) != on(MACHINE | changed)
+
+
+def test_a_comparison_leaves_the_document_when_its_matrices_are_no_longer_alike(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, document = tmp_path / "figures.json", tmp_path / "performance.md"
+    document.write_text("<!-- comparison -->\n| 2.0 |\n<!-- end of comparison -->\n")
+    monkeypatch.setattr(command, "DOCUMENT", document)
+    monkeypatch.setattr(command, "markdown", lambda *_: "")
+    file.write_text(json.dumps({"one_worker": {"identity": "another", "quick": False, "tables": []}}))
+    main(["--only", "one_worker", "--json", str(file)])
+    assert "2.0" not in document.read_text()
+    assert "Not all three" in document.read_text()

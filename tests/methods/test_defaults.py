@@ -1,0 +1,55 @@
+"""Every method's options and their defaults, as docs/methods.md gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssl_bench.registry import METHODS
+
+PAIR: dict[str, Any] = {"direction": "b_to_a", "spatial_augmentation": True, "initial_std": 0.001}
+GVSL: dict[str, Any] = {
+    **PAIR,
+    "composition": "affine_of_deformed",
+    "affine": "released",
+    "translation_unit": "half_extent",
+    "bound": "tanh",
+    "detached_affine": False,
+    "smoothness_of": "deformation",
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "scratch": {"extra_finetune_steps": 0},
+    "denoising": {"sigma": 0.1},
+    "inpainting": {"fill": "noise"},
+    "models_genesis": {},
+    "gvsl_no_zmatching": {"spatial_augmentation": True},
+    "rotation": {},
+    "deepcluster": {
+        "clusters": 8,
+        "period": 40,
+        "windows_per_volume": 2,
+        "components": 256,
+        "iterations": 20,
+        "head_learning_rate": 0.05,
+    },
+    "simsiam": {"hidden": 512, "output": 128, "bottleneck": 64},
+    "byol": {"hidden": 1024, "output": 256, "momentum": 0.996},
+    "simclr": {"temperature": 0.5, "hidden": 512, "output": 128},
+    "gvsl_no_fundament": GVSL,
+    "gvsl_no_affine": PAIR,
+    "gvsl": GVSL,
+}
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_options_and_their_defaults(name: str) -> None:
+    assert METHODS.load(name).Config().model_dump() == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(("option", "default"), GVSL.items())
+def test_the_document_gives_gvsls_default_first(option: str, default: object) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text("utf-8")
+    word = str(default).lower() if isinstance(default, bool) else default
+    assert f"| `{option}`: `{word}`" in text
