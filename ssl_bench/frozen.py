@@ -21,6 +21,11 @@ Features = tuple[Tensor, ...]
 MEMORY_LIMIT = 2 * 2**30
 """Bytes of the training windows, and as many of the validation cases, that a cell keeps in memory."""
 
+CHUNK = 256 * 2**20
+"""Bytes by which the file grows."""
+
+ALIGNMENT = 64
+
 
 class FrozenFeatures:
     """What a head reads of fixed, seeded windows of the training cases, kept on the CPU.
@@ -93,13 +98,16 @@ class RepeatedFeatures:
 class Storage:
     """Tensors on the CPU, in memory up to a limit and then in a file of the cache folder, mapped into memory.
 
-    The file has no name: the system takes it back when the process ends, however it ends.
+    The file has no name: a local disk takes it back when the process ends, however it ends.
     """
 
     def __init__(self, limit: int) -> None:
         """`limit` in bytes."""
         self._room = limit
         self._file: IO[bytes] | None = None
+        self._chunk = torch.empty(0, dtype=torch.uint8)
+        """The last part of the file, mapped into memory, of which `_free` bytes are not taken yet."""
+        self._free = 0
 
     def keep(self, tensor: Tensor) -> Tensor:
         """The same values, volumes with a voxel's channels side by side; not to be written to.
@@ -111,21 +119,34 @@ class Storage:
         return _by_channel(dense if self._room >= 0 else self._mapped(dense))
 
     def _mapped(self, tensor: Tensor) -> Tensor:
+        content = tensor.flatten().view(torch.uint8)
         folder = cache_root()
         try:
             if self._file is None:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-            end = self._file.seek(0, os.SEEK_END)
-            # A mapping starts at a whole page.
-            start = self._file.seek(end + -end % mmap.ALLOCATIONGRANULARITY)
-            self._file.write(tensor.view(torch.uint8).numpy().data)
+            if len(content) > self._free:
+                self._chunk = _grown(self._file, max(len(content), CHUNK))
+                self._free = len(self._chunk)
+            # Written, not copied through the mapping: a full disk is then an error and does not kill the process.
+            self._file.seek(-self._free, os.SEEK_END)
+            self._file.write(content.numpy().data)
             self._file.flush()
         except OSError as error:
             needs = f"no room for the features of the frozen backbone ({error.strerror})"
             raise OSError(f"{folder}: {needs}; free some, or name another folder with SSL_BENCH_CACHE") from error
-        pages = mmap.mmap(self._file.fileno(), tensor.nbytes, offset=start, access=mmap.ACCESS_COPY)
-        return torch.frombuffer(pages, dtype=tensor.dtype).view(tensor.shape)
+        start = len(self._chunk) - self._free
+        # The next begins where any number may.
+        self._free = max(0, self._free - len(content) - -len(content) % ALIGNMENT)
+        return self._chunk[start : start + len(content)].view(tensor.dtype).view(tensor.shape)
+
+
+def _grown(file: IO[bytes], size: int) -> Tensor:
+    """`file` with `size` bytes more, which are mapped: few mappings, since a process may have few."""
+    end = file.seek(0, os.SEEK_END)
+    start = end + -end % mmap.ALLOCATIONGRANULARITY
+    file.truncate(start + size)
+    return torch.frombuffer(mmap.mmap(file.fileno(), size, offset=start), dtype=torch.uint8)
 
 
 def _by_voxel(tensor: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ KINDS = [
     torch.rand(1, 4, 6, 5, 3).contiguous(memory_format=torch.channels_last_3d).bfloat16(),
     torch.rand(1, 4, 8, 5, 3)[:, :, 1:7],
     torch.rand(1, 7),
+    torch.rand(1, 1, 6, 5, 3),
     torch.randint(0, 9, (1, 6, 5, 3)),
     torch.tensor([1.0]),
 ]
@@ -46,6 +47,19 @@ def test_what_exceeds_the_limit_is_in_a_file_that_no_folder_lists(cache: Path) -
     assert list(cache.iterdir()) == []
     del storage
     assert torch.equal(kept, torch.ones(20))
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list open files")
+def test_thousands_of_tensors_need_few_open_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "CHUNK", 2**20)
+    before, storage = open_files(), Storage(0)
+    kept = [storage.keep(torch.full((100 + n,), n)) for n in range(1000)]
+    assert open_files() - before < 40
+    assert all(torch.equal(tensor, torch.full((100 + n,), n)) for n, tensor in enumerate(kept))
 
 
 def test_a_full_disk_names_the_folder_and_the_way_out(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

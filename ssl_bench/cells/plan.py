@@ -185,8 +185,12 @@ class Planner:
 
     def _resolve_setting(self, method: str | None) -> Setting:
         """The setting without the options of other methods, on which nothing rests in a cell of `method`."""
-        own = f"methods.{method}."
-        kept = [one for one in self.setting.overrides if one.startswith(own) or not one.startswith("methods.")]
+        kept = []
+        for one in self.setting.overrides:
+            names = one.partition("=")[0].split(".")
+            # Whoever sets `methods` as a whole set this method's with it.
+            if names[0] != "methods" or len(names) == 1 or names[1] == method:
+                kept.append(one)
         return self.setting.model_copy(update={"overrides": kept})
 
     def _options(self, method: str) -> MethodConfig:

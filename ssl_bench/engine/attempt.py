@@ -37,6 +37,10 @@ def confirm_claim(lease: Path, token: str) -> None:
         raise TakenOver
 
 
+def nobody_elses() -> None:
+    """Confirm the claim to a cell that nobody else can want; a function by name, since ranks are sent it."""
+
+
 class Attempt:
     """Checkpoints of one cell. Without a path there are none.
 
@@ -51,7 +55,7 @@ class Attempt:
         every_seconds: float = 300.0,
         stop: Callable[[], str | None] = lambda: None,
         examples: Path | None = None,
-        confirm: Callable[[], None] = lambda: None,
+        confirm: Callable[[], None] = nobody_elses,
     ) -> None:
         """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.
 

@@ -136,7 +136,7 @@ def _keep_freed_memory() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):
         library.mallopt(MALLOC_MMAP_MAX, 0)
-        library.mallopt(MALLOC_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(MALLOC_TRIM_THRESHOLD, -1)
 
 
 class Stopwatch:

@@ -32,11 +32,12 @@ GVSL_HEADS = {"f_conv", "fc_rot", "fc_scl", "fc_shear", "fc_trans", "out_flow", 
 def unet_layout(contents: Contents, prefixes: list[str]) -> Layout:
     """Whose U-Net it is that lies under `prefixes`.
 
-    GVSL's code calls its network ``unet`` and pre-trains it with heads of known names; bare names tell nothing.
+    GVSL's code pre-trains it with heads of known names, and calls the whole ``unet_pre`` in its downstream networks.
+    That a module is called ``unet`` tells nothing.
     """
     if KEY in contents.metadata:
         return OWN
-    called = any("unet." in prefix for prefix in prefixes)
+    called = any("unet_pre." in prefix for prefix in prefixes)
     return GVSL if called or set(map(group, contents.tensors)) >= GVSL_HEADS else UNKNOWN
 
 

@@ -1,6 +1,7 @@
 """How the weights in a file were pre-trained, by the metadata that ssl-bench writes into it.
 
-Metadata are text that anyone may have written: what makes no sense is refused, and nothing in them is run.
+Metadata are text that anyone may have written: what makes no sense is refused, and nothing in them is run. A method
+that they name is looked up among those that are installed.
 """
 
 from __future__ import annotations

@@ -19,6 +19,14 @@ RANKED = ("case", "dsc", "label", "probability")
 """What statistics are made of, of each test case."""
 
 
+def as_float(value: Any) -> float:
+    """The number that a record holds; NaN where it is none, or an integer larger than any float."""
+    try:
+        return float(value) if isinstance(value, int | float) else nan
+    except OverflowError:
+        return nan
+
+
 class _RankedScores:
     """`RANKED`; scores by class, most of a record, never become objects."""
 
@@ -36,7 +44,7 @@ class _ByClass(Mapping[str, float]):
 
     def __init__(self, scores: Mapping[str, Any], shared: Callable[[Any], Any]) -> None:
         self._places: dict[str, int] = shared({name: place for place, name in enumerate(scores)})
-        self._scores = array("d", [score if isinstance(score, int | float) else nan for score in scores.values()])
+        self._scores = array("d", map(as_float, scores.values()))
 
     def __getitem__(self, name: str) -> float:
         return self._scores[self._places[name]]

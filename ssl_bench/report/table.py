@@ -16,6 +16,7 @@ from ssl_bench.cells.science import (
     ExternalBackbone,
     FolderCorpusScience,
     FolderDataScience,
+    Origin,
     PretrainingScience,
 )
 from ssl_bench.method_facts import PARADIGMS
@@ -137,7 +138,9 @@ def rows_of(records: Iterable[EvaluationRecord]) -> list[Row]:
 def _version(record: EvaluationRecord) -> str:
     backbone = record.science.backbone
     if isinstance(backbone, ExternalBackbone):
-        return f"file {backbone.sha256[:6]}"
+        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
+        origin = "" if backbone.origin == Origin() else f", {backbone.origin.pretrains}"
+        return f"file {backbone.sha256[:6]}{origin}"
     code = f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
     return f"version {backbone.method_version}{code}"
 

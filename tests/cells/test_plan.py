@@ -115,13 +115,12 @@ def test_a_wrong_override_is_one_line_that_names_it(override: str, complaint: st
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("method", "kept"), [("gvsl", ["methods.gvsl.direction=a_to_b", "width=8"]), ("simclr", ["width=8"])]
-)
-def test_the_options_of_a_method_are_in_the_setting_of_its_own_cells_alone(method: str, kept: list[str]) -> None:
-    plan = planner("methods.gvsl.direction=a_to_b", "width=8")
+@pytest.mark.parametrize("option", ["methods.gvsl.direction=a_to_b", 'methods.gvsl={direction="a_to_b"}'])
+@pytest.mark.parametrize("method", ["gvsl", "simclr"])
+def test_the_options_of_a_method_are_in_the_setting_of_its_own_cells_alone(method: str, option: str) -> None:
+    plan = planner(option, "width=8")
     for cell in (plan.evaluation(method, "shc", "linear", 0), plan.pretraining(method, 0)):
-        assert cell.setting.overrides == kept
+        assert cell.setting.overrides == ([option, "width=8"] if method == "gvsl" else ["width=8"])
     plain = planner("width=8").evaluation(method, "shc", "linear", 0)
     assert plain.setting.digest == cell.setting.digest
     assert (plain.key == plan.evaluation(method, "shc", "linear", 0).key) is (method != "gvsl")

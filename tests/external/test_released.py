@@ -90,7 +90,7 @@ def test_the_unet_comes_in_under_every_prefix_and_only_gvsls_own_name_says_whose
     holds(path, unet())
     weights = read_weights(path)
     assert weights.match == (72, 0, 0)
-    assert said_to_be(weights) == (GVSL if "unet." in prefix else UNKNOWN)
+    assert said_to_be(weights) == (GVSL if "unet_pre." in prefix else UNKNOWN)
     assert weights.remarks == ([f"taken from {prefix}*"] if prefix else [])
 
 

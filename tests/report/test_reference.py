@@ -1,4 +1,4 @@
-"""The committed reference: records load and keep their keys, the page is theirs, and `quick` is not degenerate."""
+"""The committed references: records load and keep their keys, tables and page are theirs, and nothing is degenerate."""
 
 from __future__ import annotations
 
@@ -11,57 +11,97 @@ from scipy import stats
 
 from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
+from ssl_bench.registry import METHODS
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
+from ssl_bench.report.table import row_of
 
-FOLDER = Path(__file__).parents[2] / "results" / "reference" / "quick"
-STORE = Store(FOLDER)
-RECORDS = list(STORE.records())
-EVALUATIONS = [record for record in RECORDS if isinstance(record, EvaluationRecord)]
-PRETRAININGS = [record for record in RECORDS if isinstance(record, PretrainingRecord)]
+FOLDER = Path(__file__).parents[2] / "results" / "reference"
+QUICK_METHODS = ["scratch", "models_genesis", "deepcluster", "simclr", "simsiam", "gvsl"]
+TASKS = ("shc", "sac", "sbm", "ccc")
+LONG_SCRATCH = "scratch (extra_finetune_steps=1100)"
+RECORDS = {preset: list(Store(FOLDER / preset).records()) for preset in ("quick", "small")}
+EVALUATIONS = {
+    preset: [record for record in records if isinstance(record, EvaluationRecord)]
+    for preset, records in RECORDS.items()
+}
+PRETRAININGS = {
+    preset: [record for record in records if isinstance(record, PretrainingRecord)]
+    for preset, records in RECORDS.items()
+}
+CELLS = {
+    "quick": {(method, task, p) for method in QUICK_METHODS for task in TASKS for p in ("linear-v1", "finetune-v1")},
+    "small": {
+        (method, task, protocol)
+        for method in METHODS.names()
+        for task in TASKS
+        for protocol in ("linear-v1", "finetune-v1", "probe-v1")
+    }
+    | {(LONG_SCRATCH, task, "finetune-v1") for task in TASKS},
+}
 
 
-def finetuned_scratch(task: str) -> EvaluationRecord:
+def finetuned_scratch(preset: str, task: str) -> EvaluationRecord:
     (record,) = [
         record
-        for record in EVALUATIONS
-        if (record.science.method, record.science.task, record.science.protocol) == ("scratch", task, "finetune-v1")
+        for record in EVALUATIONS[preset]
+        if (row_of(record).label, record.science.task, record.science.protocol) == ("scratch", task, "finetune-v1")
     ]
     return record
 
 
-def test_every_cell_of_the_matrix_succeeded_once() -> None:
-    cells = {(r.science.method, r.science.task, r.science.protocol) for r in EVALUATIONS}
-    assert len(cells) == len(EVALUATIONS) == 6 * 4 * 2
-    assert len(PRETRAININGS) == 5
-    assert not list(STORE.failures())
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_every_cell_of_the_matrix_succeeded_once(preset: str) -> None:
+    found = [(row_of(record).label, record.science.task, record.science.protocol) for record in EVALUATIONS[preset]]
+    assert sorted(found) == sorted(CELLS[preset])
+    pretrained = {method for method, _, _ in CELLS[preset]} - {"scratch", LONG_SCRATCH}
+    assert sorted(record.science.method for record in PRETRAININGS[preset]) == sorted(pretrained)
+    assert not list(Store(FOLDER / preset).failures())
 
 
-def test_old_records_keep_their_keys() -> None:
-    assert [record.science.key for record in RECORDS] == [record.key for record in RECORDS]
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_old_records_keep_their_keys(preset: str) -> None:
+    assert [record.science.key for record in RECORDS[preset]] == [record.key for record in RECORDS[preset]]
 
 
-def test_the_page_is_made_from_these_records() -> None:
-    assert (FOLDER / "leaderboard.md").read_text("utf-8") == write_markdown(STORE)
-    assert (FOLDER / "cells.csv").read_text("utf-8") == write_csv(STORE)
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_the_tables_are_made_from_these_records(preset: str) -> None:
+    store = Store(FOLDER / preset)
+    assert (FOLDER / preset / "leaderboard.md").read_text("utf-8") == write_markdown(store)
+    assert (FOLDER / preset / "cells.csv").read_text("utf-8") == write_csv(store)
 
 
-def test_all_rows_met_the_same_cases() -> None:
-    for task in {record.science.task for record in EVALUATIONS}:
-        assert len({record.cases_digest for record in EVALUATIONS if record.science.task == task}) == 1
+def test_the_page_shows_every_cell_and_score() -> None:
+    page = (FOLDER / "small" / "leaderboard.html").read_text("utf-8")
+    for record in EVALUATIONS["small"]:
+        assert f"ssl-bench reproduce {record.key}" in page
+        assert f"{100 * (record.score or 0):.1f}" in page
 
 
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_all_rows_met_the_same_cases(preset: str) -> None:
+    for task in TASKS:
+        assert len({record.cases_digest for record in EVALUATIONS[preset] if record.science.task == task}) == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_small_has_the_cases_that_tests_need(task: str) -> None:
+    assert len(finetuned_scratch("small", task).cases) >= (40 if task == "ccc" else 24)
+
+
+@pytest.mark.parametrize("preset", ["quick", "small"])
 @pytest.mark.parametrize("task", ["shc", "sac", "sbm"])
-def test_scratch_learns_each_segmentation_and_leaves_room(task: str) -> None:
-    record = finetuned_scratch(task)
+def test_scratch_learns_each_segmentation_and_leaves_room(task: str, preset: str) -> None:
+    record = finetuned_scratch(preset, task)
     scores = np.array([case["dsc"] for case in record.cases])
     low = scores.mean() - stats.t.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
     assert low > 0
     assert scores.mean() <= 0.95
 
 
-def test_scratch_learns_the_classification() -> None:
-    record = finetuned_scratch("ccc")
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_scratch_learns_the_classification(preset: str) -> None:
+    record = finetuned_scratch(preset, "ccc")
     labels = np.array([case["label"] for case in record.cases])
     scores = np.array([case["probability"] for case in record.cases])
     generator = np.random.default_rng(0)
@@ -76,8 +116,9 @@ def test_scratch_learns_the_classification() -> None:
     assert record.score <= 0.95
 
 
-def test_gvsl_matches_held_out_pairs() -> None:
-    (record,) = [r for r in PRETRAININGS if r.science.method == "gvsl"]
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_gvsl_matches_held_out_pairs(preset: str) -> None:
+    (record,) = [r for r in PRETRAININGS[preset] if r.science.method == "gvsl"]
     first = record.held_out_curve[0]["ncc"]
     last = statistics.mean(look["ncc"] for look in record.held_out_curve[-20:])
     assert last <= 0.8 * first
@@ -85,6 +126,7 @@ def test_gvsl_matches_held_out_pairs() -> None:
 
 
 @pytest.mark.parametrize("method", ["models_genesis", "simclr", "simsiam", "deepcluster"])
-def test_every_other_pretext_loss_falls(method: str) -> None:
-    (record,) = [r for r in PRETRAININGS if r.science.method == method]
+@pytest.mark.parametrize("preset", ["quick", "small"])
+def test_every_other_pretext_loss_falls(method: str, preset: str) -> None:
+    (record,) = [r for r in PRETRAININGS[preset] if r.science.method == method]
     assert statistics.mean(record.loss_curve[-20:]) < statistics.mean(record.loss_curve[:5])

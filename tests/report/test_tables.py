@@ -12,7 +12,7 @@ import pytest
 
 from ssl_bench.cells.plan import Cell, Planner
 from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.science import ExternalBackbone
+from ssl_bench.cells.science import ExternalBackbone, Origin
 from ssl_bench.cells.store import Store
 from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
@@ -293,6 +293,18 @@ def test_two_versions_of_a_method_are_two_rows(store: Store) -> None:
     (column,) = found.columns
     shown = {row.label: found.scores(row, column) for row in found.rows}
     assert shown == {"gvsl (version 1)": [0.3], "gvsl (version 9)": [0.9]}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_file_read_before_and_after_its_origin_was_known_is_two_rows(store: Store, order: int) -> None:
+    for origin, score in ((Origin(), 0.3), (Origin(pretrains="encoder"), 0.9))[::order]:
+        external = ExternalBackbone(name="theirs", sha256="a" * 64, width=16, origin=origin)
+        cell = planner().external(Path("theirs.safetensors"), external, "shc", "linear", 0)
+        keep_cell(store, cell, score=score, paradigm="external")
+    found = table(store)
+    (column,) = found.columns
+    shown = {row.label: found.scores(row, column) for row in found.rows}
+    assert shown == {"external:theirs (file aaaaaa)": [0.3], "external:theirs (file aaaaaa, encoder)": [0.9]}
 
 
 def test_an_undefined_score_makes_no_row_complete(store: Store) -> None:

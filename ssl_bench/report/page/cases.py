@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
+from ssl_bench.report.reading import as_float
 
 OTHER_MEASURES = {
     "surface_dice_per_class": ("surface Dice", 100.0, ""),
@@ -55,7 +56,8 @@ def case_dots(record: EvaluationRecord) -> Markup | None:
 
 def number(value: Any) -> float | None:
     """`value` if it is a finite number."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    found = as_float(value)
+    return found if math.isfinite(found) else None
 
 
 def _spread(record: EvaluationRecord) -> str:
