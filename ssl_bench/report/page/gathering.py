@@ -53,7 +53,7 @@ def _summary(
 ) -> str:
     counts = [
         (len(evaluations), "cell"),
-        (len({report_table.row_of(record) for record in evaluations}), "method"),
+        (len({record.science.method for record in evaluations}), "method"),
         (len({record.science.task for record in evaluations}), "task"),
         (len({record.science.protocol for record in evaluations}), "protocol"),
         (len({record.science.seed for record in evaluations}), "seed"),
