@@ -131,6 +131,8 @@ from ssl_bench.datasets.preparing.recipe import Recipe
 from tests.datasets.files import labelled
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background has it ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cases = [labelled(Path(sys.argv[1]), f"c{seed}", seed) for seed in range(40)]
     recipe = Recipe(intensity="ct", region="whole")
     prepare(cases, recipe, None, 2, lambda words: os.killpg(0, signal.SIGINT))
