@@ -24,7 +24,7 @@ from ssl_bench.engine.runtime import Runtime, provenance, resolve_runtime, usabl
 from ssl_bench.errors import UserError
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-COMMANDS = ("commands", "planning", "report", "prepare", *MATRICES)
+COMMANDS = ("commands", "planning", "report", "page", "prepare", *MATRICES)
 """Parts that measure commands on the processor, with threads of their own: no --device and no --threads is for them."""
 PARTS = (
     *("step", "losses", "transforms", "data", "protocols", "inference", "memory", "growth", "cost", "scheduling"),

@@ -158,23 +158,16 @@ def test_text_from_records_runs_nothing(visit: Visit, tmp_path: Path) -> None:
     assert hostile in page.get_by_role("dialog").inner_text()
 
 
-def test_a_thousand_cells_can_be_used_within_a_second(visit: Visit, tmp_path: Path) -> None:
-    """The best of three, on a machine that others share."""
+def test_of_a_thousand_cells_little_is_built_until_it_is_wanted(browser: Any, tmp_path: Path) -> None:
+    """What a browser must build before the page can be used; `python -m benchmarks --only page` takes its time."""
     file = written(thousand_cells(tmp_path / "results"), tmp_path)
-    actions = (".leaderboard th button", "input[value=shc]", "button.cell")
-    times: dict[str, list[float]] = {name: [] for name in ("ready", *actions)}
-    for _ in range(3):
-        page = visit(file)
-        times["ready"].append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
-        for action in actions:
-            times[action].append(
-                page.evaluate(
-                    "(selector) => { const start = performance.now(); document.querySelector(selector).click();"
-                    "document.body.offsetHeight; return performance.now() - start; }",
-                    action,
-                )
-            )
-    assert {name: min(found) for name, found in times.items() if min(found) > 1000} == {}
+    counted = "document.querySelectorAll('*').length"
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(f"addEventListener('DOMContentLoaded', () => {{ window.built = {counted}; }})")
+        page.goto(file.as_uri())
+        page.wait_for_selector("noscript.cells", state="detached")
+        assert page.evaluate("window.built") <= 40 * 1000 < page.evaluate(counted)
 
 
 def test_without_a_baseline_there_is_no_switch_to_differences(visit: Visit, tmp_path: Path) -> None:
