@@ -157,3 +157,4 @@ def test_check_exits_1_for_a_broken_method(command: Command) -> None:
     assert "the loss is nan on a batch of real volumes" in done.stdout
     assert done.stdout.count("FAIL") == 1
     assert "1 of 15 promises kept; 13 not examined" in done.stdout
+    assert "[1/15]" not in done.stderr, "a line that a terminal writes over again and again, in a log"

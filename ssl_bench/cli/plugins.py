@@ -6,6 +6,7 @@ import importlib.util
 import json
 import keyword
 import re
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -78,12 +79,15 @@ def check(
 
     checks, subject = _examination(kind, name)
     findings: list[dict[str, str | None]] = []
+    on_terminal = sys.stderr.isatty()
     for number, one in enumerate(checks, 1):
-        typer.echo(f"\r[{number}/{len(checks)}] {one.promise}\x1b[K", err=True, nl=False)
+        if on_terminal:
+            typer.echo(f"\r[{number}/{len(checks)}] {one.promise}\x1b[K", err=True, nl=False)
         problem = one.problem(subject)
         findings.append({"promise": one.promise, "problem": problem})
         if not as_json:
-            typer.echo("\r\x1b[K", err=True, nl=False)
+            if on_terminal:
+                typer.echo("\r\x1b[K", err=True, nl=False)
             typer.echo(f"{'FAIL' if problem else 'ok':4}  {one.promise}" + (f"\n      {problem}" if problem else ""))
         if problem and one.essential:
             break
