@@ -320,7 +320,7 @@ def test_characters_that_a_terminal_obeys_are_refused(text: str) -> None:
 def test_versions_and_commits_of_a_record_are_no_options(plan: Plan, store: Store) -> None:
     cell = plan(*RUN)
     store.plan(cell)
-    versions = {"--index-url": "evil", "torch": "2.6 @ evil", "numpy": "2.0.1"}
+    versions = {"--requirement": "evil", "torch": "2.6 @ evil", "numpy": "2.0.1"}
     store.publish(cell, ended(cell, versions=versions, commit="--upload-pack=evil"))
     script = reproduce(store, cell.key)
     assert "pip install numpy==2.0.1\n" in script
