@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figures import FIGURES, ROOT, Part, identity, keep, read
-from benchmarks.matrix import MATRICES, comparison
+from benchmarks.matrix import MATRICES, agreement, speeds
 from benchmarks.tables import markdown, table, write_into
 from benchmarks.timing import Options
 from ssl_bench.engine.runtime import Runtime, provenance, resolve_runtime, usable_cores
@@ -91,8 +91,8 @@ def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
             failed.append(name)
         if not options.quick:
             _write_document(options)
-    if (compared := comparison(read(options.json))) and set(names) & set(MATRICES):
-        print(table(compared))
+    for rows in (speeds(read(options.json)), agreement(read(options.json))) if set(names) & set(MATRICES) else ():
+        print(f"{table(rows)}\n" if rows else "", end="")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -112,8 +112,9 @@ def _write_document(options: argparse.Namespace) -> None:
     now, before = ({n: p for n, p in read(f).items() if not p["quick"]} for f in (options.json, options.before))
     texts = {name: markdown(part, before.get(name)) for name, part in now.items()}
     if set(now) & set(MATRICES):
-        rows = comparison(now)
-        texts["comparison"] = table(rows, comparison(before)) if rows else "Not all three are measured alike yet."
+        for name, compare in (("comparison", speeds), ("agreement", agreement)):
+            rows = compare(now)
+            texts[name] = table(rows, compare(before)) if rows else "Not all three are measured alike yet."
     write_into(DOCUMENT, texts)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.stepping import Precision
@@ -22,15 +23,13 @@ class Demand(NamedTuple):
     """Of one forward, backward and update."""
 
     operations: float
-    """Multiplications and additions of the convolutions."""
+    """Multiplications and additions of convolutions and of upsampling."""
     traffic: float
     """Bytes that layers run one by one read and write, if caches keep nothing from one to the next."""
 
 
 def demand(science: PretrainingScience) -> Demand:
     """What the plain backbone's step on a batch of `science` asks for; nothing is computed."""
-    with torch.device("meta"):
-        backbone, volumes = UNet3D(science.width), torch.empty(science.batch, 1, *[science.crop] * 3)
     elements = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
@@ -38,10 +37,11 @@ def demand(science: PretrainingScience) -> Demand:
         # Forward: input in, result out. Backward: both once more and the input's gradient out.
         elements += 3 * sum(tensor.numel() for tensor in inputs) + 2 * out.numel()
 
-    for module in backbone.modules():
-        if not list(module.children()):
-            module.register_forward_hook(count)
-    with FlopCounterMode(display=False) as counter:
+    with FakeTensorMode(), FlopCounterMode(display=False) as counter:
+        backbone, volumes = UNet3D(science.width), torch.empty(science.batch, 1, *[science.crop] * 3)
+        for module in backbone.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
         backbone(volumes).local.sum().backward()
     weights = sum(parameter.numel() for parameter in backbone.parameters())
     size = 2 if science.precision == "bf16" else 4

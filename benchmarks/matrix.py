@@ -1,4 +1,4 @@
-"""Whole matrices: the preset quick by two workers of one thread, by one of one thread and by one of two threads."""
+"""Whole matrices of the preset quick: by workers of one thread and of two, in float32, with other seeds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from benchmarks.commands import COMMAND
 from benchmarks.tables import Row, Table
@@ -20,11 +22,31 @@ if TYPE_CHECKING:
     from benchmarks.figures import Part
     from ssl_bench.cells.record import AnyRecord
 
-MATRICES = {"two_workers": (2, 1), "one_worker": (1, 1), "wide_worker": (1, 2)}
-"""Workers and the threads of each, by the name of the part."""
+
+class Matrix(NamedTuple):
+    """How the matrix is run."""
+
+    workers: int
+    threads: int
+    """Of each worker."""
+    options: tuple[str, ...] = ()
+
+
+MATRICES = {
+    "two_workers": Matrix(2, 1),
+    "one_worker": Matrix(1, 1),
+    "wide_worker": Matrix(1, 2),
+    "float32": Matrix(2, 1, ("--precision", "float32")),
+    "other_seeds": Matrix(2, 1, ("--seeds", "1,2")),
+}
+"""By the name of the part; the others' precision is `auto`, and their seed 0."""
+SPEED = ("two_workers", "one_worker", "wide_worker")
+SCORES = "Scores x 100"
+REFERENCE_SCORES = "The same cells in results/reference/quick, x 100"
 METHODS = "scratch,models_genesis,deepcluster,simclr,simsiam,gvsl"
 """The reference run's."""
 SECONDS = "seconds"
+REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "quick"
 
 
 class Finished(NamedTuple):
@@ -65,12 +87,14 @@ def grow_volumes(preset: str, tasks: Sequence[str]) -> None:
 
 
 def measure(options: Options) -> list[Table]:
+    from ssl_bench.cells.store import Store
     from ssl_bench.registry import TASKS
 
-    workers, threads = MATRICES[options.part]
+    workers, threads, settings = MATRICES[options.part]
     preset, methods, tasks = ("smoke", "scratch", ["shc"]) if options.quick else ("quick", METHODS, TASKS.names())
     grow_volumes(preset, tasks)
-    matrix = run_matrix(["--preset", preset, "--methods", methods, "--tasks", ",".join(tasks)], workers, threads)
+    arguments = ["--preset", preset, "--methods", methods, "--tasks", ",".join(tasks), *settings]
+    matrix = run_matrix(arguments, workers, threads)
     kinds: dict[str, list[float]] = {}
     for record in matrix.records:
         kinds.setdefault(getattr(record.science, "protocol", "pre-training"), []).append(record.cost["wall_seconds"])
@@ -83,26 +107,88 @@ def measure(options: Options) -> list[Table]:
         {"what": "largest process (GiB)", "figure": max(r.cost["peak_process_mib"] for r in matrix.records) / 1024},
     ]
     rows += [{"what": f"seconds, mean {kind}", "figure": sum(v) / len(v)} for kind, v in sorted(kinds.items())]
-    return [{"title": f"The preset {preset} by {_words(options.part)}", "rows": rows}]
+    tables: list[Table] = [
+        {"title": f"The preset {preset} by {_words(options.part)}", "rows": rows},
+        {"title": SCORES, "rows": scores(matrix.records)},
+    ]
+    keys = {record.key for record in matrix.records}
+    same = [record for record in Store(REFERENCE).records() if record.key in keys]
+    return [*tables, {"title": REFERENCE_SCORES, "rows": scores(same)}] if same else tables
 
 
-def comparison(parts: Mapping[str, Part]) -> list[Row]:
+def scores(records: Iterable[AnyRecord]) -> list[Row]:
+    """A row for each method and seed, a column for each task and protocol."""
+    from ssl_bench.cells.record import EvaluationRecord
+
+    rows: dict[str, Row] = {}
+    for record in sorted(records, key=lambda each: each.key):
+        if isinstance(record, EvaluationRecord) and record.score is not None:
+            science = record.science
+            name = f"{science.method}, seed {science.seed}"
+            rows.setdefault(name, {"row": name})[f"{science.task} {science.protocol}"] = 100 * record.score
+    return [dict(sorted(rows[name].items(), key=lambda cell: (cell[0] != "row", cell[0]))) for name in sorted(rows)]
+
+
+def speeds(parts: Mapping[str, Part]) -> list[Row]:
     """Two workers beside one and beside a wide one; nothing until all three were measured on one machine and code."""
-    found = {name: parts[name] for name in MATRICES if name in parts}
-    if len(found) < len(MATRICES) or len({part["identity"] for part in found.values()}) > 1:
-        return []
+    found = _alike(parts, SPEED)
     seconds = {
         name: next(row["figure"] for row in part["tables"][0]["rows"] if row["what"] == SECONDS)
         for name, part in found.items()
     }
     rows: list[Row] = []
-    for other, wanted in (("one_worker", 1.6), ("wide_worker", 1.0)):
+    for other, wanted in (("one_worker", 1.6), ("wide_worker", 1.0)) if found else ():
         faster = seconds[other] / seconds["two_workers"]
         title = f"{_words('two_workers')} / {_words(other)}"
         rows.append({"speed": title, "figure": faster, **at_least(wanted, spread([faster]))})
     return rows
 
 
+def agreement(parts: Mapping[str, Part]) -> list[Row]:
+    """How far other scores of one seed lie from the default's, beside what seeds do; nothing until all are measured.
+
+    A difference of two independent scores has twice the variance of one, hence the root of two. The p is that of the
+    F test: how often seeds alone would give so large a ratio of variances, were scores normal.
+    """
+    from scipy.stats import f as fisher
+
+    found = _alike(parts, ("two_workers", "float32", "other_seeds"))
+    if not found:
+        return []
+    default = _table_of(found["two_workers"], SCORES)
+    seeds = default | _table_of(found["other_seeds"], SCORES)
+    others = {"float32": _table_of(found["float32"], SCORES)}
+    if earlier := _table_of(found["two_workers"], REFERENCE_SCORES):
+        others["the reference run"] = earlier
+    methods = sorted({name.partition(",")[0] for name, _ in default})
+    rows: list[Row] = []
+    for column in sorted({column for _, column in default}):
+        by_method = [[v for (n, c), v in seeds.items() if c == column and n.partition(",")[0] == m] for m in methods]
+        freedom = sum(len(of_seeds) - 1 for of_seeds in by_method)
+        variance = sum(np.var(of_seeds) * len(of_seeds) for of_seeds in by_method) / freedom
+        row: Row = {"column": column, "± over seeds": float(np.sqrt(variance))}
+        for other, table in others.items():
+            pairs = [(value, table[name]) for name, value in default.items() if name[1] == column and name in table]
+            between = float(np.mean([(a - b) ** 2 for a, b in pairs])) / 2
+            p = float(fisher.sf(between / variance, len(pairs), freedom)) if variance else float(between == 0)
+            row |= {f"{other}: difference / √2": float(np.sqrt(between)), f"{other}: p": p}
+        rows.append(row)
+    return rows
+
+
+def _alike(parts: Mapping[str, Part], names: Sequence[str]) -> dict[str, Part]:
+    """The parts of `names` if all are there, of one machine and one code; else nothing."""
+    found = {name: parts[name] for name in names if name in parts}
+    alike = len(found) == len(names) and len({part["identity"] for part in found.values()}) == 1
+    return found if alike else {}
+
+
+def _table_of(part: Part, title: str) -> dict[tuple[str, str], float]:
+    """Score by row and column."""
+    rows = [row for table in part["tables"] if table["title"] == title for row in table["rows"]]
+    return {(row["row"], column): score for row in rows for column, score in row.items() if column != "row"}
+
+
 def _words(part: str) -> str:
-    workers, threads = MATRICES[part]
-    return f"{workers} worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}"
+    workers, threads, settings = MATRICES[part]
+    return " ".join([f"{workers} worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}", *settings])

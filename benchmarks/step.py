@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -42,20 +45,29 @@ def measure(options: Options) -> list[Table]:
     ]
 
 
-Format = tuple[Precision, bool]
+class Format(NamedTuple):
+    """How a backbone computes."""
+
+    precision: Precision
+    channels_last: bool
+    compiled: bool = False
+
+    def plain_step(self, method: str, options: Options, sizes: list[str], decodes: bool = True) -> Callable[[], None]:
+        """The plain backbone's step on a batch of `method`."""
+        return plain_step(plan(method, self.precision, sizes), options, decodes, self.channels_last, self.compiled)
 
 
 def _formats(options: Options, sizes: list[str]) -> tuple[list[Row], Format]:
-    formats: dict[str, Format] = {
-        f"{precision}, {'channels last' if last else 'default layout'}": (precision, last)
+    formats = {
+        f"{precision}, {'channels last' if last else 'default layout'}": Format(precision, last)
         for precision in ("float32", "bf16")
         for last in (False, True)
     }
-    sides = {
-        title: plain_step(plan("gvsl", precision, sizes), options, channels_last=last)
-        for title, (precision, last) in formats.items()
-    }
-    times = interleaved(sides, options)
+    # Compiling takes a minute, and where there is no compiler it cannot be tried.
+    if not options.quick and (options.device != "cpu" or shutil.which(os.environ.get("CXX", "g++"))):
+        native = native_precision(options)
+        formats[f"{native}, channels last, torch.compile"] = Format(native, True, compiled=True)
+    times = interleaved({t: each.plain_step("gvsl", options, sizes) for t, each in formats.items()}, options)
     slowest = times["float32, default layout"]
     rows = [
         {"format": title, "seconds": spread(taken), "times as fast as float32 by default": ratio(slowest, taken)}
@@ -65,18 +77,18 @@ def _formats(options: Options, sizes: list[str]) -> tuple[list[Row], Format]:
 
 
 def _limits(options: Options, sizes: list[str], fastest: Format) -> list[Row]:
-    science = plan("gvsl", fastest[0], sizes)
-    product, operations = matrix_product(options, fastest[0])
+    science = plan("gvsl", fastest.precision, sizes)
+    product, operations = matrix_product(options, fastest.precision)
     copy, moved = memory_copy(options)
     needs = demand(science)
-    sides = {"step": plain_step(science, options, channels_last=fastest[1]), "product": product, "copy": copy}
+    sides = {"step": fastest.plain_step("gvsl", options, sizes), "product": product, "copy": copy}
     sides["gvsl"] = Stepper(science, options)
     times = interleaved(sides, options)
     by_products = [needs.operations / operations * seconds for seconds in times["product"]]
     by_copies = [needs.traffic / moved * seconds for seconds in times["copy"]]
     rates: list[Row] = [
         {
-            "what": f"matrix product, {fastest[0]} (10⁹ operations/s)",
+            "what": f"matrix product, {fastest.precision} (10⁹ operations/s)",
             "figure": operations / min(times["product"]) / 1e9,
         },
         {"what": "memory, read and written (GB/s)", "figure": moved / min(times["copy"]) / 1e9},
@@ -98,7 +110,7 @@ def _method(name: str, options: Options, sizes: list[str], fastest: Format) -> t
     passes = backbone_passes(step)
     sides: dict[str, Callable[[], None]] = {
         "step": step,
-        "plain": plain_step(plan(name, fastest[0], sizes), options, decodes, fastest[1]),
+        "plain": fastest.plain_step(name, options, sizes, decodes),
         "float32": Stepper(plan(name, "float32", sizes), options, channels_last=False),
         "backbone": replay(step, passes),
     }

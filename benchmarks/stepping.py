@@ -77,7 +77,11 @@ class Stepper:
 
 
 def plain_step(
-    science: PretrainingScience, options: Options, decodes: bool = True, channels_last: bool = True
+    science: PretrainingScience,
+    options: Options,
+    decodes: bool = True,
+    channels_last: bool = True,
+    compiled: bool = False,
 ) -> Callable[[], None]:
     """Forward, backward and update of the bare backbone, or of its encoder, on a batch of the same volumes."""
     fabric = make_fabric(Runtime(options.device, options.threads), science.precision)
@@ -91,11 +95,16 @@ def plain_step(
     _, optimiser = fabric.setup(backbone, build_optimiser(learning, science.optimiser))
     volumes = torch.rand(science.batch, 1, *[science.crop] * 3).to(fabric.device)
 
+    def features(volumes: Tensor) -> Tensor:
+        return backbone(volumes).local if decodes else backbone.encode(volumes)
+
+    forward = torch.compile(features) if compiled else features
+
     def step() -> None:
         optimiser.zero_grad()
         with fabric.autocast():
-            out = backbone(volumes).local if decodes else backbone.encode(volumes)
-        out.backward(torch.ones_like(out))
+            out = forward(volumes)
+        torch.autograd.backward(out, torch.ones_like(out))
         optimiser.step()
 
     return step

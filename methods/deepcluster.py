@@ -19,6 +19,7 @@ from ssl_bench.backbone import UNet3D
 from ssl_bench.draws import Draws, stream_seed
 from ssl_bench.heads import InFloat32
 from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
+from ssl_bench.placement import moved
 from ssl_bench.ranks import gathered, map_over_ranks
 from ssl_bench.transforms.views import one_view, view_size
 
@@ -94,7 +95,7 @@ class DeepCluster(Method):
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
         view = one_view(volumes, draws, view_size(self.crop))
         logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
-        return {"loss": F.cross_entropy(logits, self.labels.to(logits.device))}
+        return {"loss": F.cross_entropy(logits, moved(self.labels, logits.device))}
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> None:
         """None: only the corpus has clusters."""

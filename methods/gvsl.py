@@ -18,6 +18,7 @@ from ssl_bench.draws import Draws
 from ssl_bench.heads import InFloat32, RestorationHead
 from ssl_bench.losses import ncc_loss, smoothness_loss
 from ssl_bench.method import Method, MethodConfig, MethodFacts, scale_voxels
+from ssl_bench.placement import constant
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
@@ -89,7 +90,7 @@ class AffineHead(nn.Module):
             layer(pooled) for layer in (self.fc_rot, self.fc_scl, self.fc_trans, self.fc_shear)
         )
         if self.config.translation_unit == "half_extent":
-            translation = translation * translation.new_tensor(size[::-1])
+            translation = translation * constant(size[::-1], translation)
         bound = torch.tanh if self.config.bound == "tanh" else _clamp
         matrix = affine_matrix(
             rotation=LARGEST_ROTATION * bound(rotation),
@@ -190,7 +191,9 @@ class GVSL(Method):
         """Z-matching: map the clean `moving` image (B, 1, D, H, W) onto the fixed one, resampling it once."""
         matrix = self.affine_head(moving_features.global_, fixed_features.global_, moving.shape[2:])
         aligned = warp(moving_features.local, affine_displacement(matrix, moving.shape[2:]))
-        deformation = self.deformable_head(torch.cat([aligned, fixed_features.local.float()], dim=1)).float()
+        fixed = fixed_features.local
+        aligned = aligned.to(fixed.dtype, memory_format=torch.channels_last_3d)
+        deformation = self.deformable_head(torch.cat([aligned, fixed], dim=1)).float()
         whole = compose(matrix, deformation, self.options.composition)
         return Matching(deformation, whole, warp(moving, whole))
 

@@ -49,8 +49,8 @@ def rotate(volumes: Tensor, classes: Tensor) -> Tensor:
     size = volumes.shape[2:]
     if len(set(size)) > 1:
         raise ValueError(f"rotations by 90 degrees need cubic windows, not {tuple(size)} voxels")
-    rotated = torch.empty_like(volumes)
+    rotated = volumes
     for index, (turns, plane) in enumerate(ROTATIONS):
-        chosen = classes == index
-        rotated[chosen] = torch.rot90(volumes[chosen], turns, plane)
+        chosen = (classes == index).view(-1, 1, 1, 1, 1)
+        rotated = torch.where(chosen, torch.rot90(volumes, turns, plane), rotated)
     return rotated

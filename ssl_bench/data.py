@@ -24,6 +24,7 @@ from ssl_bench.datasets.sources import Sources
 from ssl_bench.datasets.splits import nested_subset
 from ssl_bench.files import atomic_write
 from ssl_bench.method import Windows
+from ssl_bench.placement import moved
 from ssl_bench.registry import TASKS
 from ssl_bench.task import SPLITS, Case, Split, Task
 
@@ -57,7 +58,7 @@ class Corpus:
         """Those windows, (B, 1, D, H, W)."""
         pairs = zip(windows.volumes, windows.positions, strict=True)
         images = np.stack([cut(self.volumes[index], position, self.crop) for index, position in pairs])
-        return torch.from_numpy(images.astype(np.float32)).unsqueeze(1).to(self.device)
+        return moved(torch.from_numpy(images.astype(np.float32)).unsqueeze(1), torch.device(self.device))
 
     def batches(self, windows: Windows) -> Iterator[Tensor]:
         """Those windows in order, a few at a time."""

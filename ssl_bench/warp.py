@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Literal, get_args
@@ -17,6 +18,8 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ssl_bench.placement import constant
 
 AffineForm = Literal["released", "eq8", "figure"]
 CompositionOrder = Literal["affine_of_deformed", "eq9"]
@@ -99,20 +102,31 @@ def identity_grid(
 
 def _sample(volume: Tensor, position: Tensor, padding: Literal["zeros", "border"]) -> Tensor:
     """`volume` at `position` (B, 3, D, H, W) in voxels; both ends of an axis are voxel centres (align_corners)."""
-    last = torch.tensor([max(n - 1, 1) for n in volume.shape[2:]], device=position.device, dtype=position.dtype)
+    last = constant([max(n - 1, 1) for n in volume.shape[2:]], position, position.dtype)
     # Divide, then double and shift: of the equivalent orders the one that rounds least.
     normalised = position / last.view(1, 3, 1, 1, 1) * 2 - 1
     grid = normalised.flip(1).movedim(1, -1)
-    grid = grid.expand(len(volume), *grid.shape[1:])
+    parts = _parts(volume)
+    each = volume.reshape(len(volume) * parts, -1, *volume.shape[2:])
+    grid = grid.expand(len(volume), *grid.shape[1:]).repeat_interleave(parts, dim=0)
     with torch.autocast(volume.device.type, enabled=False):
-        return F.grid_sample(volume, grid, mode="bilinear", padding_mode=padding, align_corners=True)
+        sampled = F.grid_sample(each, grid, mode="bilinear", padding_mode=padding, align_corners=True)
+    return sampled.reshape(len(volume), -1, *position.shape[2:])
+
+
+def _parts(volume: Tensor) -> int:
+    """How many groups of channels to sample by themselves: on a processor PyTorch gives each thread whole volumes."""
+    if volume.device.type != "cpu":
+        return 1
+    threads = max(1, torch.get_num_threads() // len(volume))
+    return math.gcd(volume.shape[1], 1 << (threads.bit_length() - 1))
 
 
 def _moved(matrix: Tensor, position: Tensor, size: Sequence[int]) -> Tensor:
     """A(position) about the volume's centre; sums of products, since a matmul may round to TF32 or bfloat16."""
     linear = matrix[:, :, :3].flip(1, 2).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1)
     shift = matrix[:, :, 3].flip(1).view(-1, 3, 1, 1, 1)
-    centre = torch.tensor([(n - 1) / 2 for n in size], device=matrix.device, dtype=matrix.dtype).view(1, 3, 1, 1, 1)
+    centre = constant([(n - 1) / 2 for n in size], matrix, matrix.dtype).view(1, 3, 1, 1, 1)
     offset = position - centre
     moved = linear[:, :, 0] * offset[:, 0:1] + linear[:, :, 1] * offset[:, 1:2] + linear[:, :, 2] * offset[:, 2:3]
     return moved + (centre + shift)

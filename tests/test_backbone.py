@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, UNet3D
+from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, UNet3D, upsample
 
 BLOCKS = {
     "inc": 28_704, "down1": 166_272, "down2": 664_320, "down3": 2_655_744, "down4": 10_619_904,
@@ -53,6 +53,32 @@ def test_state_holds_the_released_networks_72_tensors() -> None:
     blocks = ["inc", *[f"down{i}.maxpool_conv.1" for i in range(1, 5)], *[f"up{i}.conv" for i in range(1, 5)]]
     layers = [f"{layer}.{kind}" for layer in (0, 1, 3, 4) for kind in ("weight", "bias")]
     assert names == {f"{block}.double_conv.{layer}" for block in blocks for layer in layers}
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5), (torch.bfloat16, 0.06)]
+)
+def test_upsampling_is_pytorchs_trilinear_one_and_so_is_its_gradient(
+    dtype: torch.dtype, tolerance: float, channels_last: bool
+) -> None:
+    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+    coarse = torch.randn(2, 8, 3, 1, 16, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    upstream = torch.randn(2, 8, 6, 2, 32, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    found = coarse.clone(memory_format=layout).requires_grad_()
+    expected = coarse.double().clone().requires_grad_()
+    fine = upsample(found)
+    assert fine.dtype == dtype
+    reference = F.interpolate(expected, scale_factor=2, mode="trilinear", align_corners=True)
+    torch.testing.assert_close(fine.double(), reference, rtol=0, atol=tolerance)
+    fine.backward(upstream)
+    reference.backward(upstream.double())
+    assert found.grad is not None
+    torch.testing.assert_close(found.grad.double(), expected.grad, rtol=0, atol=4 * tolerance)
+
+
+def test_upsampling_in_bf16_leaves_a_constant_as_it_is() -> None:
+    assert (upsample(torch.full((1, 8, 5, 6, 7), 3.0, dtype=torch.bfloat16)) == 3).all()
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (17, 33, 48), (16, 20, 31)])

@@ -229,3 +229,22 @@ def test_unknown_names_are_refused() -> None:
         affine_matrix(ROTATION, SCALE, TRANSLATION, SHEAR, "eq7")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="order of composition"):
         compose(random_matrix(), normal(2, 3, 4, 4, 4), "eq7")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("batch", "channels", "threads"), [(1, 32, 4), (1, 6, 4), (2, 8, 5), (1, 1, 2), (3, 4, 2)])
+def test_threads_that_share_the_channels_change_nothing(batch: int, channels: int, threads: int) -> None:
+    volume, upstream = normal(batch, channels, 5, 6, 7), normal(batch, channels, 5, 6, 7, seed=1)
+    field = normal(batch, 3, 5, 6, 7, seed=2)
+
+    def warped_with(count: int) -> list[Tensor]:
+        torch.set_num_threads(count)
+        inputs = [volume.clone().requires_grad_(), field.clone().requires_grad_()]
+        warped = warp(inputs[0], inputs[1])
+        return [warped, *torch.autograd.grad(warped, inputs, upstream)]
+
+    before = torch.get_num_threads()
+    try:
+        for found, expected in zip(warped_with(threads), warped_with(1), strict=True):
+            torch.testing.assert_close(found, expected)
+    finally:
+        torch.set_num_threads(before)

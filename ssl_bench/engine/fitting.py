@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.engine.attempt import Attempt, State
-from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
+from ssl_bench.engine.loss_curve import LossCurve
+from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend, require_finite
 from ssl_bench.engine.progress import Progress
 from ssl_bench.losses import soft_dice_loss
+from ssl_bench.placement import moved
 from ssl_bench.protocol import ProtocolSettings, Training
 from ssl_bench.settings import OptimiserSettings
 
@@ -85,12 +87,13 @@ class Fitting:
         schedule = build_schedule(optimiser, settings, self.settings.steps)
         wrapped, optimiser = self.fabric.setup(module, optimiser)
         first = 0
-        losses: list[float] = []
+        losses = LossCurve("training")
         fit = Fit(settings.learning_rate, [], 0, -np.inf, module.state_dict())
         if resumed:
             module.load_state_dict(resumed["module"])
             optimiser.load_state_dict(resumed["optimiser"])
-            first, losses, fit = resumed["step"], resumed["losses"], Fit(**resumed["fit"])
+            first, fit = resumed["step"], Fit(**resumed["fit"])
+            losses = LossCurve("training", resumed["losses"])
             for _ in range(first):
                 advance("resumed")
 
@@ -99,7 +102,7 @@ class Fitting:
                 "step": step + 1,
                 "module": module.state_dict(),
                 "optimiser": optimiser.state_dict(),
-                "losses": losses[-every:],
+                "losses": losses.read(),
                 "fit": fit._asdict(),
             }
             return {"ended": [before._asdict() for before in ended], "current": current}
@@ -107,19 +110,18 @@ class Fitting:
         for step in range(first, self.settings.steps):
             inputs, targets = self.training.draw(step)
             logits = wrapped(*(on_device(self.fabric, tensor) for tensor in inputs))
-            loss = _loss(logits, self.fabric.to_device(targets))
-            losses.append(float(loss.detach()))
-            if not np.isfinite(losses[-1]):
-                raise FloatingPointError(f"training loss is {losses[-1]} at step {step}")
+            loss = _loss(logits, moved(targets, self.fabric.device))
+            losses.add(loss)
             descend(self.fabric, wrapped, optimiser, loss, settings.gradient_clip)
             schedule.step_update(step + 1)
             if (step + 1) % every == 0 or step + 1 == self.settings.steps:
-                fit = self._validated(fit, step + 1, float(np.mean(losses[-every:])))
-            advance(f"loss {losses[-1]:.3f}")
+                fit = self._validated(fit, step + 1, float(np.mean(losses.read()[-every:])))
+            advance(str(losses))
             self.attempt.step_done(state, self.cost)
         return fit
 
     def _validated(self, fit: Fit, step: int, loss: float) -> Fit:
+        require_finite(self.training.module, step)
         score = self.validate()
         fit = fit._replace(curve=[*fit.curve, {"step": step, "score": score, "loss": loss}])
         # Ties go to the later step, as in the released code; an undefined score never beats a defined one.
@@ -131,8 +133,8 @@ class Fitting:
 
 def on_device(fabric: Fabric, tensor: Tensor) -> Tensor:
     """`tensor` where the network is, volumes in the layout that its convolutions are fast in."""
-    moved: Tensor = fabric.to_device(tensor)
-    return moved.contiguous(memory_format=torch.channels_last_3d) if moved.ndim == 5 else moved
+    there = moved(tensor, fabric.device)
+    return there.contiguous(memory_format=torch.channels_last_3d) if there.ndim == 5 else there
 
 
 def _loss(logits: Tensor, targets: Tensor) -> Any:

@@ -44,5 +44,13 @@ def descend(fabric: Fabric, module: Any, optimiser: Any, loss: Tensor, gradient_
     optimiser.zero_grad()
     fabric.backward(loss)
     if gradient_clip:
-        fabric.clip_gradients(module, optimiser, max_norm=gradient_clip)
+        # Whether the norm is finite is not asked here, which would wait for a GPU: the next loss says so.
+        fabric.clip_gradients(module, optimiser, max_norm=gradient_clip, error_if_nonfinite=False)
     optimiser.step()
+
+
+def require_finite(module: nn.Module, steps: int) -> None:
+    """Raise FloatingPointError if a weight of `module` is not finite after so many `steps`."""
+    for name, weight in module.named_parameters():
+        if not weight.isfinite().all():
+            raise FloatingPointError(f"{name} is not finite after {steps} steps: the last gradient was not")

@@ -18,7 +18,8 @@ from ssl_bench.draws import Draws, numpy_generator, seeded_initialisation, strea
 from ssl_bench.engine.attempt import Attempt, State
 from ssl_bench.engine.examples import keep_pretraining_examples
 from ssl_bench.engine.health import backbone_health
-from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend
+from ssl_bench.engine.loss_curve import LossCurve
+from ssl_bench.engine.optimisation import build_optimiser, build_schedule, descend, require_finite
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, Stopwatch, provenance
 from ssl_bench.engine.weights import origin_of
@@ -79,19 +80,20 @@ def pretrain(
 
     share = own_share(science.batch)
     first = 0
-    losses: list[float] = []
+    losses = LossCurve("pre-training")
     looks: list[dict[str, float]] = []
     if attempt.state:
         method.load_state_dict(attempt.state["method"])
         optimiser.load_state_dict(attempt.state["optimiser"])
-        first, losses, looks = (attempt.state[name] for name in ("step", "losses", "looks"))
+        first, looks = attempt.state["step"], attempt.state["looks"]
+        losses = LossCurve("pre-training", attempt.state["losses"])
 
     def state() -> State:
         return {
             "step": step + 1,
             "method": method.state_dict(),
             "optimiser": optimiser.state_dict(),
-            "losses": losses,
+            "losses": losses.read(),
             "looks": looks,
         }
 
@@ -109,14 +111,15 @@ def pretrain(
             draws = Draws.keyed(science.seed, "pretraining", samples=samples, device=fabric.device)
             own = Windows(windows.volumes[share], windows.positions[share])
             loss = pretext_loss(fabric, wrapped, corpus.read(own), draws)
-            losses.append(_finite(mean_over_ranks(loss), step))
+            losses.add(mean_over_ranks(loss))
             descend(fabric, wrapped, optimiser, loss, science.optimiser.gradient_clip)
             schedule.step_update(step + 1)
             method.after_step(step, science.steps)
             if step + 1 > science.steps - LAST_STEPS:
                 looks += _look(fabric, method, held_out, step + 1)
-            advance(f"loss {losses[-1]:.3f}")
+            advance(str(losses))
             attempt.step_done(state, watch.read)
+    require_finite(method, science.steps)
     if rank() > 0:
         return None
     looked_at = (batch for scans in (held_out, corpus) for batch in scans.batches(_centred(len(scans))))
@@ -127,7 +130,7 @@ def pretrain(
         data=kind_of_data(science.corpus),
         science=science,
         volumes_seen=science.steps * science.batch,
-        loss_curve=losses,
+        loss_curve=losses.read(),
         held_out_curve=looks,
         health=backbone_health(fabric, method.backbone, looked_at),
         cost=watch.read(),
@@ -182,10 +185,3 @@ def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: in
 
 def _centred(count: int) -> Windows:
     return Windows(np.arange(count), np.full((count, 3), 0.5))
-
-
-def _finite(loss: Tensor, step: int) -> float:
-    value = float(loss)
-    if not np.isfinite(value):
-        raise FloatingPointError(f"pre-training loss is {value} at step {step}")
-    return value

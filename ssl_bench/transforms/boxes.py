@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_bench.draws import Draws
+from ssl_bench.placement import constant
 
 
 def uniform_integers(draws: Draws, low: int | Tensor, count: Tensor, *shape: int) -> Tensor:
@@ -21,7 +22,7 @@ def random_starts(sides: Tensor, size: Sequence[int], draws: Draws, margin: int 
 
     Models Genesis includes the last possible start; the published code of GVSL leaves it out (`inclusive=False`).
     """
-    room = torch.tensor(size, device=sides.device) - sides - 2 * margin + int(inclusive)
+    room = constant(size, sides) - sides - 2 * margin + int(inclusive)
     return uniform_integers(draws, margin, room, *sides.shape[1:])
 
 

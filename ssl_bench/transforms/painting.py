@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssl_bench.draws import Draws
+from ssl_bench.placement import constant
 from ssl_bench.transforms.boxes import random_starts, uniform_integers, union_of_boxes
 
 MARGIN = 3
@@ -54,7 +55,7 @@ def out_painting(volumes: Tensor, draws: Draws) -> Tensor:
 
 def in_painting_mask(size: Sequence[int], draws: Draws, settings: InPaintingSettings) -> Tensor:
     """What in-painting replaces, bool (B, 1, D, H, W)."""
-    extent = torch.tensor(size, device=draws.device)
+    extent = constant(size, draws.device)
     low = extent // settings.smallest
     count = extent // settings.largest - low + int(settings.inclusive)
     if min(size) < 10:
@@ -69,7 +70,7 @@ def out_painting_mask(size: Sequence[int], draws: Draws) -> Tensor:
     """What out-painting replaces, bool (B, 1, D, H, W)."""
     if min(size) < 14:
         raise ValueError(f"out-painting needs at least 14 voxels along each axis, not {tuple(size)}")
-    extent = torch.tensor(size, device=draws.device)
+    extent = constant(size, draws.device)
     low = 3 * extent // 7
     cut = uniform_integers(draws, low, 4 * extent // 7 - low + 1, OUT_PAINTING_WINDOWS, 3)
     starts = random_starts(extent - cut, size, draws, MARGIN)

@@ -51,13 +51,14 @@ def local_shuffling(volumes: Tensor, draws: Draws, settings: ShufflingSettings =
     size = volumes.shape[2:]
     if min(size) < 4:
         raise ValueError(f"local shuffling needs at least 4 voxels along each axis, not {tuple(size)}")
-    shapes = _block_shapes(size, settings, volumes.device)
+    limits = _side_limits(size, settings)
+    shapes = _block_shapes(limits, volumes.device)
     blocks = number_of_blocks(size, settings)
     shape = draws.integers(0, len(shapes), blocks)
     starts = random_starts(shapes[shape], size, draws, inclusive=settings.varied)
     per_sample = max(1, blocks // (BLOCKS_PER_PERMUTATION * len(shapes))) if settings.varied else 1
     permutation = draws.integers(0, per_sample, blocks)
-    offsets, moves = _block_tables(shapes, size, draws, per_sample)
+    offsets, moves = _block_tables(shapes, limits, size, draws, per_sample)
     source = _sources(volumes, shapes, shape, starts, permutation, per_sample, offsets, moves)
     flat = volumes.transpose(0, 1).flatten(1)
     shuffled = torch.stack([channel.index_select(0, source) for channel in flat])
@@ -88,28 +89,37 @@ def _side_limits(size: Sequence[int], settings: ShufflingSettings) -> list[tuple
     return [(1 if settings.varied else side, side) for side in largest]
 
 
-def _block_shapes(size: Sequence[int], settings: ShufflingSettings, device: torch.device) -> Tensor:
+def _block_shapes(limits: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
     """All shapes that a block can take, equally likely, (T, 3)."""
-    sides = [torch.arange(low, high + 1, device=device) for low, high in _side_limits(size, settings)]
-    return torch.cartesian_prod(*sides)
+    return torch.cartesian_prod(*(torch.arange(low, high + 1, device=device) for low, high in limits))
 
 
-def _block_tables(shapes: Tensor, size: Sequence[int], draws: Draws, per_sample: int) -> tuple[Tensor, Tensor]:
+def _block_tables(
+    shapes: Tensor, limits: Sequence[tuple[int, int]], size: Sequence[int], draws: Draws, per_sample: int
+) -> tuple[Tensor, Tensor]:
     """For each shape its S voxels in a row: their offsets from the block's start, and the moves of each permutation.
 
     Offsets (S,) and moves (B * per_sample * S,) are steps in the flattened volume. The entries below P of one random
     order of 0..M-1, kept in their order, are a uniformly random permutation of P.
     """
     counts = shapes.prod(dim=1)
-    largest = _voxels(shapes[-1].tolist())
+    largest = _voxels([high for _, high in limits])
+    entries = _voxels([sum(range(low, high + 1)) for low, high in limits])
     position = torch.arange(largest, device=shapes.device)
     _, rows, columns = shapes.unsqueeze(-1).unbind(1)
     offset = (position // (rows * columns) * size[1] + position // columns % rows) * size[2] + position % columns
     orders = torch.stack([draws.permutation(largest) for _ in range(per_sample)], dim=1).flatten(0, 1)
     inside = orders.unsqueeze(1) < counts.unsqueeze(-1)
-    source = offset.expand(len(orders), -1, -1).gather(2, orders.unsqueeze(1).expand(inside.shape))[inside]
-    offsets = offset[position < counts.unsqueeze(-1)]
-    return offsets, source - offsets.repeat(len(orders))
+    sources = offset.expand(len(orders), -1, -1).gather(2, orders.unsqueeze(1).expand(inside.shape))
+    offsets = _kept(offset, position < counts.unsqueeze(-1), entries)
+    return offsets, _kept(sources, inside, entries * len(orders)) - offsets.repeat(len(orders))
+
+
+def _kept(values: Tensor, kept: Tensor, count: int) -> Tensor:
+    """The `count` of `values` that are `kept`, in order; an index by `kept` would wait for the GPU to count them."""
+    flat = kept.flatten()
+    place = torch.where(flat, flat.cumsum(0) - 1, count)
+    return values.new_empty(count + 1).scatter_(0, place, values.flatten())[:count]
 
 
 def _sources(
@@ -153,6 +163,7 @@ def _covered(
         return (start.unsqueeze(1) + offsets).flatten(), (label.unsqueeze(1) + entry).flatten()
     first_offset = (shape_counts.cumsum(0) - shape_counts)[shape]
     counts = shape_counts[shape]
+    # The only place in any step that waits for a GPU: so many voxels as the random blocks have together.
     block = torch.repeat_interleave(counts)
     first_entry = first_offset - (counts.cumsum(0) - counts)
     entry = torch.arange(len(block), device=start.device).add_(first_entry.index_select(0, block))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssl_bench.draws import Draws
+from ssl_bench.placement import constant
 from ssl_bench.transforms.separable import filter_axes, gaussian_matrix
 from ssl_bench.warp import affine_matrix, compose, warp
 
@@ -55,7 +56,7 @@ def _random_affine(size: Sequence[int], draws: Draws, settings: SpatialSettings)
     def symmetric(half_range: float, *shape: int) -> Tensor:
         return draws.uniform(*shape, low=-half_range, high=half_range)
 
-    extent = torch.tensor(list(size)[::-1], device=draws.device)
+    extent = constant(size[::-1], draws.device)
     return affine_matrix(
         rotation=symmetric(settings.rotation, 3),
         scale=1 + symmetric(settings.scale, 3),
@@ -75,4 +76,4 @@ def _random_elastic(size: Sequence[int], draws: Draws, settings: SpatialSettings
     noise = draws.uniform(3, *size, low=-1.0, high=1.0)
     blurred = filter_axes(noise, [gaussian_matrix(n, sigma * f) for n, f in zip(size, fractions, strict=True)])
     strength = draws.uniform(high=settings.elastic_strength).view(-1, 1, 1, 1, 1) * math.sqrt(math.prod(fractions))
-    return blurred * strength * torch.tensor(fractions, device=draws.device).view(1, 3, 1, 1, 1)
+    return blurred * strength * constant(fractions, draws.device).view(1, 3, 1, 1, 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssl_bench.backbone import STRIDE
 from ssl_bench.draws import Draws
+from ssl_bench.placement import constant
 from ssl_bench.transforms.appearance import random_appearance
 from ssl_bench.transforms.boxes import uniform_integers
 
@@ -29,7 +30,7 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
 def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     """One augmented crop (B, C, *size) of `volumes`, for methods that compare it with something else than a view."""
     _check_fits(volumes, size)
-    last = torch.tensor(volumes.shape[2:], device=draws.device) - torch.tensor(size, device=draws.device)
+    last = constant([n - side for n, side in zip(volumes.shape[2:], size, strict=True)], draws.device)
     return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
 
 
@@ -45,8 +46,8 @@ def view_size(crop: int) -> tuple[int, int, int]:
 
 def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:
     """First voxels (B, 2, 3) of two crops of `size` in volumes of `extent` that share `min_overlap` of each side."""
-    last = torch.tensor(extent, device=draws.device) - torch.tensor(size, device=draws.device)
-    reach = torch.tensor([int(side * (1 - min_overlap)) for side in size], device=draws.device)
+    last = constant([n - side for n, side in zip(extent, size, strict=True)], draws.device)
+    reach = constant([int(side * (1 - min_overlap)) for side in size], draws.device)
     first = uniform_integers(draws, 0, last + 1, 3)
     low = (first - reach).clamp(min=0)
     high = (first + reach).minimum(last)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.figures import Part
-from benchmarks.matrix import MATRICES, comparison
+from benchmarks.matrix import MATRICES, REFERENCE_SCORES, SCORES, agreement, speeds
 from benchmarks.planning import evaluations
 from benchmarks.tables import write_into
 from benchmarks.timing import Options, interleaved
@@ -39,16 +39,55 @@ def runs(**changed: Any) -> dict[str, Part]:
 def test_two_workers_are_to_be_1_6_times_as_fast_as_one_and_no_slower_than_a_wide_one(
     one: float, wide: float, reached: list[str]
 ) -> None:
-    rows = comparison(runs(one_worker=one, wide_worker=wide))
+    rows = speeds(runs(one_worker=one, wide_worker=wide))
     assert [row["figure"] for row in rows] == [one / 100, wide / 100]
     assert [row["reached"] for row in rows] == reached
 
 
 def test_matrices_are_compared_when_all_three_were_measured_alike() -> None:
     found = runs()
-    assert comparison({name: found[name] for name in list(found)[:2]}) == []
+    assert speeds({name: found[name] for name in list(found)[:2]}) == []
     found["one_worker"]["identity"] = "another machine"
-    assert comparison(found) == []
+    assert speeds(found) == []
+
+
+SEEDS_OF_TWO_METHODS = [("a", 1, 2.0), ("a", 2, 4.0), ("b", 1, 1.0), ("b", 2, 1.0)]
+
+
+def scored(**scores: list[dict[str, Any]]) -> dict[str, Part]:
+    return {
+        name: Part(quick=False, identity="", conditions={}, tables=[{"title": SCORES, "rows": rows}])
+        for name, rows in scores.items()
+    }
+
+
+def test_scores_of_another_precision_are_weighed_by_what_seeds_do() -> None:
+    # Deviations over seeds: (0, 2, 4) and (1, 1, 1), so (8 + 0) / 4 = 2 with 4 degrees of freedom. Differences 2 and 4:
+    # (4 + 16) / 2 / 2 = 5. F(2, 4) beyond 2.5: (1 + 2 x 2.5 / 4)^-2, as its distribution is in closed form.
+    found = scored(
+        two_workers=[{"row": "a, seed 0", "shc": 0.0}, {"row": "b, seed 0", "shc": 1.0}],
+        other_seeds=[{"row": f"{name}, seed {seed}", "shc": v} for name, seed, v in SEEDS_OF_TWO_METHODS],
+        float32=[{"row": "a, seed 0", "shc": 2.0}, {"row": "b, seed 0", "shc": 5.0}],
+    )
+    (row,) = agreement(found)
+    assert row == {
+        "column": "shc",
+        "± over seeds": pytest.approx(2**0.5),
+        "float32: difference / √2": pytest.approx(5**0.5),
+        "float32: p": pytest.approx((1 + 2 * 2.5 / 4) ** -2),
+    }
+    found["two_workers"]["tables"].append({"title": REFERENCE_SCORES, "rows": [{"row": "b, seed 0", "shc": 3.0}]})
+    (row,) = agreement(found)
+    assert row["the reference run: difference / √2"] == pytest.approx(2**0.5)
+
+
+def test_columns_that_no_seed_moves_are_the_same_or_not() -> None:
+    rows = [{"row": "a, seed 0", "sac": 0.0}]
+    more = [{"row": f"a, seed {seed}", "sac": 0.0} for seed in (1, 2)]
+    for other, p in ((0.0, 1.0), (0.5, 0.0)):
+        float32 = [{"row": "a, seed 0", "sac": other}]
+        (row,) = agreement(scored(two_workers=rows, other_seeds=more, float32=float32))
+        assert row["float32: p"] == p
 
 
 def test_planning_counts_what_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:

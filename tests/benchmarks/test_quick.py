@@ -29,7 +29,7 @@ def test_a_quick_part_gives_tables_and_leaves_the_document_alone(part: str, tmp_
     assert kept == [path.read_bytes() if path.exists() else None for path in (DOCUMENT, FIGURES)]
 
 
-@pytest.mark.parametrize("part", [*PARTS, "comparison"])
+@pytest.mark.parametrize("part", [*PARTS, "comparison", "agreement"])
 def test_the_document_says_how_each_part_is_measured_and_has_room_for_its_tables(part: str) -> None:
     text = DOCUMENT.read_text("utf-8")
     assert text.index(f"<!-- {part} -->") < text.index(f"<!-- end of {part} -->")

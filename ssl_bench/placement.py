@@ -1,0 +1,28 @@
+"""Numbers on their way to a device, which never waits for them.
+
+A copy that PyTorch makes by default first waits for all that the GPU was asked to compute. Those below only take their
+turn: while the GPU computes one step, the processor reads, sends and asks for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def constant(values: Sequence[float], like: Tensor | torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A few `values` as a tensor on the device `like`, or on that of the tensor `like`."""
+    return _sent(torch.tensor(values, dtype=dtype), like.device if isinstance(like, Tensor) else like)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, to a GPU by way of memory that it can read beside its work."""
+    leaves_the_host = device.type == "cuda" and tensor.device.type == "cpu"
+    return _sent(tensor.pin_memory() if leaves_the_host else tensor, device)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    # Only CUDA keeps such copies in order with what is computed from them.
+    return tensor.to(device, non_blocking=device.type == "cuda")
