@@ -15,6 +15,7 @@ from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus
 from ssl_bench.draws import Draws, numpy_generator
+from ssl_bench.engine.loss_curve import LossCurve
 from ssl_bench.engine.optimisation import build_optimiser, descend
 from ssl_bench.engine.pretraining import build_backbone, build_method, pretext_loss
 from ssl_bench.engine.runtime import Runtime, make_fabric, resolve_precision
@@ -57,12 +58,14 @@ class Stepper:
         self.wrapped, self.optimiser = self.fabric.setup(self.method, optimiser)
         self.wrapped.mark_forward_method("training_step")
         self.wrapped.train()
+        self.clip = science.optimiser.gradient_clip
         self.volumes = torch.rand(science.batch, 1, *[science.crop] * 3).to(self.fabric.device)
         if self.method.refresh_every:
             corpus = Corpus(list(self.volumes[:, 0].cpu().numpy()), science.crop, self.fabric.device)
             with torch.no_grad(), self.fabric.autocast():
                 self.method.refresh(corpus, 0, numpy_generator(0))
         self.steps = 0
+        self.losses = LossCurve("pre-training")
 
     def __call__(self) -> None:
         generator = numpy_generator(0, self.steps)
@@ -70,8 +73,8 @@ class Stepper:
         self.method.choose_windows(self.science.batch, self.science.batch, generator)
         draws = Draws.keyed(0, self.steps, samples=range(self.science.batch), device=self.fabric.device)
         loss = pretext_loss(self.fabric, self.wrapped, self.volumes, draws)
-        descend(self.fabric, self.wrapped, self.optimiser, loss, gradient_clip=0.0)
-        float(loss.detach())
+        self.losses.add(loss)
+        descend(self.fabric, self.wrapped, self.optimiser, loss, self.clip)
         self.method.after_step(self.steps, 1000)
         self.steps += 1
 
