@@ -133,19 +133,26 @@ class Scheduler:
             raise Stopped(self.stop.reason)
 
     def _deal(self) -> None:
-        """Give each idle worker the first cell that is ready; fail those whose pre-training failed."""
+        """Give each idle worker a cell that is ready; fail those whose pre-training failed.
+
+        Half of the workers look for a pre-training first, the others take cells in their order. Otherwise either the
+        last pre-training would run beside idle workers, or no row would be complete before all pre-trainings are.
+        """
         unfinished = {job.key for job in (*self.waiting, *self.running.values())}
-        idle = [number for number in range(len(self.workers)) if number not in self.running]
-        for job in list(self.waiting):
-            if job.needs in unfinished:
-                continue
+        ready = []
+        for job in [each for each in self.waiting if each.needs not in unfinished]:
             pretraining = self.ended.get(job.needs or "")
             if pretraining is not None and pretraining.status == "failed":
                 self.waiting.remove(job)
                 self._fail(job, f"RuntimeError: {failed_below(pretraining)}")
-            elif idle and job.not_before <= time.monotonic():
+            elif job.not_before <= time.monotonic():
+                ready.append(job)
+        for number in range(len(self.workers)):
+            if ready and number not in self.running:
+                pretrainings = [job for job in ready if job.cell.kind == "pretraining"]
+                job = pretrainings[0] if pretrainings and number < len(self.workers) // 2 else ready[0]
+                ready.remove(job)
                 self.waiting.remove(job)
-                number = idle.pop(0)
                 self.running[number] = job
                 self.workers[number].start(job.key)
                 self.view.started(number, job.cell)

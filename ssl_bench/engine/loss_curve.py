@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+
+from ssl_bench.placement import Arriving
 
 
 class LossCurve:
@@ -19,16 +20,14 @@ class LossCurve:
         """`what` names the loss in errors; `losses` are those of an earlier attempt."""
         self.what = what
         self._losses = list(losses)
-        self._coming: tuple[Tensor, torch.cuda.Event] | None = None
+        self._coming: Arriving | None = None
 
     def add(self, loss: Tensor) -> None:
         """Append the `loss` of a step."""
         self._look()
-        if loss.device.type == "cuda":
-            number = loss.detach().to("cpu", non_blocking=True)
-            self._coming = (number, torch.cuda.current_stream(loss.device).record_event())
-        else:
-            self._append(float(loss.detach()))
+        self._coming = Arriving(loss)
+        if loss.device.type != "cuda":
+            self._look()
 
     def read(self) -> list[float]:
         """All losses; waits for the last."""
@@ -40,12 +39,9 @@ class LossCurve:
         return f"loss {self._losses[-1]:.3f}" if self._losses else ""
 
     def _look(self) -> None:
-        if self._coming is not None:
-            (number, arrived), self._coming = self._coming, None
-            arrived.synchronize()
-            self._append(float(number))
-
-    def _append(self, loss: float) -> None:
+        if self._coming is None:
+            return
+        loss, self._coming = self._coming.read(), None
         if not math.isfinite(loss):
             raise FloatingPointError(f"{self.what} loss is {loss} at step {len(self._losses)}")
         self._losses.append(loss)

@@ -23,6 +23,7 @@ from ssl_bench.engine.pretraining import pretrain
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.engine.stopping import SIGNALS
+from ssl_bench.placement import Arriving, constant
 from ssl_bench.ranks import rank
 
 if TYPE_CHECKING:
@@ -67,14 +68,19 @@ class RankAttempt(Attempt):
         self.confirm_claim = confirm
         self.line = line
         self.device = fabric.device
+        self.told: Arriving | None = None
 
     def agree(self) -> str | None:
         """What the first rank was told when it asked. Raises TakenOver."""
-        order = torch.tensor(self.line.order.value, device=self.device)
+        order = constant([self.line.order.value], self.device)
         dist.broadcast(order, src=0)
-        if order == GIVE_UP:
+        earlier, self.told = self.told, Arriving(order[0])
+        # GPUs, which need not wait then, hear it one step late, all alike.
+        told = earlier if self.device.type == "cuda" else self.told
+        number = told.read() if told else GO_ON
+        if number == GIVE_UP:
             raise TakenOver
-        return "told to stop" if order == STOP else None
+        return "told to stop" if number == STOP else None
 
     def _save(self, content: dict[str, Any]) -> None:
         if rank() > 0:

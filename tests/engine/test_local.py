@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,10 +17,13 @@ import pytest
 from ssl_bench.cells.lease import Lease
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.store import Store
+from ssl_bench.engine.graph import with_pretrainings
 from ssl_bench.engine.inline import run_cells
+from ssl_bench.engine.local import Limits, Scheduler
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime
 from ssl_bench.engine.slots import WorkerProcess, cpu_slots, device_slots
+from ssl_bench.engine.stopping import Stop
 from ssl_bench.errors import UserError
 
 METHOD = """
@@ -129,6 +133,51 @@ def test_every_way_to_die_is_told(end: str, said: str, tmp_path: Path, monkeypat
         time.sleep(0.01)
     assert worker.cause_of_death() == said
     worker.end()
+
+
+class Dealt:
+    """Cells of three methods dealt to workers that do nothing but end when they are told."""
+
+    def __init__(self, workers: int, planner: Planner, store: Store) -> None:
+        cells = [planner.evaluation(method, "ccc", "linear", 0) for method in ("denoising", "inpainting", "rotation")]
+        view: Any = SimpleNamespace(started=lambda *_: None)
+        self.scheduler = Scheduler(with_pretrainings(cells), {}, store, Runtime(), view, Limits(), Stop())
+        idle: Any = SimpleNamespace(start=lambda key: None)
+        self.scheduler.workers = [idle] * workers
+        self.scheduler._deal()
+
+    def end(self, number: int) -> None:
+        record: Any = SimpleNamespace(status="ok")
+        self.scheduler.ended[self.scheduler.running.pop(number).key] = record
+        self.scheduler._deal()
+
+    @property
+    def running(self) -> dict[int, str]:
+        return {number: job.cell.title.partition(",")[0] for number, job in self.scheduler.running.items()}
+
+
+def test_half_of_the_workers_pretrain_first_while_the_others_complete_rows(planner: Planner, tmp_path: Path) -> None:
+    dealt = Dealt(2, planner, Store(tmp_path))
+    assert dealt.running == {0: "denoising pre-training", 1: "inpainting pre-training"}
+    dealt.end(0)
+    assert dealt.running[0] == "rotation pre-training"
+    dealt.end(1)
+    assert dealt.running[1] == "denoising ccc linear-v1"
+    dealt.end(1)
+    assert dealt.running == {0: "rotation pre-training", 1: "inpainting ccc linear-v1"}
+
+
+def test_a_single_worker_takes_cells_in_their_order(planner: Planner, tmp_path: Path) -> None:
+    dealt = Dealt(1, planner, Store(tmp_path))
+    seen = []
+    while dealt.scheduler.running:
+        seen.append(dealt.running[0])
+        dealt.end(0)
+    assert seen == [
+        f"{method} {kind}"
+        for method in ("denoising", "inpainting", "rotation")
+        for kind in ("pre-training", "ccc linear-v1")
+    ]
 
 
 @pytest.mark.slow
