@@ -11,9 +11,9 @@ from torch import Tensor
 from benchmarks.stepping import Stepper
 from benchmarks.tables import Row
 from benchmarks.timing import Options, interleaved, ratio, spread
-from methods.gvsl import GVSL, pair_up
 from ssl_bench.draws import Draws
 from ssl_bench.losses import ncc_loss, smoothness_loss
+from ssl_bench.methods.gvsl import GVSL, pair_up
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
@@ -37,7 +37,8 @@ def gvsl_parts(step: Stepper, options: Options) -> list[Row]:
         return run
 
     def draws() -> Draws:
-        return pair_up(volumes, Draws.keyed(0, samples=range(len(volumes)), device=volumes.device))[2]
+        own: Draws = pair_up(volumes, Draws.keyed(0, samples=range(len(volumes)), device=volumes.device))[2]
+        return own
 
     moving, fixed, _ = pair_up(volumes, draws())
     size = fixed.shape[2:]

@@ -147,33 +147,47 @@ def speeds(parts: Mapping[str, Part]) -> list[Row]:
 def agreement(parts: Mapping[str, Part]) -> list[Row]:
     """How far other scores of one seed lie from the default's, beside what seeds do; nothing until all are measured.
 
-    A difference of two independent scores has twice the variance of one, hence the root of two. The p is that of the
-    F test: how often seeds alone would give so large a ratio of variances, were scores normal.
+    A difference of two independent scores has twice the variance of one, hence the root of two.
     """
-    from scipy.stats import f as fisher
-
     found = _alike(parts, ("two_workers", "float32", "other_seeds"))
     if not found:
         return []
     default = _table_of(found["two_workers"], SCORES)
-    seeds = default | _table_of(found["other_seeds"], SCORES)
+    seeds = [default, _table_of(found["other_seeds"], SCORES)]
     others = {"float32": _table_of(found["float32"], SCORES)}
     if earlier := _table_of(found["two_workers"], REFERENCE_SCORES):
         others["the reference run"] = earlier
-    methods = sorted({name.partition(",")[0] for name, _ in default})
     rows: list[Row] = []
     for column in sorted({column for _, column in default}):
-        by_method = [[v for (n, c), v in seeds.items() if c == column and n.partition(",")[0] == m] for m in methods]
-        freedom = sum(len(of_seeds) - 1 for of_seeds in by_method)
-        variance = sum(np.var(of_seeds) * len(of_seeds) for of_seeds in by_method) / freedom
-        row: Row = {"column": column, "± over seeds": float(np.sqrt(variance))}
+        of_seeds: dict[str, list[float]] = {}
+        for (name, where), value in ((key, value) for table in seeds for key, value in table.items()):
+            if where == column:
+                of_seeds.setdefault(name.partition(",")[0], []).append(value)
+        several = [values for values in of_seeds.values() if len(values) > 1]
+        variance = float(np.mean([np.var(values, ddof=1) for values in several])) if several else float("nan")
+        row: Row = {"column": column, "± over seeds": variance**0.5}
         for other, table in others.items():
-            pairs = [(value, table[name]) for name, value in default.items() if name[1] == column and name in table]
-            between = float(np.mean([(a - b) ** 2 for a, b in pairs])) / 2
-            p = float(fisher.sf(between / variance, len(pairs), freedom)) if variance else float(between == 0)
-            row |= {f"{other}: difference / √2": float(np.sqrt(between)), f"{other}: p": p}
+            shared = [name for name, where in default if where == column and (name, where) in table]
+            if shared and several:
+                difference = np.mean([(default[name, column] - table[name, column]) ** 2 for name in shared]) / 2
+                groups = [[table[name, column], *of_seeds[name.partition(",")[0]]] for name in shared]
+                row |= {f"{other}: difference / √2": float(difference**0.5), f"{other}: p": strangeness(groups)}
         rows.append(row)
     return rows
+
+
+def strangeness(groups: Sequence[Sequence[float]]) -> float:
+    """How often a choice of one score from each of `groups` lies as far from the rest as their first ones do.
+
+    Over all choices, by the sum of squared distances from the mean of the rest: exact if a group's scores differ as
+    seeds do, whatever their distribution, and whether or not groups spread alike.
+    """
+    totals, found = np.zeros(1), 0.0
+    for group in groups:
+        scores = np.array(group)
+        distances = (scores - (scores.sum() - scores) / (len(scores) - 1)) ** 2
+        totals, found = np.add.outer(totals, distances).ravel(), found + distances[0]
+    return float(np.mean(totals >= found * (1 - 1e-9)))
 
 
 def _alike(parts: Mapping[str, Part], names: Sequence[str]) -> dict[str, Part]:

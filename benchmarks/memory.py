@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,7 +13,7 @@ import torch
 
 from benchmarks.stepping import Precision, Stepper, learning_methods, native_precision, plan
 from benchmarks.tables import Row, Table
-from benchmarks.timing import Options
+from benchmarks.timing import Options, timed
 
 PRESETS = ("quick", "small", "paper")
 IN_FLOAT32 = ("gvsl", "simclr", "byol")
@@ -68,10 +67,8 @@ def _cost(method: str, preset: str, precision: Precision, options: Options, chec
     science = plan(method, precision, preset=preset)
     step = Stepper(science, options)
     step.method.backbone.checkpointing = checkpointing
-    step()
-    start = time.perf_counter()
-    step()
-    seconds = time.perf_counter() - start
+    timed(step, options.device)
+    seconds = timed(step, options.device)
     if step.fabric.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(step.fabric.device) / 2**30
     else:

@@ -45,13 +45,13 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in sides}
     if not options.quick:
         for side in sides.values():
-            side()
+            timed(side, options.device)
     start = time.perf_counter()
     for done in range(1 if options.quick else MOST_ROUNDS):
         if done >= least and time.perf_counter() - start > seconds:
             break
         for name, side in sides.items():
-            times[name].append(_timed(side, options.device))
+            times[name].append(timed(side, options.device))
     return times
 
 
@@ -80,7 +80,8 @@ def _reached(surely: bool, surely_not: bool) -> str:
     return "yes" if surely else "no" if surely_not else "within the spread"
 
 
-def _timed(side: Callable[[], object], device: str) -> float:
+def timed(side: Callable[[], object], device: str) -> float:
+    """Seconds that `side` takes, until a GPU is done with it."""
     start = time.perf_counter()
     side()
     if device.startswith("cuda"):

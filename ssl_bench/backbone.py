@@ -149,11 +149,13 @@ class _Normalise(torch.autograd.Function):
         batch, channels, *size = volumes.shape
         precise = torch.promote_types(volumes.dtype, torch.float32)
         of_volumes, of_weight, of_bias = torch.ops.aten.native_group_norm_backward(
-            *(each.to(precise, memory_format=_layout(volumes)) for each in (upstream, volumes)),
-            *(mean, deviation, weight, batch, channels, math.prod(size), ctx.groups, ctx.needs_input_grad[:3]),
+            *(each.to(precise).contiguous(memory_format=_layout(volumes)) for each in (upstream, volumes)),
+            *(each.to(precise) for each in (mean, deviation, weight)),
+            *(batch, channels, math.prod(size), ctx.groups, ctx.needs_input_grad[:3]),
         )
-        of_volumes = None if of_volumes is None else of_volumes.to(volumes.dtype)
-        return of_volumes, of_weight, of_bias, None, None
+        dtypes = (volumes.dtype, weight.dtype, weight.dtype)
+        found = zip((of_volumes, of_weight, of_bias), dtypes, strict=True)
+        return *(None if gradient is None else gradient.to(dtype) for gradient, dtype in found), None, None
 
 
 def _layout(volumes: Tensor) -> torch.memory_format:

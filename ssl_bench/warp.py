@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ssl_bench.placement import constant
 
+MOST_PARTS = 8
 AffineForm = Literal["released", "eq8", "figure"]
 CompositionOrder = Literal["affine_of_deformed", "eq9"]
 
@@ -118,7 +119,8 @@ def _parts(volume: Tensor) -> int:
     """How many groups of channels to sample by themselves: on a processor PyTorch gives each thread whole volumes."""
     if volume.device.type != "cpu":
         return 1
-    threads = max(1, torch.get_num_threads() // len(volume))
+    # Each group has a copy of the grid, so that many would take more memory than the volume.
+    threads = max(1, min(MOST_PARTS, torch.get_num_threads() // max(1, len(volume))))
     return math.gcd(volume.shape[1], 1 << (threads.bit_length() - 1))
 
 

@@ -44,8 +44,9 @@ def descend(fabric: Fabric, module: Any, optimiser: Any, loss: Tensor, gradient_
     optimiser.zero_grad()
     fabric.backward(loss)
     if gradient_clip:
-        # Whether the norm is finite is not asked here, which would wait for a GPU: the next loss says so.
-        fabric.clip_gradients(module, optimiser, max_norm=gradient_clip, error_if_nonfinite=False)
+        # A GPU is not asked whether the norm is finite, since that waits for it: its next loss says so.
+        asked = fabric.device.type != "cuda"
+        fabric.clip_gradients(module, optimiser, max_norm=gradient_clip, error_if_nonfinite=asked)
     optimiser.step()
 
 

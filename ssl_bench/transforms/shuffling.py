@@ -163,7 +163,7 @@ def _covered(
         return (start.unsqueeze(1) + offsets).flatten(), (label.unsqueeze(1) + entry).flatten()
     first_offset = (shape_counts.cumsum(0) - shape_counts)[shape]
     counts = shape_counts[shape]
-    # The only place in any step that waits for a GPU: so many voxels as the random blocks have together.
+    # This waits for a GPU: only it knows how many voxels the random blocks have together.
     block = torch.repeat_interleave(counts)
     first_entry = first_offset - (counts.cumsum(0) - counts)
     entry = torch.arange(len(block), device=start.device).add_(first_entry.index_select(0, block))

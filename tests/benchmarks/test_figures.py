@@ -62,8 +62,9 @@ def scored(**scores: list[dict[str, Any]]) -> dict[str, Part]:
 
 
 def test_scores_of_another_precision_are_weighed_by_what_seeds_do() -> None:
-    # Deviations over seeds: (0, 2, 4) and (1, 1, 1), so (8 + 0) / 4 = 2 with 4 degrees of freedom. Differences 2 and 4:
-    # (4 + 16) / 2 / 2 = 5. F(2, 4) beyond 2.5: (1 + 2 x 2.5 / 4)^-2, as its distribution is in closed form.
+    # Variances over seeds: of (0, 2, 4) and (1, 1, 1), so (4 + 0) / 2. Differences 2 and 4: (4 + 16) / 2 / 2 = 5.
+    # Squared distances from the rest: of 2, 0, 2, 4 none, 7.1, none, 7.1; of 5, 1, 1, 1 sixteen and three times 1.8.
+    # As far as 0 + 16 lie the four choices with the 5, of sixteen.
     found = scored(
         two_workers=[{"row": "a, seed 0", "shc": 0.0}, {"row": "b, seed 0", "shc": 1.0}],
         other_seeds=[{"row": f"{name}, seed {seed}", "shc": v} for name, seed, v in SEEDS_OF_TWO_METHODS],
@@ -74,7 +75,7 @@ def test_scores_of_another_precision_are_weighed_by_what_seeds_do() -> None:
         "column": "shc",
         "± over seeds": pytest.approx(2**0.5),
         "float32: difference / √2": pytest.approx(5**0.5),
-        "float32: p": pytest.approx((1 + 2 * 2.5 / 4) ** -2),
+        "float32: p": pytest.approx(4 / 16),
     }
     found["two_workers"]["tables"].append({"title": REFERENCE_SCORES, "rows": [{"row": "b, seed 0", "shc": 3.0}]})
     (row,) = agreement(found)
@@ -84,7 +85,7 @@ def test_scores_of_another_precision_are_weighed_by_what_seeds_do() -> None:
 def test_columns_that_no_seed_moves_are_the_same_or_not() -> None:
     rows = [{"row": "a, seed 0", "sac": 0.0}]
     more = [{"row": f"a, seed {seed}", "sac": 0.0} for seed in (1, 2)]
-    for other, p in ((0.0, 1.0), (0.5, 0.0)):
+    for other, p in ((0.0, 1.0), (0.5, 0.25)):
         float32 = [{"row": "a, seed 0", "sac": other}]
         (row,) = agreement(scored(two_workers=rows, other_seeds=more, float32=float32))
         assert row["float32: p"] == p

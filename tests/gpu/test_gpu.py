@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.stepping import Stepper, learning_methods, plan
 from benchmarks.timing import Options
+from ssl_bench.backbone import GroupNorm, upsample
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
@@ -84,6 +85,16 @@ def test_a_whole_step_never_waits(name: str, never_waits: Callable[[], None]) ->
         step()
 
 
+def test_bf16_layers_agree_with_float32() -> None:
+    volumes = torch.randn(2, 16, 8, 8, 8, device="cuda").to(memory_format=torch.channels_last_3d)
+    layer = GroupNorm(2, 16).to("cuda")
+    for compute in (layer, upsample):
+        with torch.autocast("cuda", torch.bfloat16):
+            rounded = compute(volumes.bfloat16())
+        assert rounded.dtype == torch.bfloat16
+        torch.testing.assert_close(rounded.float(), compute(volumes), rtol=0.02, atol=0.05)
+
+
 def test_soft_dice_never_waits(never_waits: Callable[[], None]) -> None:
     logits = torch.rand(2, 4, 8, 8, 8, device="cuda", requires_grad=True)
     targets = torch.randint(0, 4, (2, 8, 8, 8), device="cuda")
@@ -119,6 +130,7 @@ def test_a_pretraining_that_was_interrupted_goes_on(planner: Planner, tmp_path: 
         patched.setattr(Attempt, "_save", stop_once)
         with pytest.raises(Stopped):
             run_cell(cell, store, each_step, SILENT)
+    assert store.checkpoint_path(cell.key).exists()
     assert losses(run_cell(cell, store, ON_GPU, SILENT)) == pytest.approx(losses(undisturbed), rel=0.05)
 
 
