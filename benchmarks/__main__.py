@@ -31,6 +31,8 @@ PARTS = (
     *COMMANDS,
 )
 """Each a module with `measure`, and the runs of the module `matrix`."""
+COMPARISONS = {"comparison": speeds, "agreement": agreement}
+"""Of several matrices, by their place in the document."""
 LONG = tuple(MATRICES)
 """Measured only when they are named."""
 
@@ -91,7 +93,8 @@ def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
             failed.append(name)
         if not options.quick:
             _write_document(options)
-    for rows in (speeds(read(options.json)), agreement(read(options.json))) if set(names) & set(MATRICES) else ():
+    for compare in COMPARISONS.values() if set(names) & set(MATRICES) else ():
+        rows = compare(read(options.json))
         print(f"{table(rows)}\n" if rows else "", end="")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -112,7 +115,7 @@ def _write_document(options: argparse.Namespace) -> None:
     now, before = ({n: p for n, p in read(f).items() if not p["quick"]} for f in (options.json, options.before))
     texts = {name: markdown(part, before.get(name)) for name, part in now.items()}
     if set(now) & set(MATRICES):
-        for name, compare in (("comparison", speeds), ("agreement", agreement)):
+        for name, compare in COMPARISONS.items():
             rows = compare(now)
             texts[name] = table(rows, compare(before)) if rows else "Not all three are measured alike yet."
     write_into(DOCUMENT, texts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.stepping import Stepper
+from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row
 from benchmarks.timing import Options, interleaved, ratio, spread
 from ssl_bench.draws import Draws
@@ -20,8 +20,9 @@ from ssl_bench.transforms.spatial import random_spatial
 from ssl_bench.warp import affine_displacement, compose, warp
 
 
-def gvsl_parts(step: Stepper, options: Options) -> list[Row]:
-    """Seconds of each part, and its share of the whole `step`, measured in turn with it."""
+def gvsl_parts(options: Options, overrides: Sequence[str]) -> list[Row]:
+    """Seconds of each part, and its share of the whole step, measured in turn with it."""
+    step = Stepper(plan("gvsl", native_precision(options), overrides), options)
     method, volumes = step.method, step.volumes
     assert isinstance(method, GVSL)
 

@@ -42,7 +42,7 @@ def measure(options: Options) -> list[Table]:
         {"title": "Limits of this machine", "rows": _limits(options, sizes, fastest)},
         {"title": "Each method's step", "rows": list(methods)},
         {"title": "Targets", "rows": [target for row in methods for target in _targets(row)]},
-        {"title": "GVSL's step, part by part", "rows": _parts_of_gvsl(options, sizes)},
+        {"title": "GVSL's step, part by part", "rows": gvsl_parts(options, sizes)},
         {"title": "Where a step's time goes, by operator", "rows": list(profiles)},
     ]
 
@@ -127,10 +127,6 @@ def _method(name: str, options: Options, sizes: list[str], fastest: Format) -> t
         SHARE: ratio(times["backbone"], times["step"], factor=100),
     }
     return row, {"method": name, "largest shares of processor time": _profile(step)}
-
-
-def _parts_of_gvsl(options: Options, sizes: list[str]) -> list[Row]:
-    return gvsl_parts(Stepper(plan("gvsl", native_precision(options), sizes), options), options)
 
 
 def _targets(row: Row) -> list[Row]:

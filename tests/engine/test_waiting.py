@@ -1,4 +1,4 @@
-"""No step waits for a GPU: tried without one, on tensors that only claim to be there and hold no numbers.
+"""Steps do not wait for a GPU: tried without one, on tensors that only claim to be there and hold no numbers.
 
 Whatever needs a number of theirs fails, and copies between the processor and the GPU are looked at. The backward pass
 is not tried; tests/gpu does, on a real one.
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.stepping import learning_methods
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.data import Corpus
@@ -27,14 +28,12 @@ from ssl_bench.heads import Downstream
 from ssl_bench.losses import soft_dice_loss
 from ssl_bench.method import Windows
 from ssl_bench.placement import constant
-from ssl_bench.registry import METHODS
 
 GPU = torch.device("cuda:0")
 WAITS = {
     "models_genesis": "repeat_interleave",  # Blocks of random sizes: only the GPU knows how many voxels they have.
     "simclr": "nonzero",  # lightly's loss leaves out the diagonal with a mask.
 }
-LEARNING = [name for name in METHODS.names() if METHODS.load(name).facts.pretrains != "nothing"]
 
 
 class NoWaiting(TorchDispatchMode):
@@ -98,7 +97,7 @@ def one_step(method: Any, science: PretrainingScience) -> Tensor:
     return loss
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNING if name not in WAITS])
+@pytest.mark.parametrize("name", [name for name in learning_methods() if name not in WAITS])
 def test_a_pretraining_step_never_waits(name: str, planner: Planner, request: pytest.FixtureRequest) -> None:
     method, science = real_method(name, planner)
     request.getfixturevalue("no_waiting")

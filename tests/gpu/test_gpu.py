@@ -162,7 +162,6 @@ def test_a_loss_that_is_not_finite_ends_the_cell(
     planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though a GPU's losses are looked at one step late."""
-
     method: Any = METHODS.load("denoising")
     step = method.training_step
     monkeypatch.setattr(method, "training_step", lambda *given: {"loss": step(*given)["loss"] * math.nan})
