@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Literal, get_args
@@ -20,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.placement import constant
+from ssl_bench.sampling import sample_channels
 
-MOST_PARTS = 8
+MANY_CHANNELS = 8
+"""From so many on, rows of channels are faster than volumes on a processor."""
 AffineForm = Literal["released", "eq8", "figure"]
 CompositionOrder = Literal["affine_of_deformed", "eq9"]
 
@@ -103,25 +104,20 @@ def identity_grid(
 
 def _sample(volume: Tensor, position: Tensor, padding: Literal["zeros", "border"]) -> Tensor:
     """`volume` at `position` (B, 3, D, H, W) in voxels; both ends of an axis are voxel centres (align_corners)."""
-    last = constant([max(n - 1, 1) for n in volume.shape[2:]], position, position.dtype)
-    # Divide, then double and shift: of the equivalent orders the one that rounds least.
-    normalised = position / last.view(1, 3, 1, 1, 1) * 2 - 1
-    grid = normalised.flip(1).movedim(1, -1)
-    parts = _parts(volume)
-    each = volume.reshape(len(volume) * parts, -1, *volume.shape[2:])
-    grid = grid.expand(len(volume), *grid.shape[1:]).repeat_interleave(parts, dim=0)
+    position = position.expand(len(volume), *position.shape[1:])
+    on_processor = volume.device.type == "cpu"
     with torch.autocast(volume.device.type, enabled=False):
+        if on_processor and padding == "zeros" and volume.shape[1] >= MANY_CHANNELS:
+            return sample_channels(volume, position)
+        last = constant([max(n - 1, 1) for n in volume.shape[2:]], position, position.dtype)
+        # Divide, then double and shift: of the equivalent orders the one that rounds least.
+        normalised = position / last.view(1, 3, 1, 1, 1) * 2 - 1
+        # PyTorch gives each thread of a processor whole volumes: where they are few, channels go by themselves.
+        parts = volume.shape[1] if on_processor and len(volume) < torch.get_num_threads() else 1
+        each = volume.reshape(len(volume) * parts, -1, *volume.shape[2:])
+        grid = normalised.flip(1).movedim(1, -1).repeat_interleave(parts, dim=0)
         sampled = F.grid_sample(each, grid, mode="bilinear", padding_mode=padding, align_corners=True)
     return sampled.reshape(len(volume), -1, *position.shape[2:])
-
-
-def _parts(volume: Tensor) -> int:
-    """How many groups of channels to sample by themselves: on a processor PyTorch gives each thread whole volumes."""
-    if volume.device.type != "cpu":
-        return 1
-    # Each group has a copy of the grid, so that many would take more memory than the volume.
-    threads = max(1, min(MOST_PARTS, torch.get_num_threads() // max(1, len(volume))))
-    return math.gcd(volume.shape[1], 1 << (threads.bit_length() - 1))
 
 
 def _moved(matrix: Tensor, position: Tensor, size: Sequence[int]) -> Tensor:

@@ -231,7 +231,9 @@ def test_unknown_names_are_refused() -> None:
         compose(random_matrix(), normal(2, 3, 4, 4, 4), "eq7")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("batch", "channels", "threads"), [(1, 32, 4), (1, 6, 4), (2, 8, 5), (1, 1, 2), (3, 4, 2)])
+@pytest.mark.parametrize(
+    ("batch", "channels", "threads"), [(1, 32, 4), (1, 6, 4), (2, 8, 5), (1, 1, 2), (3, 4, 2), (2, 7, 4)]
+)
 def test_threads_that_share_the_channels_change_nothing(batch: int, channels: int, threads: int) -> None:
     volume, upstream = normal(batch, channels, 5, 6, 7), normal(batch, channels, 5, 6, 7, seed=1)
     field = normal(batch, 3, 5, 6, 7, seed=2)
