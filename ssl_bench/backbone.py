@@ -5,15 +5,16 @@ Details and parameter names follow the released network, so that its weights can
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from ssl_bench.group_norm import GroupNorm
 
 POOLINGS = 4
 STRIDE = 2**POOLINGS
@@ -109,60 +110,6 @@ class Backbone(nn.Module, ABC):
         return padding
 
 
-class GroupNorm(nn.GroupNorm):
-    """The same in the precision of its input, whose statistics are summed in float32 in any case.
-
-    On a GPU autocast would have this layer keep float32 copies, two and a half times the memory of all activations.
-    """
-
-    def forward(self, volumes: Tensor) -> Tensor:
-        """(B, C, D, H, W) -> the same shape and precision."""
-        if volumes.device.type == "cpu":
-            normalised: Tensor = _Normalise.apply(volumes, self.weight, self.bias, self.num_groups, self.eps)
-            return normalised
-        with torch.autocast(volumes.device.type, enabled=False):
-            weight, bias = (each.to(volumes.dtype) for each in (self.weight, self.bias))
-            return F.group_norm(volumes, self.num_groups, weight, bias, self.eps)
-
-
-class _Normalise(torch.autograd.Function):
-    """PyTorch's group norm on a processor, with a faster way back.
-
-    Its own backward pass converts bf16 number by number; given the same in float32 it takes half the time and finds, of
-    volumes that lie channels last, the same bits.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, volumes: Tensor, weight: Tensor, bias: Tensor, groups: int, epsilon: float) -> Tensor:
-        batch, channels, *size = volumes.shape
-        volumes = volumes.contiguous(memory_format=_layout(volumes))
-        normalised, mean, deviation = torch.native_group_norm(
-            volumes, weight, bias, batch, channels, math.prod(size), groups, epsilon
-        )
-        ctx.save_for_backward(volumes, weight, mean, deviation)
-        ctx.groups = groups
-        return normalised
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        volumes, weight, mean, deviation = ctx.saved_tensors
-        batch, channels, *size = volumes.shape
-        precise = torch.promote_types(volumes.dtype, torch.float32)
-        of_volumes, of_weight, of_bias = torch.ops.aten.native_group_norm_backward(
-            *(each.to(precise).contiguous(memory_format=_layout(volumes)) for each in (upstream, volumes)),
-            *(each.to(precise) for each in (mean, deviation, weight)),
-            *(batch, channels, math.prod(size), ctx.groups, ctx.needs_input_grad[:3]),
-        )
-        dtypes = (volumes.dtype, weight.dtype, weight.dtype)
-        found = zip((of_volumes, of_weight, of_bias), dtypes, strict=True)
-        return *(None if gradient is None else gradient.to(dtype) for gradient, dtype in found), None, None
-
-
-def _layout(volumes: Tensor) -> torch.memory_format:
-    channels_last = volumes.is_contiguous(memory_format=torch.channels_last_3d)
-    return torch.channels_last_3d if channels_last else torch.contiguous_format
-
-
 class DoubleConv(nn.Module):
     """Twice: convolution 3x3x3 with bias, GroupNorm of eight channels a group, LeakyReLU 0.2."""
 
@@ -184,12 +131,22 @@ class DoubleConv(nn.Module):
         return out
 
 
+class MaxPool(nn.MaxPool3d):
+    """The same in the precision of its input: a maximum is exact in any, and autocast would copy it to float32."""
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, C, D/2, H/2, W/2) of the same precision."""
+        with torch.autocast(volumes.device.type, enabled=False):
+            pooled: Tensor = super().forward(volumes)
+            return pooled
+
+
 class Down(nn.Module):
     """Max pooling by two, then a double convolution."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.maxpool_conv = nn.Sequential(nn.MaxPool3d(2), DoubleConv(channels_in, channels_out))
+        self.maxpool_conv = nn.Sequential(MaxPool(2), DoubleConv(channels_in, channels_out))
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, channels_in, D, H, W) -> (B, channels_out, D/2, H/2, W/2)."""

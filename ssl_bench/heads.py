@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_bench.backbone import Backbone
+from ssl_bench.group_norm import GroupNorm
 
 Kind = Literal["segmentation", "classification"]
 
@@ -77,7 +78,7 @@ class RestorationHead(nn.Sequential):
         hidden = channels // 2
         super().__init__(
             nn.Conv3d(channels, hidden, 3, padding=1),
-            nn.GroupNorm(max(1, hidden // 4), hidden),
+            GroupNorm(max(1, hidden // 4), hidden),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv3d(hidden, 1, 1),
         )

@@ -1,12 +1,11 @@
 """The shared 3D U-Net against GVSL's published figures and a second evaluation."""
 
-from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, GroupNorm, UNet3D, upsample
+from ssl_bench.backbone import DECODER_MODULES, ENCODER_MODULES, Down, UNet3D, upsample
 
 BLOCKS = {
     "inc": 28_704, "down1": 166_272, "down2": 664_320, "down3": 2_655_744, "down4": 10_619_904,
@@ -55,40 +54,6 @@ def test_state_holds_the_released_networks_72_tensors() -> None:
     blocks = ["inc", *[f"down{i}.maxpool_conv.1" for i in range(1, 5)], *[f"up{i}.conv" for i in range(1, 5)]]
     layers = [f"{layer}.{kind}" for layer in (0, 1, 3, 4) for kind in ("weight", "bias")]
     assert names == {f"{block}.double_conv.{layer}" for block in blocks for layer in layers}
-
-
-DEFAULT, CHANNELS_LAST = torch.contiguous_format, torch.channels_last_3d
-
-
-@pytest.mark.parametrize(
-    ("dtype", "layout", "tolerance"),
-    [
-        (torch.float64, DEFAULT, 0),
-        (torch.float64, CHANNELS_LAST, 0),
-        (torch.float32, DEFAULT, 0),
-        (torch.float32, CHANNELS_LAST, 0),
-        (torch.bfloat16, CHANNELS_LAST, 0),
-        (torch.bfloat16, DEFAULT, 0.04),  # There PyTorch rounds on the way.
-    ],
-)
-def test_group_norm_is_pytorchs_and_so_are_its_gradients(
-    dtype: torch.dtype, layout: torch.memory_format, tolerance: float
-) -> None:
-    precise = torch.promote_types(dtype, torch.float32)
-    torch.manual_seed(0)
-    layer = GroupNorm(2, 16).to(precise)
-    torch.nn.init.normal_(layer.weight)
-    volumes = torch.randn(2, 16, 5, 6, 7).to(dtype, memory_format=layout)
-    upstream = torch.randn(2, 3, 16, 5, 6, 7).to(dtype)[:, 1]  # Of another layout, as where a concatenation ends.
-
-    def results(normalised: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
-        given = volumes.clone().requires_grad_()
-        out = normalised(given)
-        return [out, *torch.autograd.grad(out, [given, layer.weight, layer.bias], upstream)]
-
-    expected = results(lambda given: F.group_norm(given, 2, layer.weight, layer.bias, layer.eps))
-    for found, wanted in zip(results(layer), expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -208,3 +173,16 @@ def test_checkpointing_keeps_fewer_activations() -> None:
             network(torch.rand(1, 1, 32, 32, 32))
         kept.append(sum(sizes))
     assert kept[1] < kept[0] / 3
+
+
+def test_pooling_keeps_the_precision_and_gives_the_bits_of_float32() -> None:
+    """A maximum and the place that it came from are exact in bf16."""
+    volumes = torch.randn(2, 8, 6, 4, 8, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Down(8, 16).maxpool_conv[0](volumes)
+        expected = F.max_pool3d(volumes, 2)
+    assert (found.dtype, expected.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.equal(found.float(), expected)
+    upstream = torch.randn(found.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
+    of_found, of_expected = (torch.autograd.grad(out, volumes, upstream.to(out.dtype)) for out in (found, expected))
+    assert torch.equal(of_found[0], of_expected[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -66,10 +65,7 @@ def _pair(
     predicted: NDArray[np.bool_], true: NDArray[np.bool_], spacing_mm: Sequence[float], tolerance_mm: float
 ) -> tuple[float, float]:
     """HD95 and surface Dice of two masks that are not empty."""
-    with warnings.catch_warnings():
-        # MONAI warns of its own default argument.
-        warnings.simplefilter("ignore", FutureWarning)
-        edges, true_edges = get_mask_edges(predicted, true)
+    edges, true_edges = get_mask_edges(predicted, true, crop=False)
     there = get_surface_distance(edges, true_edges, spacing=list(spacing_mm))
     back = get_surface_distance(true_edges, edges, spacing=list(spacing_mm))
     within = (there <= tolerance_mm).sum() + (back <= tolerance_mm).sum()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.stepping import Stepper, learning_methods, plan
 from benchmarks.timing import Options
-from ssl_bench.backbone import GroupNorm, upsample
+from ssl_bench.backbone import upsample
 from ssl_bench.cells.plan import Planner
 from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.cells.store import Store
@@ -23,6 +23,7 @@ from ssl_bench.engine.inline import run_cell
 from ssl_bench.engine.pretraining import build_method
 from ssl_bench.engine.progress import Progress
 from ssl_bench.engine.runtime import Runtime, resolve_precision
+from ssl_bench.group_norm import GroupNorm
 from ssl_bench.losses import soft_dice_loss
 from ssl_bench.registry import METHODS
 from ssl_bench.settings import load_preset
