@@ -111,9 +111,11 @@ def measure(options: Options) -> list[Table]:
         {"title": f"The preset {preset} by {_words(options.part)}", "rows": rows},
         {"title": SCORES, "rows": scores(matrix.records)},
     ]
-    keys = {record.key for record in matrix.records}
-    same = [record for record in Store(REFERENCE).records() if record.key in keys]
-    return [*tables, {"title": REFERENCE_SCORES, "rows": scores(same)}] if same else tables
+    if options.part == "two_workers":
+        keys = {record.key for record in matrix.records}
+        same = [record for record in Store(REFERENCE).records() if record.key in keys]
+        tables += [{"title": REFERENCE_SCORES, "rows": scores(same)}] if same else []
+    return tables
 
 
 def scores(records: Iterable[AnyRecord]) -> list[Row]:

@@ -1,6 +1,5 @@
 """The shared 3D U-Net against GVSL's published figures and a second evaluation."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F

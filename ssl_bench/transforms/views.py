@@ -30,7 +30,7 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
 def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     """One augmented crop (B, C, *size) of `volumes`, for methods that compare it with something else than a view."""
     _check_fits(volumes, size)
-    last = constant([n - side for n, side in zip(volumes.shape[2:], size, strict=True)], draws.device)
+    last = _last_start(volumes.shape[2:], size, draws)
     return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
 
 
@@ -46,12 +46,17 @@ def view_size(crop: int) -> tuple[int, int, int]:
 
 def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:
     """First voxels (B, 2, 3) of two crops of `size` in volumes of `extent` that share `min_overlap` of each side."""
-    last = constant([n - side for n, side in zip(extent, size, strict=True)], draws.device)
+    last = _last_start(extent, size, draws)
     reach = constant([int(side * (1 - min_overlap)) for side in size], draws.device)
     first = uniform_integers(draws, 0, last + 1, 3)
     low = (first - reach).clamp(min=0)
     high = (first + reach).minimum(last)
     return torch.stack([first, uniform_integers(draws, low, high - low + 1, 3)], dim=1)
+
+
+def _last_start(extent: Sequence[int], size: Sequence[int], draws: Draws) -> Tensor:
+    """(3,): the last first voxel of a crop along each axis, where the draws are."""
+    return constant([n - side for n, side in zip(extent, size, strict=True)], draws.device)
 
 
 def _check_fits(volumes: Tensor, size: Sequence[int]) -> None:
