@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.placement import constant
-from ssl_bench.sampling import sample_channels
+from ssl_bench.trilinear import MOST_ROWS, sample_channels
 
 MANY_CHANNELS = 8
 """From so many on, rows of channels are faster than volumes on a processor."""
@@ -107,12 +107,16 @@ def _sample(volume: Tensor, position: Tensor, padding: Literal["zeros", "border"
     position = position.expand(len(volume), *position.shape[1:])
     on_processor = volume.device.type == "cpu"
     with torch.autocast(volume.device.type, enabled=False):
-        if on_processor and padding == "zeros" and volume.shape[1] >= MANY_CHANNELS:
+        voxels = max(each[:, 0].numel() for each in (volume, position))
+        if on_processor and padding == "zeros" and volume.shape[1] >= MANY_CHANNELS and voxels < MOST_ROWS:
             return sample_channels(volume, position)
+        if padding == "zeros":
+            # PyTorch reads the one voxel of an axis wherever it is asked; so let there be a second.
+            volume = F.pad(volume, [extra for n in reversed(volume.shape[2:]) for extra in (0, int(n == 1))])
         last = constant([max(n - 1, 1) for n in volume.shape[2:]], position, position.dtype)
         # Divide, then double and shift: of the equivalent orders the one that rounds least.
         normalised = position / last.view(1, 3, 1, 1, 1) * 2 - 1
-        # PyTorch gives each thread of a processor whole volumes: where they are few, channels go by themselves.
+        # PyTorch gives each thread of a processor whole volumes: where there are fewer, each channel goes by itself.
         parts = volume.shape[1] if on_processor and len(volume) < torch.get_num_threads() else 1
         each = volume.reshape(len(volume) * parts, -1, *volume.shape[2:])
         grid = normalised.flip(1).movedim(1, -1).repeat_interleave(parts, dim=0)

@@ -137,6 +137,15 @@ def test_a_displacement_channel_moves_along_its_own_axis_in_voxels() -> None:
         torch.testing.assert_close(warp(volume, displacement), expected)
 
 
+@pytest.mark.parametrize("channels", [1, 8])
+def test_an_axis_of_one_voxel_has_zeros_outside_too(channels: int) -> None:
+    volume, displacement = normal(1, channels, 1, 4, 1), 0.7 * normal(1, 3, 1, 4, 1, seed=4)
+    position = (identity_grid((1, 4, 1)) + displacement)[0].numpy()
+    for found, channel in zip(warp(volume, displacement)[0], volume[0].numpy(), strict=True):
+        expected = map_coordinates(np.pad(channel, 2), position + 2, order=1, mode="grid-constant")
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
 def test_warping_is_trilinear_interpolation_with_zeros_outside() -> None:
     volume, displacement = normal(1, 1, 7, 8, 9), 2 * normal(1, 3, 7, 8, 9, seed=4)
     position = (identity_grid((7, 8, 9)) + displacement)[0].numpy()
@@ -231,9 +240,7 @@ def test_unknown_names_are_refused() -> None:
         compose(random_matrix(), normal(2, 3, 4, 4, 4), "eq7")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("batch", "channels", "threads"), [(1, 32, 4), (1, 6, 4), (2, 8, 5), (1, 1, 2), (3, 4, 2), (2, 7, 4)]
-)
+@pytest.mark.parametrize(("batch", "channels", "threads"), [(1, 6, 4), (1, 2, 16), (1, 1, 2), (3, 4, 2), (2, 7, 4)])
 def test_threads_that_share_the_channels_change_nothing(batch: int, channels: int, threads: int) -> None:
     volume, upstream = normal(batch, channels, 5, 6, 7), normal(batch, channels, 5, 6, 7, seed=1)
     field = normal(batch, 3, 5, 6, 7, seed=2)

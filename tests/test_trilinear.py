@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from ssl_bench.sampling import sample_channels
+from ssl_bench.trilinear import sample_channels
 
 SIZE = (5, 7, 4)
 
@@ -21,6 +21,30 @@ def positions(batch: int, *size: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     unit = torch.rand((batch, 3, *size), generator=generator, dtype=torch.float64)
     return unit * torch.tensor([n + 3 for n in SIZE]).view(3, 1, 1, 1) - 2
+
+
+@pytest.mark.parametrize("channels", [8, 9, 33])
+def test_float32_is_what_float64_gives(channels: int) -> None:
+    """Value and gradients: PyTorch sums rows of float32 by another kernel than those of float64."""
+    volume, position = normal(2, channels, *SIZE), positions(2, 6, 3, 8)
+    upstream = normal(2, channels, 6, 3, 8, seed=2)
+
+    def results(dtype: torch.dtype) -> list[Tensor]:
+        inputs = [each.to(dtype).requires_grad_() for each in (volume, position)]
+        sampled = sample_channels(*inputs)
+        return [sampled, *torch.autograd.grad(sampled, inputs, upstream.to(dtype))]
+
+    for found, expected in zip(results(torch.float32), results(torch.float64), strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=2e-5)
+
+
+def test_there_is_no_second_derivative() -> None:
+    position = positions(1, 1, 1, 2).requires_grad_()
+    sampled = sample_channels(normal(1, 8, *SIZE), position)
+    (gradient,) = torch.autograd.grad(sampled.square().sum(), position, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])

@@ -13,14 +13,18 @@ import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_array
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CORNERS = 8
+MOST_ROWS = 2**31 // CORNERS
+"""Rows and their eight neighbours are counted in 32 bits."""
 
 
 def sample_channels(volume: Tensor, position: Tensor) -> Tensor:
     """`volume` (B, C, D, H, W) at `position` (B, 3, d, h, w) in voxels, zeros outside: (B, C, d, h, w), channels last.
 
-    Both are of one precision, float32 or float64, and on the processor; differentiable once in both.
+    Both are of one precision, float32 or float64, and on the processor; `volume` is finite, and like `position` has
+    fewer than `MOST_ROWS` voxels in the batch. Differentiable once in both; the way back to `volume` takes one thread.
     """
     channels = volume.shape[1]
     rows = volume.movedim(1, -1).reshape(-1, channels)
@@ -41,6 +45,7 @@ class _RowSums(torch.autograd.Function):
         return F.embedding_bag(neighbours, rows, per_sample_weights=weights, mode="sum")
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         rows, neighbours, weights, z, y, x, slope_z, slope_y, slope_x = ctx.saved_tensors
         upstream = upstream.contiguous()
