@@ -110,7 +110,7 @@ def _sample(volume: Tensor, position: Tensor, padding: Literal["zeros", "border"
         voxels = max(each[:, 0].numel() for each in (volume, position))
         if on_processor and padding == "zeros" and volume.shape[1] >= MANY_CHANNELS and voxels < MOST_ROWS:
             return sample_channels(volume, position)
-        if padding == "zeros":
+        if padding == "zeros" and 1 in volume.shape[2:]:
             # PyTorch reads the one voxel of an axis wherever it is asked; so let there be a second.
             volume = F.pad(volume, [extra for n in reversed(volume.shape[2:]) for extra in (0, int(n == 1))])
         last = constant([max(n - 1, 1) for n in volume.shape[2:]], position, position.dtype)

@@ -45,7 +45,7 @@ def test_group_norm_is_pytorchs_and_so_are_its_gradients(
 
 @pytest.mark.parametrize("learning", [(True, True), (False, True), (True, False)])
 def test_many_voxels_in_bf16_lose_no_more_than_rounding_does(learning: tuple[bool, bool]) -> None:
-    """Against float64: of each gradient what one or two roundings to bf16 leave, of a mean far from zero too."""
+    """Against float64: of each gradient what roundings to bf16 leave, of a mean far from zero too."""
     generator = torch.Generator().manual_seed(0)
     layer = GroupNorm(3, 24)
     torch.nn.init.normal_(layer.weight, generator=generator)
