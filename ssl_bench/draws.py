@@ -58,8 +58,10 @@ class Draws:
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform on [low, high), float32, (B, *shape)."""
-        drawn = torch.stack([torch.rand(shape, generator=g, device=g.device) for g in self.generators])
-        return low + (high - low) * drawn
+        drawn = torch.empty(len(self), *shape, device=self.device)
+        for sample, generator in zip(drawn, self.generators, strict=True):
+            sample.uniform_(generator=generator)
+        return drawn if (low, high) == (0.0, 1.0) else drawn.mul_(high - low).add_(low)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, float32, (B, *shape)."""

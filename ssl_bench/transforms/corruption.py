@@ -68,8 +68,7 @@ def corrupt(volumes: Tensor, draws: Draws, settings: CorruptionSettings = GVSL) 
 
     The result stays in [0, 1]. Raises ValueError on an axis of less than 10 voxels (14 with out-painting).
     """
-    shuffled = local_shuffling(volumes, draws, settings.shuffling)
-    corrupted = torch.where(_gate(draws, settings.shuffling_probability), shuffled, volumes)
+    corrupted = local_shuffling(volumes, draws, settings.shuffling, settings.shuffling_probability)
     corrupted = nonlinear_intensity(corrupted, draws, settings.intensity_probability, settings.inversion_probability)
     mask = in_painting_mask(volumes.shape[2:], draws, settings.in_painting)
     if settings.in_painting_share < 1:

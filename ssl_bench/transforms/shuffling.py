@@ -43,8 +43,10 @@ MODELS_GENESIS_SHUFFLING = ShufflingSettings(blocks=10000, reference_size=(64, 6
 share it, and permutations of different shapes derive from one random order."""
 
 
-def local_shuffling(volumes: Tensor, draws: Draws, settings: ShufflingSettings = GVSL_SHUFFLING) -> Tensor:
-    """Shuffle random blocks of `volumes` (B, C, D, H, W), all channels alike.
+def local_shuffling(
+    volumes: Tensor, draws: Draws, settings: ShufflingSettings = GVSL_SHUFFLING, probability: float = 1.0
+) -> Tensor:
+    """Shuffle random blocks of `volumes` (B, C, D, H, W), all channels alike; each sample with `probability`.
 
     Raises ValueError on an axis of less than 4 voxels.
     """
@@ -59,7 +61,7 @@ def local_shuffling(volumes: Tensor, draws: Draws, settings: ShufflingSettings =
     per_sample = max(1, blocks // (BLOCKS_PER_PERMUTATION * len(shapes))) if settings.varied else 1
     permutation = draws.integers(0, per_sample, blocks)
     offsets, moves = _block_tables(shapes, limits, size, draws, per_sample)
-    source = _sources(volumes, shapes, shape, starts, permutation, per_sample, offsets, moves)
+    source = _sources(volumes, shapes, shape, starts, permutation, draws.chance(probability), offsets, moves)
     flat = volumes.transpose(0, 1).flatten(1)
     shuffled = torch.stack([channel.index_select(0, source) for channel in flat])
     return shuffled.view(len(flat), -1, *size).transpose(0, 1)
@@ -128,7 +130,7 @@ def _sources(
     shape: Tensor,
     starts: Tensor,
     permutation: Tensor,
-    per_sample: int,
+    shuffled: Tensor,
     offsets: Tensor,
     moves: Tensor,
 ) -> Tensor:
@@ -137,11 +139,14 @@ def _sources(
     voxels = depth * height * width
     sample = torch.arange(batch, device=volumes.device).unsqueeze(1)
     start = ((starts[..., 0] * height + starts[..., 1]) * width + starts[..., 2] + sample * voxels).flatten()
+    per_sample = len(moves) // (batch * len(offsets))
     first_move = ((sample * per_sample + permutation) * len(offsets)).flatten()
     bits = len(moves).bit_length()
     # Half the memory traffic, which is what limits the speed, wherever the codes fit.
     dtype = torch.int32 if max(len(start) << bits, batch * voxels) < 2**31 else torch.int64
-    label = ((torch.arange(len(start), device=volumes.device) << bits) + first_move).to(dtype)
+    label = (torch.arange(len(start), device=volumes.device) << bits) + first_move
+    # Whatever a block of a sample that stays as it is adds to this, it loses to no block at all.
+    label = label.where(shuffled.repeat_interleave(permutation.shape[1]), -1 << bits).to(dtype)
 
     destination, code = _covered(start, label, shape.flatten(), shapes.prod(dim=1), offsets)
     last = torch.full((batch * voxels,), -1, dtype=dtype, device=volumes.device).scatter_reduce_(
