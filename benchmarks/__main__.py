@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.figures import FIGURES, ROOT, Part, identity, keep, read
+from benchmarks.figures import FIGURES, ROOT, Part, commit, earlier, identity, keep, read
 from benchmarks.matrix import MATRICES, agreement, speeds
 from benchmarks.tables import markdown, table, write_into
 from benchmarks.timing import Options
@@ -53,7 +53,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", metavar="PART,...", help=f"of {','.join(PARTS)}; default: all but {','.join(LONG)}")
     parser.add_argument("--again", action="store_true", help="measure what has been measured already, too")
     parser.add_argument("--json", type=Path, help="where the figures are kept; default benchmarks/figures.json")
-    parser.add_argument("--before", type=Path, help="another commit's figures, to stand in front of the new ones")
+    parser.add_argument("--before", type=Path, help="another commit's figures of this machine, to stand in front")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--here", metavar="IDENTITY", help=argparse.SUPPRESS)
@@ -112,7 +112,8 @@ def _call(name: str, wanted: str, runtime: Runtime, options: argparse.Namespace)
 
 def _write_document(options: argparse.Namespace) -> None:
     """The tables of every part but --quick ones."""
-    now, before = ({n: p for n, p in read(f).items() if not p["quick"]} for f in (options.json, options.before))
+    now = {name: part for name, part in read(options.json).items() if not part["quick"]}
+    before = earlier(options.before, now)
     texts = {name: markdown(part, before.get(name)) for name, part in now.items()}
     if set(now) & set(MATRICES):
         for name, compare in COMPARISONS.items():
@@ -135,7 +136,8 @@ def _measure_here(name: str, options: argparse.Namespace) -> None:
     tables = module.measure(Options(name, options.quick, options.device, options.threads))
     seconds = time.perf_counter() - start
     known = provenance(Runtime(options.device, options.threads), "float32")
-    conditions = {kept: known[kept] for kept in ("processor", "versions", "commit", "created")} | {
+    conditions = {kept: known[kept] for kept in ("processor", "versions", "created")} | {
+        "commit": known["commit"] and commit(),
         "cores": usable_cores(),
         "load_before": load,
         "load_after": os.getloadavg()[0],
@@ -145,7 +147,7 @@ def _measure_here(name: str, options: argparse.Namespace) -> None:
     part = Part(quick=options.quick, identity=options.here, conditions=conditions, tables=tables)
     if options.json:
         keep(options.json, name, part)
-    print(f"## {name}\n\n{markdown(part, read(options.before).get(name))}\n", flush=True)
+    print(f"## {name}\n\n{markdown(part, earlier(options.before, {name: part}).get(name))}\n", flush=True)
 
 
 if __name__ == "__main__":

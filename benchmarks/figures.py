@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,6 +40,18 @@ def read(path: Path | None) -> dict[str, Part]:
     return found
 
 
+def earlier(before: Path | None, now: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts of `now` in the file at `before`: other measurements on the same machine."""
+    machine = ("processor", "cores", "device", "threads")
+    return {
+        name: part
+        for name, part in read(before).items()
+        if name in now
+        and part != now[name]
+        and all(part["conditions"].get(each) == now[name]["conditions"].get(each) for each in machine)
+    }
+
+
 def keep(path: Path, name: str, part: Part) -> None:
     """Put `part` in the place of an earlier one in the file at `path`."""
     parts = read(path) | {name: part}
@@ -56,3 +70,15 @@ def identity(runtime: Runtime, quick: bool, root: Path = ROOT) -> str:
             if path.is_file() and not made:
                 digest.update(f"{path.relative_to(root)} {path.stat().st_size} ".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def commit(root: Path = ROOT) -> str:
+    """Of the checkout; with ``+changes`` if a file that may change a figure is not as committed.
+
+    The document and the figures themselves change between two parts and do not count.
+    """
+    git = ["git", "-C", str(root)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+    status = [*git, "status", "--porcelain", "--", *MEASURED, ":(exclude)benchmarks/figures.json"]
+    changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    return head.stdout.strip() + ("+changes" if changed else "")

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ssl_bench.convolution import Convolution
 from ssl_bench.group_norm import GroupNorm
 
 POOLINGS = 4
@@ -117,10 +118,10 @@ class DoubleConv(nn.Module):
         super().__init__()
         groups = channels_out // CHANNELS_PER_GROUP
         self.double_conv = nn.Sequential(
-            nn.Conv3d(channels_in, channels_out, 3, padding=1),
+            Convolution(channels_in, channels_out),
             GroupNorm(groups, channels_out),
             nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
-            nn.Conv3d(channels_out, channels_out, 3, padding=1),
+            Convolution(channels_out, channels_out),
             GroupNorm(groups, channels_out),
             nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
         )

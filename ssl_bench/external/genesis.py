@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_bench.backbone import Backbone
+from ssl_bench.convolution import Convolution
 
 ENCODER_MODULES = ("down_tr64", "down_tr128", "down_tr256", "down_tr512")
 DECODER_MODULES = ("up_tr256", "up_tr128", "up_tr64")
@@ -34,7 +35,7 @@ class ConvUnit(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(channels_in, channels_out, 3, padding=1)
+        self.conv1 = Convolution(channels_in, channels_out)
         self.bn1 = BatchStatisticsNorm(channels_out)
 
     def forward(self, volumes: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import figures
 from benchmarks.__main__ import COMMANDS, LONG, PARTS, main
-from benchmarks.figures import ROOT, identity
+from benchmarks.figures import ROOT, commit, identity
 from ssl_bench.engine.runtime import Runtime, usable_cores
 from ssl_bench.errors import UserError
 
@@ -105,6 +105,18 @@ def test_what_measuring_leaves_behind_changes_nothing(root: Path) -> None:
         (root / name).parent.mkdir()
         (root / name).write_text("made")
     assert identity(Runtime(), False, root) == before
+
+
+def test_only_what_may_change_a_figure_makes_its_commit_a_changed_one(root: Path) -> None:
+    (root / "benchmarks").mkdir()
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for call in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(root), *call], check=True)
+    (root / "benchmarks" / "figures.json").write_text("{}")
+    (root / "performance.md").write_text("tables")
+    clean = commit(root)
+    (root / "methods" / "gvsl.py").write_text("edited")
+    assert (len(clean), commit(root)) == (12, f"{clean}+changes")
 
 
 @pytest.mark.parametrize(

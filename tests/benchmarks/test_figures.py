@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import Part
+from benchmarks.figures import Part, earlier, keep
 from benchmarks.matrix import MATRICES, REFERENCE_SCORES, SCORES, agreement, speeds
 from benchmarks.planning import evaluations
 from benchmarks.tables import write_into
@@ -103,3 +103,19 @@ def test_tables_are_written_between_their_markers_and_nowhere_else(tmp_path: Pat
     write_into(document, {"step": "new", "a part of another version": "lost"})
     expected = "prose\n<!-- step -->\n\nnew\n\n<!-- end of step -->\n<!-- data -->\n<!-- end of data -->\n"
     assert document.read_text() == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [({}, False), ({"commit": "older"}, True), ({"commit": "older", "processor": "another"}, False)],
+)
+def test_the_past_of_a_measurement_is_another_one_on_the_same_machine(
+    changed: dict[str, Any], kept: bool, tmp_path: Path
+) -> None:
+    conditions = {"processor": "one", "cores": 2, "commit": "newer"}
+    now, before = (
+        Part(quick=False, identity="", conditions=each, tables=[]) for each in (conditions, conditions | changed)
+    )
+    keep(tmp_path / "before.json", "step", before)
+    keep(tmp_path / "before.json", "a part of another version", before)
+    assert earlier(tmp_path / "before.json", {"step": now}) == ({"step": before} if kept else {})

@@ -67,8 +67,9 @@ def test_several_gpus_are_for_pretrainings_alone(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_gpus_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(
-    options: list[str], said: str, tmp_path: Path
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(slurm.shutil, "which", lambda command: command)
     call = ["matrix", "--methods", "gvsl", "--tasks", "shc", "--preset", "smoke", "--results", str(tmp_path)]
     ended = CliRunner().invoke(app, [*call, *DDP, *options])
     assert isinstance(ended.exception, UserError)

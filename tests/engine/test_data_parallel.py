@@ -96,7 +96,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Both]:
 @pytest.mark.parametrize("method", PARAMETERS)
 def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, both: Callable[[str], Both]) -> None:
     alone, together, *_ = both(method)
-    assert together.loss_curve == pytest.approx(alone.loss_curve, abs=1e-5)
+    assert together.loss_curve == pytest.approx(alone.loss_curve, rel=1e-5, abs=1e-5)
     # Only the first look is at the same weights: batch norm over two held-out volumes magnifies any difference.
     assert together.held_out_curve[:1] == [pytest.approx(look, abs=1e-5) for look in alone.held_out_curve[:1]]
     assert together.science == alone.science
