@@ -107,7 +107,7 @@ def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[
     record, _, one, two = both(method)
     start = build_backbone(record.science.width, 0).state_dict()
     alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
-    # SimSiam's batch norm over so few volumes magnifies rounding, to 0.012 on one processor; the others stay below 0.002.
+    # SimSiam's batch norm over so few volumes magnifies rounding, 0.012 on one processor; the others stay below 0.002.
     assert float((together - alone).norm() / alone.norm()) < (0.03 if method == "simsiam" else 0.01)
 
 
