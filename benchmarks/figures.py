@@ -48,6 +48,7 @@ def earlier(before: Path | None, now: Mapping[str, Part]) -> dict[str, Part]:
         for name, part in read(before).items()
         if name in now
         and part != now[name]
+        and part["quick"] == now[name]["quick"]
         and all(part["conditions"].get(each) == now[name]["conditions"].get(each) for each in machine)
     }
 

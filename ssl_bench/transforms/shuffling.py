@@ -145,7 +145,7 @@ def _sources(
     # Half the memory traffic, which is what limits the speed, wherever the codes fit.
     dtype = torch.int32 if max(len(start) << bits, batch * voxels) < 2**31 else torch.int64
     label = (torch.arange(len(start), device=volumes.device) << bits) + first_move
-    # Whatever a block of a sample that stays as it is adds to this, it loses to no block at all.
+    # Whatever is added, no code of a sample that stays as it is gets above the -1 of a voxel in no block.
     label = label.where(shuffled.repeat_interleave(permutation.shape[1]), -1 << bits).to(dtype)
 
     destination, code = _covered(start, label, shape.flatten(), shapes.prod(dim=1), offsets)
