@@ -2,7 +2,7 @@
 
 Each part runs in a process of its own, and its figures are kept when it ends. A part whose figures the file already
 holds, of the same code, machine and options, is not measured again without --again: the same command goes on after
-anything.
+anything. What another machine measured stays beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.figures import FIGURES, ROOT, Part, commit, earlier, identity, keep, read
+from benchmarks.figures import FIGURES, ROOT, Part, commit, earlier, identity, keep, machine_of, read
 from benchmarks.matrix import MATRICES, agreement, speeds
 from benchmarks.tables import markdown, table, write_into
 from benchmarks.timing import Options
@@ -84,9 +84,9 @@ def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
     if options.device.partition(":")[0] not in ("cpu", "cuda"):
         raise UserError(f"--device {options.device}: cannot be timed; use cpu, cuda or cuda:N")
     runtime = resolve_runtime(options.device, options.threads)
-    wanted, failed = identity(runtime, options.quick), []
+    machine, wanted, failed = machine_of(runtime), identity(runtime, options.quick), []
     for name in names:
-        kept = read(options.json).get(name)
+        kept = read(options.json).get(machine, {}).get(name)
         if kept and kept["identity"] == wanted and not options.again:
             print(f"{name}: measured already", file=sys.stderr)
         elif subprocess.run(_call(name, wanted, runtime, options), check=False).returncode:
@@ -94,7 +94,7 @@ def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
         if not options.quick:
             _write_document(options)
     for compare in COMPARISONS.values() if set(names) & set(MATRICES) else ():
-        rows = compare(read(options.json))
+        rows = compare(read(options.json).get(machine, {}))
         print(f"{table(rows)}\n" if rows else "", end="")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -111,15 +111,19 @@ def _call(name: str, wanted: str, runtime: Runtime, options: argparse.Namespace)
 
 
 def _write_document(options: argparse.Namespace) -> None:
-    """The tables of every part but --quick ones."""
-    now = {name: part for name, part in read(options.json).items() if not part["quick"]}
-    before = earlier(options.before, now)
-    texts = {name: markdown(part, before.get(name)) for name, part in now.items()}
-    if set(now) & set(MATRICES):
-        for name, compare in COMPARISONS.items():
+    """The tables of every part but --quick ones, machine by machine."""
+    texts: dict[str, list[str]] = {}
+    for machine, parts in read(options.json).items():
+        now = {name: part for name, part in parts.items() if not part["quick"]}
+        before = earlier(options.before, machine, now)
+        for name, part in now.items():
+            texts.setdefault(name, []).append(markdown(part, before.get(name)))
+        for name, compare in COMPARISONS.items() if set(now) & set(MATRICES) else ():
             rows = compare(now)
-            texts[name] = table(rows, compare(before)) if rows else "Not all three are measured alike yet."
-    write_into(DOCUMENT, texts)
+            found = [f"{machine}.", table(rows, compare(before))] if rows else []
+            texts.setdefault(name, []).extend(found)
+    unlike = "No machine has measured all three at one commit."
+    write_into(DOCUMENT, {name: "\n\n".join(found) or unlike for name, found in texts.items()})
 
 
 def _measure_here(name: str, options: argparse.Namespace) -> None:
@@ -135,7 +139,8 @@ def _measure_here(name: str, options: argparse.Namespace) -> None:
     module = importlib.import_module("benchmarks.matrix" if name in MATRICES else f"benchmarks.{name}")
     tables = module.measure(Options(name, options.quick, options.device, options.threads))
     seconds = time.perf_counter() - start
-    known = provenance(Runtime(options.device, options.threads), "float32")
+    runtime = Runtime(options.device, options.threads)
+    machine, known = machine_of(runtime), provenance(runtime, "float32")
     conditions = {kept: known[kept] for kept in ("processor", "versions", "created")} | {
         "commit": known["commit"] and commit(),
         "cores": usable_cores(),
@@ -146,8 +151,9 @@ def _measure_here(name: str, options: argparse.Namespace) -> None:
     conditions |= {kept: known[kept] for kept in ("device", "threads") if on_device}
     part = Part(quick=options.quick, identity=options.here, conditions=conditions, tables=tables)
     if options.json:
-        keep(options.json, name, part)
-    print(f"## {name}\n\n{markdown(part, earlier(options.before, {name: part}).get(name))}\n", flush=True)
+        keep(options.json, machine, name, part)
+    before = earlier(options.before, machine, {name: part})
+    print(f"## {name}\n\n{markdown(part, before.get(name))}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,35 +29,47 @@ class Part(TypedDict):
     tables: list[Table]
 
 
-def read(path: Path | None) -> dict[str, Part]:
-    """The parts in the file at `path`; none if there is no file. Raises UserError for a file of something else."""
+Figures = dict[str, dict[str, Part]]
+"""By machine, then by part."""
+
+
+def read(path: Path | None) -> Figures:
+    """What the file at `path` holds; nothing if there is no file. Raises UserError for a file of something else."""
     if path is None or not path.exists():
         return {}
     try:
-        found: dict[str, Part] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON; name another file, or remove it") from error
+        found: Figures = json.loads(path.read_text("utf-8"))
+        _ = [part["identity"] for parts in found.values() for part in parts.values()]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: are not figures of parts by machine; name another file, or remove it") from error
     return found
 
 
-def earlier(before: Path | None, now: Mapping[str, Part]) -> dict[str, Part]:
-    """The parts of `now` in the file at `before`: other measurements on the same machine."""
-    machine = ("processor", "cores", "device", "threads")
+def earlier(before: Path | None, machine: str, now: Mapping[str, Part]) -> dict[str, Part]:
+    """The parts of `now`, which `machine` measured, in the file at `before`: other measurements on it."""
     return {
         name: part
-        for name, part in read(before).items()
+        for name, part in read(before).get(machine, {}).items()
         if name in now
         and part != now[name]
         and part["quick"] == now[name]["quick"]
-        and all(part["conditions"].get(each) == now[name]["conditions"].get(each) for each in machine)
+        and part["conditions"].get("threads") == now[name]["conditions"].get("threads")
     }
 
 
-def keep(path: Path, name: str, part: Part) -> None:
-    """Put `part` in the place of an earlier one in the file at `path`."""
-    parts = read(path) | {name: part}
+def keep(path: Path, machine: str, name: str, part: Part) -> None:
+    """Put `part` in the place of an earlier one of the same machine in the file at `path`."""
+    figures = read(path)
+    figures.setdefault(machine, {})[name] = part
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(parts, indent=1) + "\n", "utf-8")
+        temporary.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+def machine_of(runtime: Runtime) -> str:
+    """Processor and cores, and the GPU if `runtime` is on one: figures of two machines stand beside each other."""
+    known = provenance(runtime, "float32")
+    gpu = [] if runtime.device == "cpu" else [known["device"]]
+    return ", ".join(map(str, (known["processor"], f"{usable_cores()} cores", *gpu)))
 
 
 def identity(runtime: Runtime, quick: bool, root: Path = ROOT) -> str:

@@ -23,11 +23,11 @@ class Table(TypedDict):
 
 
 def markdown(part: Part, before: Part | None = None) -> str:
-    """The tables of a part and the conditions of its measurement; with `before`, "before → now" in every figure."""
+    """The conditions of a part's measurement and its tables; with `before`, "before → now" in every figure."""
     old = {each["title"]: each["rows"] for each in before["tables"]} if before else {}
     blocks = [f"**{each['title']}**\n\n{table(each['rows'], old.get(each['title'], []))}" for each in part["tables"]]
     lines = [_conditions(part)] if before is None else [f"Before: {_conditions(before)}", f"Now: {_conditions(part)}"]
-    return "\n\n".join([*blocks, *lines])
+    return "\n\n".join([*lines, *blocks])
 
 
 def write_into(document: Path, texts: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import figures
 from benchmarks.__main__ import COMMANDS, LONG, PARTS, main
-from benchmarks.figures import ROOT, commit, identity
+from benchmarks.figures import ROOT, Part, commit, identity, keep, machine_of
 from ssl_bench.engine.runtime import Runtime, usable_cores
 from ssl_bench.errors import UserError
 
@@ -80,14 +80,21 @@ def test_threads_that_are_given_leave_out_the_parts_that_have_their_own(measured
 
 
 @pytest.mark.parametrize(
-    ("of", "options", "runs"),
-    [("this", [], []), ("this", ["--again"], ["losses"]), ("another machine's", [], ["losses"])],
+    ("same", "options", "runs"),
+    [
+        (["machine", "code"], [], []),
+        (["machine", "code"], ["--again"], ["losses"]),
+        (["machine"], [], ["losses"]),
+        (["code"], [], ["losses"]),
+    ],
 )
 def test_a_part_is_measured_again_if_it_is_not_the_same_or_if_asked_to(
-    of: str, options: list[str], runs: list[str], measured: list[str], tmp_path: Path
+    same: list[str], options: list[str], runs: list[str], measured: list[str], tmp_path: Path
 ) -> None:
-    kept = identity(Runtime("cpu", usable_cores()), quick=True) if of == "this" else of
-    (tmp_path / "figures.json").write_text(json.dumps({"losses": {"identity": kept, "quick": True, "tables": []}}))
+    here = Runtime("cpu", usable_cores())
+    kept = {"identity": identity(here, quick=True) if "code" in same else "another", "quick": True, "tables": []}
+    machine = machine_of(here) if "machine" in same else "another"
+    (tmp_path / "figures.json").write_text(json.dumps({machine: {"losses": kept}}))
     main(["--quick", "--only", "losses", "--json", str(tmp_path / "figures.json"), *options])
     assert measured == runs
 
@@ -133,6 +140,36 @@ def test_another_machine_is_another_measurement(
     assert on(MACHINE) != on(MACHINE | changed)
 
 
+@pytest.mark.parametrize("text", ['{"losses": {"identity": "", "quick": false, "tables": []}}', "[]", "torn"])
+def test_a_file_of_something_else_is_refused_and_stays(text: str, measured: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"figures.json: are not figures of parts by machine"):
+        main(["--quick", "--only", "losses", "--json", str(file)])
+    assert (file.read_text(), measured) == (text, [])
+
+
+def test_the_document_holds_each_machine_s_tables(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, document = tmp_path / "figures.json", tmp_path / "performance.md"
+    document.write_text("<!-- losses -->\n<!-- end of losses -->\n")
+    monkeypatch.setattr(command, "DOCUMENT", document)
+    monkeypatch.setattr(command, "markdown", lambda part, before: part["tables"][0]["title"])
+    for machine in ("one", "two"):
+        found = {"title": f"of {machine}", "rows": []}
+        keep(file, machine, "losses", Part(quick=False, identity="", conditions={}, tables=[found]))
+    main(["--only", "step", "--json", str(file)])
+    assert "of one\n\nof two" in document.read_text()
+
+
+def test_a_gpu_and_its_processor_are_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "provenance", lambda runtime, _: MACHINE | {"device": runtime.device})
+    monkeypatch.setattr(figures, "usable_cores", lambda: 2)
+    assert machine_of(Runtime("cpu")) == "a processor, 2 cores"
+    assert machine_of(Runtime("cuda:0")) == "a processor, 2 cores, cuda:0"
+
+
 def test_a_comparison_leaves_the_document_when_its_matrices_are_no_longer_alike(
     measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,7 +177,7 @@ def test_a_comparison_leaves_the_document_when_its_matrices_are_no_longer_alike(
     document.write_text("<!-- comparison -->\n| 2.0 |\n<!-- end of comparison -->\n")
     monkeypatch.setattr(command, "DOCUMENT", document)
     monkeypatch.setattr(command, "markdown", lambda *_: "")
-    file.write_text(json.dumps({"one_worker": {"identity": "another", "quick": False, "tables": []}}))
+    file.write_text(json.dumps({"a machine": {"one_worker": {"identity": "another", "quick": False, "tables": []}}}))
     main(["--only", "one_worker", "--json", str(file)])
     assert "2.0" not in document.read_text()
-    assert "Not all three" in document.read_text()
+    assert "No machine has measured all three" in document.read_text()

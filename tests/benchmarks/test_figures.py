@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.figures import Part, earlier, keep
+from benchmarks.figures import Part, earlier, keep, read
 from benchmarks.matrix import MATRICES, REFERENCE_SCORES, SCORES, agreement, speeds
 from benchmarks.planning import evaluations
 from benchmarks.tables import write_into
@@ -106,16 +106,28 @@ def test_tables_are_written_between_their_markers_and_nowhere_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("changed", "kept"),
-    [({}, False), ({"commit": "older"}, True), ({"commit": "older", "processor": "another"}, False)],
+    ("machine", "changed", "kept"),
+    [
+        ("one", {}, False),
+        ("one", {"commit": "older"}, True),
+        ("one", {"commit": "older", "threads": 1}, False),
+        ("two", {"commit": "older"}, False),
+    ],
 )
 def test_the_past_of_a_measurement_is_another_one_on_the_same_machine(
-    changed: dict[str, Any], kept: bool, tmp_path: Path
+    machine: str, changed: dict[str, Any], kept: bool, tmp_path: Path
 ) -> None:
-    conditions = {"processor": "one", "cores": 2, "commit": "newer"}
+    conditions = {"threads": 2, "commit": "newer"}
     now, before = (
         Part(quick=False, identity="", conditions=each, tables=[]) for each in (conditions, conditions | changed)
     )
-    keep(tmp_path / "before.json", "step", before)
-    keep(tmp_path / "before.json", "a part of another version", before)
-    assert earlier(tmp_path / "before.json", {"step": now}) == ({"step": before} if kept else {})
+    keep(tmp_path / "before.json", machine, "step", before)
+    keep(tmp_path / "before.json", machine, "a part of another version", before)
+    assert earlier(tmp_path / "before.json", "one", {"step": now}) == ({"step": before} if kept else {})
+
+
+def test_machines_keep_their_figures_beside_each_other(tmp_path: Path) -> None:
+    older, newer = (Part(quick=False, identity=each, conditions={}, tables=[]) for each in ("older", "newer"))
+    for machine, part in (("one", older), ("two", older), ("two", newer)):
+        keep(tmp_path / "figures.json", machine, "step", part)
+    assert read(tmp_path / "figures.json") == {"one": {"step": older}, "two": {"step": newer}}
