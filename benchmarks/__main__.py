@@ -20,8 +20,8 @@ from benchmarks.figures import FIGURES, ROOT, Part, commit, earlier, identity, k
 from benchmarks.matrix import MATRICES, agreement, speeds
 from benchmarks.tables import markdown, table, write_into
 from benchmarks.timing import Options
-from ssl_bench.engine.runtime import Runtime, provenance, resolve_runtime, usable_cores
 from ssl_bench.errors import UserError
+from ssl_bench.training.runtime import Runtime, provenance, resolve_runtime, usable_cores
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 COMMANDS = ("commands", "planning", "report", "page", "prepare", *MATRICES)

@@ -16,17 +16,17 @@ from torch import Tensor
 from benchmarks.stepping import Stepper, learning_methods, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, spread
-from ssl_bench.crops import CaseBatches
-from ssl_bench.engine.attempt import Attempt
-from ssl_bench.engine.fitting import Fitting, on_device
-from ssl_bench.engine.inference import predict
-from ssl_bench.engine.pretraining import build_backbone
-from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, make_fabric
-from ssl_bench.protocol import Training
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
-from ssl_bench.settings import load_preset
-from ssl_bench.task import Case
+from ssl_bench.api.protocol import Training
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.api.settings import load_preset
+from ssl_bench.api.task import Case
+from ssl_bench.data.windows import CaseBatches
+from ssl_bench.training.attempt import Attempt
+from ssl_bench.training.fitting import Fitting, on_device
+from ssl_bench.training.inference import predict
+from ssl_bench.training.pretraining import build_backbone
+from ssl_bench.training.progress import Progress
+from ssl_bench.training.runtime import Runtime, make_fabric
 
 SEEDS = 5
 DEVICES = (1, 8, 64)
@@ -57,10 +57,10 @@ def measure(options: Options) -> list[Table]:
     names = ["gvsl"] if options.quick else learning_methods()
     pretraining: list[Row] = []
     for name in names:
-        science = plan(name, native_precision(options), overrides)
-        seconds = spread(interleaved({"step": Stepper(science, options)}, options, SECONDS)["step"])
-        hours = seconds["median"] * science.steps / 3600
-        pretraining.append({"method": name, "seconds a step": seconds, "steps": science.steps, "device-hours": hours})
+        spec = plan(name, native_precision(options), overrides)
+        seconds = spread(interleaved({"step": Stepper(spec, options)}, options, SECONDS)["step"])
+        hours = seconds["median"] * spec.steps / 3600
+        pretraining.append({"method": name, "seconds a step": seconds, "steps": spec.steps, "device-hours": hours})
     tasks = list(VOLUMES)[-1:] if options.quick else list(VOLUMES)
     cells = [_cell(task, protocol, overrides, options) for task in tasks for protocol in PROTOCOLS.names()]
     return [

@@ -12,9 +12,9 @@ from scipy import ndimage
 from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
-from ssl_bench.data import Corpus
-from ssl_bench.draws import numpy_generator
-from ssl_bench.volumes.resampling import Grid
+from ssl_bench.api.rng import numpy_generator
+from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.preprocessing.resampling import Grid
 
 SPACING_MM = (0.7, 0.45, 0.45)
 
@@ -37,14 +37,14 @@ def _windows(crop: int, extent: int, options: Options) -> Row:
         corpus = Corpus(list(np.load(path, mmap_mode="r")), crop, options.device)
 
         def read() -> None:
-            corpus.read(step.method.choose_windows(len(corpus), step.science.batch, generator))
+            corpus.read(step.method.choose_windows(len(corpus), step.spec.batch, generator))
 
         generator = numpy_generator("benchmark")
         times = interleaved({"read": read, "step": step}, options)
     return {
         "windows": f"{crop}³ of {extent}³",
-        "read in a second": spread([step.science.batch / taken for taken in times["read"]]),
-        f"needed in a second, GVSL, width {width}": spread([step.science.batch / taken for taken in times["step"]]),
+        "read in a second": spread([step.spec.batch / taken for taken in times["read"]]),
+        f"needed in a second, GVSL, width {width}": spread([step.spec.batch / taken for taken in times["step"]]),
         "times what is needed": ratio(times["step"], times["read"]),
         "reading in % of the step": ratio(times["read"], times["step"], factor=100),
     }

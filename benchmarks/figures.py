@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from benchmarks.tables import Table
-from ssl_bench.engine.runtime import Runtime, provenance, usable_cores
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write
+from ssl_bench.training.runtime import Runtime, provenance, usable_cores
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"

@@ -9,9 +9,9 @@ from benchmarks.planning import evaluations
 from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
-from ssl_bench.cells.plan import Planner
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
-from ssl_bench.settings import load_preset
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
 
 
 def measure(options: Options) -> list[Table]:

@@ -11,13 +11,13 @@ from torch import Tensor
 from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row
 from benchmarks.timing import Options, interleaved, ratio, spread
-from ssl_bench.draws import Draws
-from ssl_bench.losses import ncc_loss, smoothness_loss
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.gvsl import GVSL, pair_up
+from ssl_bench.nn.losses import ncc_loss, smoothness_loss
+from ssl_bench.nn.warp import affine_displacement, compose, warp
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
-from ssl_bench.warp import affine_displacement, compose, warp
 
 
 def gvsl_parts(options: Options, overrides: Sequence[str]) -> list[Row]:

@@ -10,17 +10,17 @@ from torch import Tensor
 from benchmarks.stepping import native_precision
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
-from ssl_bench.engine.inference import predict
-from ssl_bench.engine.pretraining import build_backbone
-from ssl_bench.engine.runtime import Runtime, make_fabric
-from ssl_bench.heads import Downstream
+from ssl_bench.nn.heads import PaperDownstream
+from ssl_bench.training.inference import predict
+from ssl_bench.training.pretraining import build_backbone
+from ssl_bench.training.runtime import Runtime, make_fabric
 
 CLASSES = 7
 SIZES = [(48, (80, 96, 96)), (64, (160, 128, 160)), (128, (160, 160, 128))]
 """Side of the window, and the volume: about the preset quick's, something between, and a brain of the paper's."""
 
 
-class CountingModel(Downstream):
+class CountingModel(PaperDownstream):
     """Counts the windows that it is shown."""
 
     windows = 0
@@ -65,7 +65,7 @@ def _row(crop: int, size: tuple[int, ...], overlap: float, options: Options) -> 
     }
 
 
-def _one_window_at_a_time(model: Downstream, volume: Tensor, crop: int, overlap: float) -> Tensor:
+def _one_window_at_a_time(model: PaperDownstream, volume: Tensor, crop: int, overlap: float) -> Tensor:
     """Windows at regular starts, the last one flush with the end; the mean of the probabilities."""
     step = max(1, int(crop * (1 - overlap)))
     total = torch.zeros(1, 1 + CLASSES, *volume.shape[2:], device=volume.device)

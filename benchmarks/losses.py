@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, at_least, interleaved, ratio, spread
-from ssl_bench.losses import ncc_loss, soft_dice_loss
+from ssl_bench.nn.losses import ncc_loss, soft_dice_loss
 
 TOLERANCE = 1e-5
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.stepping import Precision
 from benchmarks.timing import Options
-from ssl_bench.backbone import UNet3D
-from ssl_bench.cells.science import PretrainingScience
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.spec.specification import PretrainingSpec
 
 OPTIMISER_PASSES = 7
 """Adam reads weights, gradients and two moments, and writes weights and moments."""
@@ -28,8 +28,8 @@ class Demand(NamedTuple):
     """Bytes that layers run one by one read and write, if caches keep nothing from one to the next."""
 
 
-def demand(science: PretrainingScience) -> Demand:
-    """What the plain backbone's step on a batch of `science` asks for; nothing is computed."""
+def demand(spec: PretrainingSpec) -> Demand:
+    """What the plain backbone's step on a batch of `spec` asks for; nothing is computed."""
     elements = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
@@ -38,13 +38,13 @@ def demand(science: PretrainingScience) -> Demand:
         elements += 3 * sum(tensor.numel() for tensor in inputs) + 2 * out.numel()
 
     with FakeTensorMode(), FlopCounterMode(display=False) as counter:
-        backbone, volumes = UNet3D(science.width), torch.empty(science.batch, 1, *[science.crop] * 3)
+        backbone, volumes = UNet3D(spec.width), torch.empty(spec.batch, 1, *[spec.crop] * 3)
         for module in backbone.modules():
             if not list(module.children()):
                 module.register_forward_hook(count)
         backbone(volumes).local.sum().backward()
     weights = sum(parameter.numel() for parameter in backbone.parameters())
-    size = 2 if science.precision == "bf16" else 4
+    size = 2 if spec.precision == "bf16" else 4
     return Demand(float(counter.get_total_flops()), float(elements * size + OPTIMISER_PASSES * 4 * weights))
 
 

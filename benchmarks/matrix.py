@@ -20,7 +20,7 @@ from benchmarks.timing import Options, at_least, spread
 
 if TYPE_CHECKING:
     from benchmarks.figures import Part
-    from ssl_bench.cells.record import AnyRecord
+    from ssl_bench.spec.record import AnyRecord
 
 
 class Matrix(NamedTuple):
@@ -61,7 +61,7 @@ class Finished(NamedTuple):
 
 def run_matrix(arguments: Sequence[str], workers: int, threads: int, device: str = "cpu") -> Finished:
     """``ssl-bench matrix`` with `arguments` into an empty store; `workers` processes of `threads` on one device."""
-    from ssl_bench.cells.store import Store
+    from ssl_bench.store.store import Store
 
     slots = ["--workers", str(workers)] if device == "cpu" else ["--devices", ",".join([device] * workers)]
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
@@ -77,18 +77,18 @@ def run_matrix(arguments: Sequence[str], workers: int, threads: int, device: str
 
 def grow_volumes(preset: str, tasks: Sequence[str]) -> None:
     """Let the cache hold the corpus and the cases that a matrix of `preset` reads, so that no timed run grows any."""
-    from ssl_bench.data import corpus_science, data_science, load_cases, load_corpus
-    from ssl_bench.settings import load_preset
+    from ssl_bench.api.settings import load_preset
+    from ssl_bench.data.embedded import corpus_spec, data_spec, load_cases, load_corpus
 
     cohort = load_preset(preset).cohort
-    load_corpus(corpus_science(cohort))
+    load_corpus(corpus_spec(cohort))
     for task in tasks:
-        load_cases(task, data_science(task, cohort, None))
+        load_cases(task, data_spec(task, cohort, None))
 
 
 def measure(options: Options) -> list[Table]:
-    from ssl_bench.cells.store import Store
-    from ssl_bench.registry import TASKS
+    from ssl_bench.api.registry import TASKS
+    from ssl_bench.store.store import Store
 
     workers, threads, settings = MATRICES[options.part]
     preset, methods, tasks = ("smoke", "scratch", ["shc"]) if options.quick else ("quick", METHODS, TASKS.names())
@@ -97,7 +97,7 @@ def measure(options: Options) -> list[Table]:
     matrix = run_matrix(arguments, workers, threads)
     kinds: dict[str, list[float]] = {}
     for record in matrix.records:
-        kinds.setdefault(getattr(record.science, "protocol", "pre-training"), []).append(record.cost["wall_seconds"])
+        kinds.setdefault(getattr(record.spec, "protocol", "pre-training"), []).append(record.cost["wall_seconds"])
     inside = sum(map(sum, kinds.values()))
     rows: list[Row] = [
         {"what": SECONDS, "figure": matrix.wall},
@@ -120,14 +120,14 @@ def measure(options: Options) -> list[Table]:
 
 def scores(records: Iterable[AnyRecord]) -> list[Row]:
     """A row for each method and seed, a column for each task and protocol."""
-    from ssl_bench.cells.record import EvaluationRecord
+    from ssl_bench.spec.record import EvaluationRecord
 
     rows: dict[str, Row] = {}
     for record in sorted(records, key=lambda each: each.key):
         if isinstance(record, EvaluationRecord) and record.score is not None:
-            science = record.science
-            name = f"{science.method}, seed {science.seed}"
-            rows.setdefault(name, {"row": name})[f"{science.task} {science.protocol}"] = 100 * record.score
+            spec = record.spec
+            name = f"{spec.method}, seed {spec.seed}"
+            rows.setdefault(name, {"row": name})[f"{spec.task} {spec.protocol}"] = 100 * record.score
     return [dict(sorted(rows[name].items(), key=lambda cell: (cell[0] != "row", cell[0]))) for name in sorted(rows)]
 
 

@@ -64,8 +64,8 @@ def _in_a_process(method: str, preset: str, precision: Precision, options: Optio
 
 def _cost(method: str, preset: str, precision: Precision, options: Options, checkpointing: bool) -> Cost:
     """The second of two steps, and the peak of this process so far."""
-    science = plan(method, precision, preset=preset)
-    step = Stepper(science, options)
+    spec = plan(method, precision, preset=preset)
+    step = Stepper(spec, options)
     step.method.backbone.checkpointing = checkpointing
     timed(step, options.device)
     seconds = timed(step, options.device)
@@ -73,4 +73,4 @@ def _cost(method: str, preset: str, precision: Precision, options: Options, chec
         peak = torch.cuda.max_memory_allocated(step.fabric.device) / 2**30
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
-    return Cost(f"{science.batch} x {science.crop}³", seconds, peak)
+    return Cost(f"{spec.batch} x {spec.crop}³", seconds, peak)

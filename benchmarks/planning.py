@@ -7,7 +7,7 @@ import tempfile
 from benchmarks.commands import COMMAND, process
 from benchmarks.tables import Table
 from benchmarks.timing import Options, interleaved, spread
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
 
 SEEDS = 64
 EVERYTHING = ("--methods", "all", "--tasks", "all", "--protocols", "all")
@@ -25,7 +25,7 @@ def measure(options: Options) -> list[Table]:
         sides = {
             "python -c pass": process("pass"),
             "import torch": process("import torch"),
-            "import the planner": process("from ssl_bench.cells.plan import Planner"),
+            "import the planner": process("from ssl_bench.planning.planner import Planner"),
             "ssl-bench matrix --dry-run": process(COMMAND, *matrix),
         }
         times = interleaved(sides, options)

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options
-from ssl_bench.datasets.preparing.prepared import prepare
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import SourceCase
+from ssl_bench.api.cases import SourceCase
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.data.preprocessing.prepared import prepare
 
 SHAPE, SMALL = (300, 512, 512), (30, 48, 48)
 SPACING_MM = (0.7, 0.45, 0.45)

@@ -12,16 +12,16 @@ from torch import Tensor
 from benchmarks.stepping import native_precision
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, at_least, interleaved, ratio, spread
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.crops import CaseBatches
-from ssl_bench.engine.attempt import Attempt
-from ssl_bench.engine.evaluation import evaluate
-from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime
-from ssl_bench.frozen import Features
+from ssl_bench.api.settings import load_preset
+from ssl_bench.data.windows import CaseBatches
+from ssl_bench.planning.planner import Planner
 from ssl_bench.protocols import linear_v1
-from ssl_bench.settings import load_preset
+from ssl_bench.protocols.frozen.features import Features
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.training.attempt import Attempt
+from ssl_bench.training.evaluation import evaluate
+from ssl_bench.training.progress import Progress
+from ssl_bench.training.runtime import Runtime
 
 STEPS = 300
 """Of both protocols, validated twice: enough that training, not testing, is what a cell costs."""

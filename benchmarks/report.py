@@ -60,14 +60,14 @@ def _varied(
     key = hashlib.sha256(f"{template['key']} {setting} {name} {seed}".encode()).hexdigest()[:16]
     changed = {"preset": "quick", "overrides": [f"cohort.corpus={setting}"], "digest": f"{setting:08x}", "ranked": True}
     record = template | {"key": key, "setting": changed}
-    science = template["science"]
-    if "backbone" not in science:
-        return record | {"science": science | {"method": name, "seed": seed}}, Path("pretrained", key, "record.json")
-    backbone = science["backbone"] | {"method": name, "seed": seed}
-    record["science"] = science | {"backbone": backbone, "seed": seed}
+    spec = template["science"]
+    if "backbone" not in spec:
+        return record | {"science": spec | {"method": name, "seed": seed}}, Path("pretrained", key, "record.json")
+    backbone = spec["backbone"] | {"method": name, "seed": seed}
+    record["science"] = spec | {"backbone": backbone, "seed": seed}
     record["cases"] = [case | _scores(case, generator) for case in template["cases"]]
     record["score"] = float(np.mean([case.get("dsc", case.get("probability")) for case in record["cases"]]))
-    return record, Path("records", name, science["task"], science["protocol"], f"{key}.json")
+    return record, Path("records", name, spec["task"], spec["protocol"], f"{key}.json")
 
 
 def _scores(case: dict[str, Any], generator: np.random.Generator) -> dict[str, float]:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.warp import affine_displacement, affine_matrix, warp
 from ssl_bench.transforms.spatial import SpatialSettings
-from ssl_bench.warp import affine_displacement, affine_matrix, warp
 
 
 def augment(volumes: Tensor, draws: Draws, settings: SpatialSettings) -> Tensor:

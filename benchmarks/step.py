@@ -23,7 +23,7 @@ from benchmarks.stepping import (
 )
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, at_least, at_most, interleaved, ratio, spread
-from ssl_bench.registry import METHODS
+from ssl_bench.api.registry import METHODS
 
 RESTORING = ("centroid-hidden", "geometric")
 """Paradigms whose step should be the backbone's for the most part."""
@@ -79,12 +79,12 @@ def _formats(options: Options, sizes: list[str]) -> tuple[list[Row], Format]:
 
 
 def _limits(options: Options, sizes: list[str], fastest: Format) -> list[Row]:
-    science = plan("gvsl", fastest.precision, sizes)
+    spec = plan("gvsl", fastest.precision, sizes)
     product, operations = matrix_product(options, fastest.precision)
     copy, moved = memory_copy(options)
-    needs = demand(science)
+    needs = demand(spec)
     sides = {"step": fastest.plain_step("gvsl", options, sizes), "product": product, "copy": copy}
-    sides["gvsl"] = Stepper(science, options)
+    sides["gvsl"] = Stepper(spec, options)
     times = interleaved(sides, options)
     by_products = [needs.operations / operations * seconds for seconds in times["product"]]
     by_copies = [needs.traffic / moved * seconds for seconds in times["copy"]]
@@ -106,9 +106,9 @@ def _limits(options: Options, sizes: list[str], fastest: Format) -> list[Row]:
 
 
 def _method(name: str, options: Options, sizes: list[str], fastest: Format) -> tuple[Row, Row]:
-    science = plan(name, native_precision(options), sizes)
+    spec = plan(name, native_precision(options), sizes)
     decodes = METHODS.load(name).facts.pretrains == "encoder and decoder"
-    step = Stepper(science, options)
+    step = Stepper(spec, options)
     passes = backbone_passes(step)
     sides: dict[str, Callable[[], None]] = {
         "step": step,
@@ -119,7 +119,7 @@ def _method(name: str, options: Options, sizes: list[str], fastest: Format) -> t
     times = interleaved(sides, options, 300 if name == "gvsl" else 60)
     row: Row = {
         "method": name,
-        "volumes": f"{science.batch} x {science.crop}³",
+        "volumes": f"{spec.batch} x {spec.crop}³",
         "backbone passes": len(passes),
         "seconds": spread(times["step"]),
         BESIDE_PLAIN: ratio(times["step"], times["plain"]),

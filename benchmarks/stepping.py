@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Options
-from ssl_bench.backbone import UNet3D
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.science import PretrainingScience
-from ssl_bench.data import Corpus
-from ssl_bench.draws import Draws, numpy_generator
-from ssl_bench.engine.loss_curve import LossCurve
-from ssl_bench.engine.optimisation import build_optimiser, descend
-from ssl_bench.engine.pretraining import build_backbone, build_method, pretext_loss
-from ssl_bench.engine.runtime import Runtime, make_fabric, resolve_precision
-from ssl_bench.method import Method
-from ssl_bench.registry import METHODS
-from ssl_bench.settings import load_preset
+from ssl_bench.api.method import Method
+from ssl_bench.api.registry import METHODS
+from ssl_bench.api.rng import Draws, numpy_generator
+from ssl_bench.api.settings import load_preset
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.data.embedded import Corpus
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.specification import PretrainingSpec
+from ssl_bench.training.loss_curve import LossCurve
+from ssl_bench.training.optimisation import build_optimiser, descend
+from ssl_bench.training.pretraining import build_backbone, build_method, pretext_loss
+from ssl_bench.training.runtime import Runtime, make_fabric, resolve_precision
 
 Precision = Literal["float32", "bf16"]
 
@@ -36,32 +36,32 @@ def native_precision(options: Options) -> Precision:
     return resolve_precision("auto", options.device)
 
 
-def plan(method: str, precision: Precision, overrides: Sequence[str] = (), preset: str = "paper") -> PretrainingScience:
+def plan(method: str, precision: Precision, overrides: Sequence[str] = (), preset: str = "paper") -> PretrainingSpec:
     """The pre-training of `method` in `preset` with `overrides`."""
-    science = Planner(load_preset(preset, overrides), overrides, precision).pretraining(method, 0).science
-    assert isinstance(science, PretrainingScience)
-    return science
+    spec = Planner(load_preset(preset, overrides), overrides, precision).pretraining(method, 0).spec
+    assert isinstance(spec, PretrainingSpec)
+    return spec
 
 
 class Stepper:
     """A method that pre-trains on random volumes; call it for one step: draws, views, loss, backward, update."""
 
-    def __init__(self, science: PretrainingScience, options: Options, channels_last: bool = True) -> None:
-        self.science = science
-        self.fabric = make_fabric(Runtime(options.device, options.threads), science.precision)
-        self.method: Method = build_method(science)
+    def __init__(self, spec: PretrainingSpec, options: Options, channels_last: bool = True) -> None:
+        self.spec = spec
+        self.fabric = make_fabric(Runtime(options.device, options.threads), spec.precision)
+        self.method: Method = build_method(spec)
         if not channels_last:
             self.method.to(memory_format=torch.contiguous_format)
-        assert science.optimiser is not None
-        optimiser = build_optimiser(self.method.optimised_parameters(), science.optimiser)
+        assert spec.optimiser is not None
+        optimiser = build_optimiser(self.method.optimised_parameters(), spec.optimiser)
         self.wrapped: Any
         self.wrapped, self.optimiser = self.fabric.setup(self.method, optimiser)
         self.wrapped.mark_forward_method("training_step")
         self.wrapped.train()
-        self.clip = science.optimiser.gradient_clip
-        self.volumes = torch.rand(science.batch, 1, *[science.crop] * 3).to(self.fabric.device)
+        self.clip = spec.optimiser.gradient_clip
+        self.volumes = torch.rand(spec.batch, 1, *[spec.crop] * 3).to(self.fabric.device)
         if self.method.refresh_every:
-            corpus = Corpus(list(self.volumes[:, 0].cpu().numpy()), science.crop, self.fabric.device)
+            corpus = Corpus(list(self.volumes[:, 0].cpu().numpy()), spec.crop, self.fabric.device)
             with torch.no_grad(), self.fabric.autocast():
                 self.method.refresh(corpus, 0, numpy_generator(0))
         self.steps = 0
@@ -70,8 +70,8 @@ class Stepper:
     def __call__(self) -> None:
         generator = numpy_generator(0, self.steps)
         # DeepCluster notes the clusters of the windows that it chooses.
-        self.method.choose_windows(self.science.batch, self.science.batch, generator)
-        draws = Draws.keyed(0, self.steps, samples=range(self.science.batch), device=self.fabric.device)
+        self.method.choose_windows(self.spec.batch, self.spec.batch, generator)
+        draws = Draws.keyed(0, self.steps, samples=range(self.spec.batch), device=self.fabric.device)
         loss = pretext_loss(self.fabric, self.wrapped, self.volumes, draws)
         self.losses.add(loss)
         descend(self.fabric, self.wrapped, self.optimiser, loss, self.clip)
@@ -80,23 +80,23 @@ class Stepper:
 
 
 def plain_step(
-    science: PretrainingScience,
+    spec: PretrainingSpec,
     options: Options,
     decodes: bool = True,
     channels_last: bool = True,
     compiled: bool = False,
 ) -> Callable[[], None]:
     """Forward, backward and update of the bare backbone, or of its encoder, on a batch of the same volumes."""
-    fabric = make_fabric(Runtime(options.device, options.threads), science.precision)
-    backbone = build_backbone(science.width, 0)
+    fabric = make_fabric(Runtime(options.device, options.threads), spec.precision)
+    backbone = build_backbone(spec.width, 0)
     if not channels_last:
         backbone.to(memory_format=torch.contiguous_format)
     for name in () if decodes else backbone.decoder_modules:
         getattr(backbone, name).requires_grad_(False)
-    assert science.optimiser is not None
+    assert spec.optimiser is not None
     learning = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
-    _, optimiser = fabric.setup(backbone, build_optimiser(learning, science.optimiser))
-    volumes = torch.rand(science.batch, 1, *[science.crop] * 3).to(fabric.device)
+    _, optimiser = fabric.setup(backbone, build_optimiser(learning, spec.optimiser))
+    volumes = torch.rand(spec.batch, 1, *[spec.crop] * 3).to(fabric.device)
 
     def features(volumes: Tensor) -> Tensor:
         return backbone(volumes).local if decodes else backbone.encode(volumes)

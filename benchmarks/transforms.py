@@ -8,7 +8,7 @@ import torch
 from benchmarks import corruption_by_blocks, spatial_by_convolution
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, at_least, interleaved, ratio, spread
-from ssl_bench.draws import Draws, numpy_generator
+from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.transforms.corruption import GVSL, corrupt
 from ssl_bench.transforms.separable import filter_axes, gaussian_matrix
 from ssl_bench.transforms.shuffling import GVSL_SHUFFLING, number_of_blocks

@@ -15,12 +15,12 @@ from pydantic import Field
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws, stream_seed
-from ssl_bench.heads import InFloat32
-from ssl_bench.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
-from ssl_bench.placement import moved
-from ssl_bench.ranks import gathered, map_over_ranks
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
+from ssl_bench.api.rng import Draws, stream_seed
+from ssl_bench.nn.distributed import gathered, map_over_ranks
+from ssl_bench.nn.heads import InFloat32
+from ssl_bench.nn.transfer import moved
 from ssl_bench.transforms.views import one_view, view_size
 
 
@@ -53,7 +53,7 @@ class DeepCluster(Method):
         smallest_batch=8,
     )
 
-    def __init__(self, backbone: UNet3D, config: DeepClusterConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: DeepClusterConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
         self.refresh_every = config.period

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import RestorationHead
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.heads import RestorationHead
 
 
 class DenoisingConfig(MethodConfig):
@@ -36,7 +36,7 @@ class Denoising(Method):
         pretrains="encoder and decoder",
     )
 
-    def __init__(self, backbone: UNet3D, config: DenoisingConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: DenoisingConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.sigma = config.sigma
         self.restoration = RestorationHead(backbone.local_channels)

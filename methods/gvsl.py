@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_bench.backbone import CHANNELS_PER_GROUP, DoubleConv, Features, UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import InFloat32, RestorationHead
-from ssl_bench.losses import ncc_loss, smoothness_loss
-from ssl_bench.method import Method, MethodConfig, MethodFacts, scale_voxels
-from ssl_bench.placement import constant
+from ssl_bench.api.backbone import Backbone, Features
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts, scale_voxels
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.blocks import CHANNELS_PER_GROUP, DoubleConv
+from ssl_bench.nn.heads import InFloat32, RestorationHead
+from ssl_bench.nn.losses import ncc_loss, smoothness_loss
+from ssl_bench.nn.transfer import constant
+from ssl_bench.nn.warp import AffineForm, CompositionOrder, affine_displacement, affine_matrix, compose, warp
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
-from ssl_bench.warp import AffineForm, CompositionOrder, affine_displacement, affine_matrix, compose, warp
 
 LARGEST_ROTATION = torch.pi / 9
 LARGEST_SCALE_CHANGE = 0.25
@@ -128,7 +129,7 @@ class GVSL(Method):
         grouped=2,
     )
 
-    def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: GVSLConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
         self.affine_head = AffineHead(backbone.global_channels, config).requires_grad_(not config.detached_affine)

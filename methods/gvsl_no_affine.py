@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ssl_bench.backbone import Features, UNet3D
-from ssl_bench.warp import warp
+from ssl_bench.api.backbone import Backbone, Features
+from ssl_bench.nn.warp import warp
 
 from .gvsl import GVSL, GVSLConfig, Matching, PairConfig
 
@@ -19,7 +19,7 @@ class GVSLNoAffine(GVSL):
     Config = PairConfig
     facts = dataclasses.replace(GVSL.facts, title="GVSL without affine head", version=1)
 
-    def __init__(self, backbone: UNet3D, config: PairConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: PairConfig, crop: int) -> None:
         super().__init__(backbone, GVSLConfig.model_validate(config.model_dump()), crop)
         del self.affine_head
 

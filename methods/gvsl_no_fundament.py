@@ -9,8 +9,8 @@ import dataclasses
 
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.rng import Draws
 
 from .gvsl import GVSL, GVSLConfig
 
@@ -20,7 +20,7 @@ class GVSLNoFundament(GVSL):
 
     facts = dataclasses.replace(GVSL.facts, title="GVSL without fundament", version=1)
 
-    def __init__(self, backbone: UNet3D, config: GVSLConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: GVSLConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         del self.restoration
 

@@ -10,10 +10,10 @@ import dataclasses
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import RestorationHead
-from ssl_bench.method import Method, MethodConfig
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.heads import RestorationHead
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
@@ -36,7 +36,7 @@ class GVSLNoZMatching(Method):
         GVSL.facts, title="GVSL without Z-matching", version=1, paradigm="centroid-hidden", smallest_batch=1, grouped=1
     )
 
-    def __init__(self, backbone: UNet3D, config: GVSLNoZMatchingConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: GVSLNoZMatchingConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
         self.restoration = RestorationHead(backbone.local_channels)

@@ -10,10 +10,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import RestorationHead
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.heads import RestorationHead
 from ssl_bench.transforms.painting import GVSL_IN_PAINTING, fill_with_noise, in_painting_mask
 
 
@@ -37,7 +37,7 @@ class InPainting(Method):
         pretrains="encoder and decoder",
     )
 
-    def __init__(self, backbone: UNet3D, config: InPaintingConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: InPaintingConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.fill = config.fill
         self.restoration = RestorationHead(backbone.local_channels)

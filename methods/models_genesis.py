@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import RestorationHead
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.heads import RestorationHead
 from ssl_bench.transforms.corruption import MODELS_GENESIS, corrupt, random_flip
 
 
@@ -27,7 +27,7 @@ class ModelsGenesis(Method):
         pretrains="encoder and decoder",
     )
 
-    def __init__(self, backbone: UNet3D, config: MethodConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.restoration = RestorationHead(backbone.local_channels)
 

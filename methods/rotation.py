@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import InFloat32
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.heads import InFloat32
 
 ABOUT_Z, ABOUT_X, ABOUT_Y = (3, 4), (2, 3), (2, 4)
 """The plane of (B, C, D, H, W) = (B, C, z, y, x) that a rotation about the axis turns."""
@@ -32,7 +32,7 @@ class Rotation(Method):
         pretrains="encoder",
     )
 
-    def __init__(self, backbone: UNet3D, config: MethodConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.classifier = InFloat32(nn.Linear(backbone.global_channels, len(ROTATIONS)))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
 
 
 class ScratchConfig(MethodConfig):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.heads import InFloat32
-from ssl_bench.method import Method, MethodConfig, MethodFacts
-from ssl_bench.ranks import gathered
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.distributed import gathered
+from ssl_bench.nn.heads import InFloat32
 from ssl_bench.transforms.views import two_views, view_size
 
 
@@ -35,7 +35,7 @@ class SimCLR(Method):
         smallest_batch=8,
     )
 
-    def __init__(self, backbone: UNet3D, config: SimCLRConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: SimCLRConfig, crop: int) -> None:
         # Planning reads facts and options of a method alone, and this library takes seconds to import.
         from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead

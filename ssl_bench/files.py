@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files: written so that a reader never sees half of one, and the folder of what can be made again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from ssl_bench.errors import UserError
 
 TEMPORARY_SUFFIX = ".partial"
 CRASHED_AFTER_SECONDS = 2.0
 """Publishing a file that is written takes milliseconds."""
+
+
+def cache_root() -> Path:
+    """Where everything is kept that can be made again: ``$SSL_BENCH_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("SSL_BENCH_CACHE") or platformdirs.user_cache_dir("ssl-bench"))
 
 
 @contextmanager

@@ -7,20 +7,20 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 
-from ssl_bench.cohort.anatomy import Anatomy
-from ssl_bench.cohort.covid import COVID, LOOK_ALIKES, blend_lesions, lesion_score, lungs_of, vary_lungs
-from ssl_bench.cohort.ct import acquire
-from ssl_bench.cohort.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
-from ssl_bench.cohort.thorax import PULMONARY_ARTERY
-from ssl_bench.cohort.warps import FAMILY, Variation
-from ssl_bench.datasets.formats.folders import existing_folder, files_below, in_order, repeated
-from ssl_bench.datasets.formats.identifiers import safe_identifiers
-from ssl_bench.datasets.formats.tables import binary_label, read_table
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import Found, Problem, SourceCase
-from ssl_bench.draws import Draws, numpy_generator
-from ssl_bench.settings import SplitCounts
-from ssl_bench.task import Case, Split, Task, TaskFacts
+from ssl_bench.api.cases import Found, Problem, SourceCase
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.rng import Draws, numpy_generator
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.task import Case, Split, Task, TaskFacts
+from ssl_bench.data.layouts.folders import existing_folder, files_below, in_order, repeated
+from ssl_bench.data.layouts.identifiers import safe_identifiers
+from ssl_bench.data.layouts.tables import binary_label, read_table
+from ssl_bench.data.synthetic.anatomy import Anatomy
+from ssl_bench.data.synthetic.covid import COVID, LOOK_ALIKES, blend_lesions, lesion_score, lungs_of, vary_lungs
+from ssl_bench.data.synthetic.ct import acquire
+from ssl_bench.data.synthetic.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
+from ssl_bench.data.synthetic.thorax import PULMONARY_ARTERY
+from ssl_bench.data.synthetic.warps import FAMILY, Variation
 
 _VARIATION = Variation(displacement_mm=10.0, rotation_deg=6.0, scale=0.08, shift_mm=4.0, size=0.92)
 

@@ -7,20 +7,20 @@ from typing import ClassVar
 
 import torch
 
-from ssl_bench.cohort.anatomy import Anatomy
-from ssl_bench.cohort.coronary import ARTERY, connected_to, paint_arteries
-from ssl_bench.cohort.coronary_tree import grow_arteries
-from ssl_bench.cohort.ct import acquire
-from ssl_bench.cohort.epicardium import HEART, root_mm, without_coronaries
-from ssl_bench.cohort.sampling import grow_scene, pool, voxel_grid
-from ssl_bench.cohort.thorax import AORTA, vary_contrast
-from ssl_bench.cohort.warps import FAMILY, Variation
-from ssl_bench.datasets.formats.folders import Layout, find_pairs
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import Found
-from ssl_bench.draws import Draws
-from ssl_bench.settings import SplitCounts
-from ssl_bench.task import Case, Split, Task, TaskFacts
+from ssl_bench.api.cases import Found
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.rng import Draws
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.task import Case, Split, Task, TaskFacts
+from ssl_bench.data.layouts.folders import Layout, find_pairs
+from ssl_bench.data.synthetic.anatomy import Anatomy
+from ssl_bench.data.synthetic.coronary import ARTERY, connected_to, paint_arteries
+from ssl_bench.data.synthetic.coronary_tree import grow_arteries
+from ssl_bench.data.synthetic.ct import acquire
+from ssl_bench.data.synthetic.epicardium import HEART, root_mm, without_coronaries
+from ssl_bench.data.synthetic.sampling import grow_scene, pool, voxel_grid
+from ssl_bench.data.synthetic.thorax import AORTA, vary_contrast
+from ssl_bench.data.synthetic.warps import FAMILY, Variation
 
 _VARIATION = Variation(displacement_mm=4.0, rotation_deg=10.0, scale=0.08, shift_mm=4.0, size=0.8)
 _KERNEL_MM = (0.25, 0.7)

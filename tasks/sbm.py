@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl_bench.cohort import mr
-from ssl_bench.cohort.anatomy import Anatomy
-from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
-from ssl_bench.cohort.warps import FAMILY, Variation
-from ssl_bench.datasets.formats.folders import Layout, find_pairs
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import Found
-from ssl_bench.settings import SplitCounts
-from ssl_bench.task import Case, Split, Task, TaskFacts
+from ssl_bench.api.cases import Found
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.task import Case, Split, Task, TaskFacts
+from ssl_bench.data.layouts.folders import Layout, find_pairs
+from ssl_bench.data.synthetic import mr
+from ssl_bench.data.synthetic.anatomy import Anatomy
+from ssl_bench.data.synthetic.sampling import batches, class_indices, grow_scene, pool, voxel_grid
+from ssl_bench.data.synthetic.warps import FAMILY, Variation
 
 # The average head in the ICBM space is larger than an average person's.
 _VARIATION = Variation(displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92)

@@ -7,16 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl_bench.cohort.anatomy import Anatomy
-from ssl_bench.cohort.ct import acquire
-from ssl_bench.cohort.sampling import batches, class_indices, grow_scene, pool, voxel_grid
-from ssl_bench.cohort.thorax import add_lesions, vary_contrast, vary_wall
-from ssl_bench.cohort.warps import FAMILY, Variation
-from ssl_bench.datasets.formats.folders import Layout, find_pairs
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import Found
-from ssl_bench.settings import SplitCounts
-from ssl_bench.task import Case, Split, Task, TaskFacts
+from ssl_bench.api.cases import Found
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.task import Case, Split, Task, TaskFacts
+from ssl_bench.data.layouts.folders import Layout, find_pairs
+from ssl_bench.data.synthetic.anatomy import Anatomy
+from ssl_bench.data.synthetic.ct import acquire
+from ssl_bench.data.synthetic.sampling import batches, class_indices, grow_scene, pool, voxel_grid
+from ssl_bench.data.synthetic.thorax import add_lesions, vary_contrast, vary_wall
+from ssl_bench.data.synthetic.warps import FAMILY, Variation
 
 _VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
 

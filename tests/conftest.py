@@ -16,10 +16,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import pytest
 import torch
 
-from ssl_bench.cells.plan import Planner
-from ssl_bench.engine.runtime import Runtime
-from ssl_bench.registry import METHODS, TASKS
-from ssl_bench.settings import load_preset
+from ssl_bench.api.registry import METHODS, TASKS
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
+from ssl_bench.training.runtime import Runtime
 
 
 @pytest.fixture(scope="session", autouse=True)

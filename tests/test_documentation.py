@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
+from ssl_bench.backbones.unet3d import UNet3D
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md")])

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.draws import Draws
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.rng import Draws
 
 
 class VolumeFusionConfig(MethodConfig):
@@ -33,7 +33,7 @@ class VolumeFusion(Method):
         smallest_batch=2,
     )
 
-    def __init__(self, backbone: UNet3D, config: VolumeFusionConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: VolumeFusionConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
         self.head = nn.Conv3d(backbone.local_channels, config.levels, 3, padding=1)

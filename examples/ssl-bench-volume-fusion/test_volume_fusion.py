@@ -2,9 +2,9 @@
 
 import pytest
 
-from ssl_bench.kit import Check
-from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
-from ssl_bench.registry import METHODS
+from ssl_bench.api.registry import METHODS
+from ssl_bench.conformance import Check
+from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
 
 def test_it_is_found() -> None:

@@ -9,8 +9,8 @@ import typer
 
 from ssl_bench import __version__
 from ssl_bench.cli import backbones, data, listings, matrix, plugins, report, reproduce, run, status
-from ssl_bench.engine.attempt import Stopped
 from ssl_bench.errors import UserError
+from ssl_bench.training.attempt import Stopped
 
 app = typer.Typer(
     name="ssl-bench",

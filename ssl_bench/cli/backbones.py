@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
+from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
 from ssl_bench.cli.planning import names, plan_with, sources_of
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, resolve_protocol
 
 ACCEPTED = (
     "All weights of the shared 3D U-Net, as ssl-bench pretrain or GVSL's released code writes them, or of Models "
@@ -33,7 +33,7 @@ def pretrain(
     corpus: options.Corpus = None,
     skip_problems: options.SkipProblems = False,
 ) -> None:
-    """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same science share it.
+    """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same spec share it.
 
     Example: ssl-bench pretrain --method gvsl --out gvsl.safetensors
     """
@@ -43,10 +43,10 @@ def pretrain(
     planner, runtime = plan_with(resolution, execution, sources)
     cell = planner.pretraining(method, seed)
 
-    from ssl_bench.engine.inline import run_cell
-    from ssl_bench.engine.outcomes import outcome
-    from ssl_bench.engine.progress import Progress
+    from ssl_bench.executors.cells.outcomes import outcome
+    from ssl_bench.executors.cells.run_cell import run_cell
     from ssl_bench.files import atomic_write
+    from ssl_bench.training.progress import Progress
 
     if METHODS.load(method).facts.pretrains == "nothing":
         raise UserError(f"--method {method}: pre-trains nothing; evaluate it with ssl-bench run")
@@ -91,9 +91,9 @@ def evaluate(
     for name in protocols:
         resolve_protocol(name)
 
-    from ssl_bench.engine.progress import Progress
-    from ssl_bench.engine.weights import describe_external
-    from ssl_bench.external.released import read_weights
+    from ssl_bench.training.progress import Progress
+    from ssl_bench.weights.loading import describe_external
+    from ssl_bench.weights.released import read_weights
 
     weights = read_weights(backbone)
     external = describe_external(backbone, weights)

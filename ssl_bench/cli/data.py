@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
 from ssl_bench.cli.planning import sources_of
 from ssl_bench.errors import UserError
-from ssl_bench.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ssl_bench.datasets.checking import CaseReport
-    from ssl_bench.datasets.preparing.labels import LabelRule
-    from ssl_bench.datasets.preparing.recipe import Recipe
-    from ssl_bench.datasets.source import Found, Problem
-    from ssl_bench.engine.progress import Progress
-    from ssl_bench.task import Task
+    from ssl_bench.api.cases import Found, Problem
+    from ssl_bench.api.recipe import Recipe
+    from ssl_bench.api.task import Task
+    from ssl_bench.data.checking import CaseReport
+    from ssl_bench.data.preprocessing.labels import LabelRule
+    from ssl_bench.training.progress import Progress
 
 app = typer.Typer(help="Check, prepare, split and look at the volumes of a task.", rich_markup_mode=None)
 
@@ -57,7 +57,7 @@ def check(
 
     Example: ssl-bench data check shc --data-root MM-WHS
     """
-    from ssl_bench.datasets.checking import check as check_cases
+    from ssl_bench.data.checking import check as check_cases
 
     _, recipe, rule, found = _open(task, data_root, preset, set_)
     with _progress(quiet).track(f"checking {task}", len(found.cases)) as advance:
@@ -90,7 +90,7 @@ def prepare(
 
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
-    from ssl_bench.datasets.preparing.prepared import prepare as prepare_cases
+    from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
     _, recipe, rule, found = _open(task, data_root, preset, set_)
     with _progress(quiet).track(f"preparing {task}", len(found.cases)) as advance:
@@ -118,7 +118,7 @@ def split(
 
     Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
     """
-    from ssl_bench.datasets.splits import make_splits, write_splits
+    from ssl_bench.data.splits import make_splits, write_splits
 
     options.check_output(out, "JSON file")
     plugin_class, _, _, found = _open(task, data_root, "quick", None)
@@ -152,10 +152,10 @@ def show(
         raise UserError(f"--split {split}: use train, validation or test")
     options.check_output(out, "PNG file")
 
-    from ssl_bench.data import corpus_cases, data_science, load_cases
-    from ssl_bench.datasets.user_data import UserData
-    from ssl_bench.picture import draw_cases
-    from ssl_bench.settings import load_preset
+    from ssl_bench.api.settings import load_preset
+    from ssl_bench.data.embedded import corpus_cases, data_spec, load_cases
+    from ssl_bench.data.user_data import UserData
+    from ssl_bench.report.pictures.cases import draw_cases
 
     settings = load_preset(preset, set_ or [])
     if task == "corpus":
@@ -169,8 +169,8 @@ def show(
         classes: tuple[str, ...] = ()
     else:
         facts, folder = TASKS.load(names[0]).facts, user.task(names[0])
-        science = folder.science(0, 1.0) if folder else data_science(names[0], settings.cohort, sources.anatomy)
-        found = load_cases(names[0], science, sources)[split][:cases]  # type: ignore[index]
+        spec = folder.spec(0, 1.0) if folder else data_spec(names[0], settings.cohort, sources.anatomy)
+        found = load_cases(names[0], spec, sources)[split][:cases]  # type: ignore[index]
         real, title, classes = folder is not None, f"{facts.title}, {split}", facts.classes
     draw_cases(found, title, classes, out, real)
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
@@ -180,9 +180,9 @@ def _open(
     task: str, data_root: Path | None, preset: str, set_: list[str] | None
 ) -> tuple[type[Task] | None, Recipe, LabelRule | None, Found]:
     """The task's class (None for a corpus), its recipe, how its labels are read, and what its folder holds."""
-    from ssl_bench.datasets.preparing.labels import LabelRule
-    from ssl_bench.datasets.user_data import UserData
-    from ssl_bench.settings import load_preset
+    from ssl_bench.api.settings import load_preset
+    from ssl_bench.data.preprocessing.labels import LabelRule
+    from ssl_bench.data.user_data import UserData
 
     changes = load_preset(preset, set_ or []).data
     if data_root is None and ":" not in task:
@@ -238,12 +238,12 @@ def _list(problems: list[Problem]) -> None:
 
 
 def _progress(quiet: bool) -> Progress:
-    from ssl_bench.engine.progress import Progress
+    from ssl_bench.training.progress import Progress
 
     return Progress(shown=not quiet)
 
 
 def _count(workers: int | None) -> int:
-    from ssl_bench.engine.runtime import usable_cores
+    from ssl_bench.training.runtime import usable_cores
 
     return workers or usable_cores()

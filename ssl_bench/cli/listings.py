@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry
 from ssl_bench.cli import options
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, Registry
 
 
 def methods(plugin: options.Plugin = None, as_json: options.Json = False) -> None:

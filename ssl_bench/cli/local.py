@@ -10,8 +10,8 @@ from ssl_bench.cli.options import Strategy
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from ssl_bench.engine.local import Limits
-    from ssl_bench.engine.slots import Slot
+    from ssl_bench.executors.workers.scheduler import Limits
+    from ssl_bench.executors.workers.slots import Slot
 
 
 class LocalExecution(NamedTuple):
@@ -28,8 +28,8 @@ def local_execution(scheduling: Scheduling, execution: PretrainingExecution) -> 
 
     Raises UserError for options that contradict each other or the machine.
     """
-    from ssl_bench.engine.local import Limits
-    from ssl_bench.engine.slots import cpu_slots, cuda_devices, device_slots
+    from ssl_bench.executors.workers.scheduler import Limits
+    from ssl_bench.executors.workers.slots import cpu_slots, cuda_devices, device_slots
 
     executor, devices, workers = scheduling.executor, execution.devices, scheduling.workers
     device, threads = execution.device, execution.threads

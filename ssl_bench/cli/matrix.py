@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.local import local_execution
 from ssl_bench.cli.matrix_file import read_matrix_file
@@ -17,11 +18,10 @@ from ssl_bench.cli.planning import names, plan_with, sources_of
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.cli.slurm import slurm_settings, submit_and_print
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.plan import Cell
-    from ssl_bench.cells.store import Store
+    from ssl_bench.spec.cell import Cell
+    from ssl_bench.store.store import Store
 
 
 @with_groups
@@ -89,7 +89,7 @@ def matrix(
 
 def plan_and_print(cells: Sequence[Cell], store: Store) -> None:
     """Write the plans, from which ``ssl-bench cell KEY`` runs each, and print the keys of what is not done."""
-    from ssl_bench.engine.graph import plan_all
+    from ssl_bench.planning.graph import plan_all
 
     graph, done = plan_all(cells, store, "missing")
     for planned in graph:
@@ -99,8 +99,8 @@ def plan_and_print(cells: Sequence[Cell], store: Store) -> None:
 
 def print_plan(cells: Sequence[Cell], store: Store) -> None:
     """The cells with their pre-trainings, in order, which of them are done, and what the others will cost."""
-    from ssl_bench.cells.estimate import estimate
-    from ssl_bench.engine.graph import with_pretrainings
+    from ssl_bench.planning.estimate import estimate
+    from ssl_bench.planning.graph import with_pretrainings
 
     graph = with_pretrainings(cells)
     left = [cell for cell in graph if not store.has_succeeded(cell)]

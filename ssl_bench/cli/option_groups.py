@@ -12,13 +12,13 @@ from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.store import Store
-    from ssl_bench.engine.runtime import Runtime
+    from ssl_bench.store.store import Store
+    from ssl_bench.training.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """From what the science of a cell is resolved, besides its data."""
+    """From what the spec of a cell is resolved, besides its data."""
 
     preset: options.Preset = "quick"
     set_: options.Set = None
@@ -71,13 +71,13 @@ class Execution:
 
     def store(self) -> Store:
         """The results folder."""
-        from ssl_bench.cells.store import Store, results_folder
+        from ssl_bench.store.store import Store, results_folder
 
         return Store(results_folder(self.results))
 
     def runtime(self) -> Runtime:
         """Raises UserError for a device that is not there."""
-        from ssl_bench.engine.runtime import resolve_runtime
+        from ssl_bench.training.runtime import resolve_runtime
 
         found = resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing)
         return replace(found, checkpoint_seconds=self.checkpoint_seconds)
@@ -92,7 +92,7 @@ class PretrainingExecution(Execution):
 
     def runtime(self) -> Runtime:
         """Raises UserError for a device that is not there, and for devices without a use."""
-        from ssl_bench.engine.runtime import resolve_ranks
+        from ssl_bench.training.runtime import resolve_ranks
 
         if self.strategy is options.Strategy.single:
             if self.devices is not None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
 
 
 class Rerun(StrEnum):

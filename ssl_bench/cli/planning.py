@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssl_bench.api.registry import TASKS
 from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
 from ssl_bench.errors import UserError
-from ssl_bench.registry import TASKS
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.plan import Planner
-    from ssl_bench.datasets.sources import Sources
-    from ssl_bench.engine.runtime import Runtime
+    from ssl_bench.planning.planner import Planner
+    from ssl_bench.spec.locations import Sources
+    from ssl_bench.training.runtime import Runtime
 
 NO_DATA, NO_CORPUS = TaskData(), CorpusData()
 """The embedded cohort and corpus."""
@@ -23,11 +23,11 @@ def plan_with(
     resolution: Resolution, execution: Execution, sources: Sources, fold: int = 0, label_fraction: float = 1.0
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
-    from ssl_bench.cells.plan import Planner
-    from ssl_bench.datasets.user_data import UserData
-    from ssl_bench.engine.progress import Progress
-    from ssl_bench.engine.runtime import resolve_precision
-    from ssl_bench.settings import load_preset
+    from ssl_bench.api.settings import load_preset
+    from ssl_bench.data.user_data import UserData
+    from ssl_bench.planning.planner import Planner
+    from ssl_bench.training.progress import Progress
+    from ssl_bench.training.runtime import resolve_precision
 
     overrides, asked = resolution.set_ or [], resolution.precision
     loaded = load_preset(resolution.preset, overrides)
@@ -48,8 +48,8 @@ def sources_of(
 
     Raises UserError for an unknown task, a folder that is not there, or options that contradict each other.
     """
-    from ssl_bench.datasets.formats.own_tasks import add_own, is_own
-    from ssl_bench.datasets.sources import Sources
+    from ssl_bench.data.layouts.own_tasks import add_own, is_own
+    from ssl_bench.spec.locations import Sources
 
     names, roots, own = [], {}, {}
     with_reader = [task for task in tasks if not is_own(task)]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssl_bench.api.registry import METHODS, TASKS, Registry
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
-from ssl_bench.registry import METHODS, TASKS, Registry
 
 if TYPE_CHECKING:
-    from ssl_bench.kit import Check
+    from ssl_bench.conformance import Check
 
 
 class Kind(StrEnum):
@@ -45,8 +45,8 @@ def new(
         raise UserError(f"there is a {kind} called {name!r} already; choose another name")
     if not out.is_dir():
         raise UserError(f"--out {out}: no such folder; make it first")
+    from ssl_bench.conformance.templates import filled
     from ssl_bench.files import atomic_write
-    from ssl_bench.kit.templates import filled
 
     texts = {out / file: text for file, text in filled(kind, name).items()}
     for file in texts:
@@ -111,11 +111,11 @@ def _hides_a_module(name: str) -> bool:
 def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
     """The promises of a kind, and the plugin that has to keep them."""
     if kind is Kind.task:
-        from ssl_bench.kit.task_checks import TASK_CHECKS, TaskUnderTest
+        from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
 
         return TASK_CHECKS, TaskUnderTest(name)
 
-    from ssl_bench.kit.method_checks import METHOD_CHECKS, MethodUnderTest
+    from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
     method = MethodUnderTest(name)
     if method.facts.pretrains == "nothing":

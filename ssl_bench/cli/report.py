@@ -12,7 +12,7 @@ from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.store import Store
+    from ssl_bench.store.store import Store
 
 
 class Format(StrEnum):
@@ -51,11 +51,11 @@ def report(
 
     Example: ssl-bench report --format md --out leaderboard.md
     """
-    from ssl_bench.cells.store import results_folder
     from ssl_bench.files import atomic_write
     from ssl_bench.report.cells_csv import write_csv
     from ssl_bench.report.latex import write_latex
     from ssl_bench.report.markdown import write_markdown
+    from ssl_bench.store.store import results_folder
 
     if compare is not None:
         if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
@@ -98,7 +98,7 @@ def _changes(before: Path, after: Path) -> str:
 
 
 def _store(folder: Path, option: str) -> Store:
-    from ssl_bench.cells.store import Store
+    from ssl_bench.store.store import Store
 
     if not folder.is_dir():
         raise UserError(f"{option} {folder}: no such folder; run ssl-bench run first, or name another")

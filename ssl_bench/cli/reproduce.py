@@ -12,10 +12,10 @@ from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.plan import Cell
-    from ssl_bench.cells.record import AnyRecord
-    from ssl_bench.cells.store import Store
-    from ssl_bench.engine.reproduction import Reproduction
+    from ssl_bench.planning.reproduction import Reproduction
+    from ssl_bench.spec.cell import Cell
+    from ssl_bench.spec.record import AnyRecord
+    from ssl_bench.store.store import Store
 
 
 REQUIREMENT = r"[A-Za-z0-9][\w.-]*==[\w.+!-]+"
@@ -30,8 +30,8 @@ def reproduce(
 
     Example: ssl-bench reproduce 5e51c81feb3b8a2f > again.sh
     """
-    from ssl_bench.cells.store import Store, results_folder
-    from ssl_bench.engine.reproduction import reproduction_of
+    from ssl_bench.planning.reproduction import reproduction_of
+    from ssl_bench.store.store import Store, results_folder
 
     store = Store(results_folder(results))
     cell, record, planned = find_cell(store, key)
@@ -45,8 +45,7 @@ def find_cell(store: Store, prefix: str) -> tuple[Cell, AnyRecord | None, bool]:
 
     Raises UserError for anything but a prefix of one key.
     """
-    from ssl_bench.cells.plan import Cell
-    from ssl_bench.cells.record import EvaluationRecord
+    from ssl_bench.spec.cell import Cell
 
     if not re.fullmatch("[0-9a-f]{1,16}", prefix):
         raise UserError(f"cell {prefix!r}: a key is 16 hexadecimal digits, or the first of them; see ssl-bench status")
@@ -60,8 +59,7 @@ def find_cell(store: Store, prefix: str) -> tuple[Cell, AnyRecord | None, bool]:
         return cell, record, True
     if record is None:
         raise UserError(f"cell {keys[0]}: neither its plan nor its record reads; plan it again with ssl-bench run")
-    kind = "evaluation" if isinstance(record, EvaluationRecord) else "pretraining"
-    return Cell.model_validate({"kind": kind, "science": record.science, "setting": record.setting}), record, False
+    return Cell(kind=record.kind, spec=record.spec, setting=record.setting), record, False
 
 
 def script(found: Reproduction, results: str) -> str:

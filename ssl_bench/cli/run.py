@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
 from ssl_bench.cli.planning import names, plan_with, sources_of
 from ssl_bench.cli.running import run_and_print
-from ssl_bench.registry import METHODS, PROTOCOLS, resolve_protocol
 
 
 @with_groups
@@ -46,6 +46,8 @@ def cell(
     key: Annotated[str, typer.Argument(help="A planned cell: 16 hexadecimal digits.")], execution: PretrainingExecution
 ) -> None:
     """Run one planned cell from the store; return at once if its record exists."""
+    from ssl_bench.planning.registration import register
+
     planned = execution.store().load_plan(key)
-    planned.register()
+    register(planned)
     run_and_print([planned], execution, execution.runtime())

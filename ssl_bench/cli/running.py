@@ -13,9 +13,9 @@ from ssl_bench.cli.local import LocalExecution
 from ssl_bench.cli.option_groups import Execution
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.plan import Cell
-    from ssl_bench.cells.record import AnyRecord
-    from ssl_bench.engine.runtime import Runtime
+    from ssl_bench.spec.cell import Cell
+    from ssl_bench.spec.record import AnyRecord
+    from ssl_bench.training.runtime import Runtime
 
 
 def run_and_print(
@@ -26,10 +26,10 @@ def run_and_print(
     local: LocalExecution | None = None,
 ) -> None:
     """Run `cells`, print how they ended, exit 1 if one failed."""
-    from ssl_bench.engine.inline import run_cells
-    from ssl_bench.engine.live import LiveView
-    from ssl_bench.engine.local import run_local
-    from ssl_bench.engine.progress import Progress
+    from ssl_bench.executors.inline import run_cells
+    from ssl_bench.executors.local import run_local
+    from ssl_bench.executors.workers.live import LiveView
+    from ssl_bench.training.progress import Progress
 
     store, shown = execution.store(), not execution.quiet
     if local:
@@ -47,11 +47,10 @@ def run_and_print(
 
 def print_records(records: Sequence[AnyRecord]) -> None:
     """One line a record on stdout, and what the numbers mean."""
-    from ssl_bench.cells.record import EvaluationRecord
-    from ssl_bench.engine.outcomes import outcome
+    from ssl_bench.executors.cells.outcomes import outcome
 
     for record in records:
-        place = f"{record.science.task:5} {record.science.protocol:12} " if isinstance(record, EvaluationRecord) else ""
-        typer.echo(f"{record.science.method:16} {place}seed {record.science.seed}  {outcome(record)}  [{record.key}]")
+        place = f"{record.spec.task:5} {record.spec.protocol:12} " if record.kind == "evaluation" else ""
+        typer.echo(f"{record.spec.method:16} {place}seed {record.spec.seed}  {outcome(record)}  [{record.key}]")
     if any(record.data.startswith("semi-real") for record in records):
         typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")

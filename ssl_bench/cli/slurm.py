@@ -13,10 +13,10 @@ from ssl_bench.cli.options import Strategy
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from ssl_bench.cells.plan import Cell
-    from ssl_bench.cells.store import Store
-    from ssl_bench.engine.runtime import Runtime
-    from ssl_bench.engine.slurm import SlurmSettings
+    from ssl_bench.executors.slurm import SlurmSettings
+    from ssl_bench.spec.cell import Cell
+    from ssl_bench.store.store import Store
+    from ssl_bench.training.runtime import Runtime
 
 
 def slurm_settings(scheduling: Scheduling) -> SlurmSettings | None:
@@ -26,8 +26,8 @@ def slurm_settings(scheduling: Scheduling) -> SlurmSettings | None:
         if pairs:
             raise UserError(f"--slurm {pairs[0]}: needs --executor slurm")
         return None
-    from ssl_bench.engine.slurm import SlurmSettings
-    from ssl_bench.settings import nested, validated
+    from ssl_bench.api.settings import nested, validated
+    from ssl_bench.executors.slurm import SlurmSettings
 
     return validated(SlurmSettings, nested(pairs or [], "--slurm"), "--slurm")
 
@@ -40,8 +40,8 @@ def submit_and_print(
     `asked` holds the options as they were given, `runtime` what can be resolved where no GPU need be. Raises UserError
     if several GPUs are to share a batch and cannot.
     """
-    from ssl_bench.engine.graph import with_pretrainings
-    from ssl_bench.engine.slurm import submit
+    from ssl_bench.executors.slurm import submit
+    from ssl_bench.planning.graph import with_pretrainings
 
     store.check_writable()
     device = asked.device

@@ -19,9 +19,9 @@ def status(results: options.Results = None, as_json: options.Json = False) -> No
 
     Example: ssl-bench status --results results
     """
-    from ssl_bench.cells.status import State, status_of
-    from ssl_bench.cells.store import Store, results_folder
-    from ssl_bench.engine.slurm import QueuedJob, queued_cells
+    from ssl_bench.executors.slurm import QueuedJob, queued_cells
+    from ssl_bench.store.status import State, status_of
+    from ssl_bench.store.store import Store, results_folder
 
     folder = results_folder(results)
     if not folder.is_dir():

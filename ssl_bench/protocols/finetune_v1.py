@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ssl_bench.crops import CaseBatches
-from ssl_bench.draws import numpy_generator
-from ssl_bench.heads import Downstream
-from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, Training
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.downstream import Downstream, Kind
+from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, Training
+from ssl_bench.api.rng import numpy_generator
+from ssl_bench.nn.heads import PaperDownstream
 
 
 class FinetuneV1(Protocol):
@@ -20,6 +21,10 @@ class FinetuneV1(Protocol):
         source="GVSL (CVPR 2023), section 4.1 and supplement E.3.2",
         frozen_backbone=False,
     )
+
+    def build(self, backbone: Backbone, kind: Kind, classes: int) -> Downstream:
+        """The backbone and the paper's head."""
+        return PaperDownstream(backbone, kind, classes)
 
     def prepare(
         self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]

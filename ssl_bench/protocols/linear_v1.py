@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pydantic import PositiveInt
 from torch import Tensor
 
-from ssl_bench.crops import CaseBatches
-from ssl_bench.draws import numpy_generator
-from ssl_bench.frozen import FrozenFeatures
-from ssl_bench.heads import Downstream
-from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, ProtocolSettings, Training
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.downstream import Downstream, Kind
+from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, ProtocolSettings, Training
+from ssl_bench.api.rng import numpy_generator
+from ssl_bench.nn.heads import PaperDownstream
+from ssl_bench.protocols.frozen.features import FrozenFeatures
 
 
 class LinearV1Settings(ProtocolSettings):
@@ -32,6 +33,10 @@ class LinearV1(Protocol):
         source="GVSL (CVPR 2023), section 4.1 and supplement E.3.1",
         frozen_backbone=True,
     )
+
+    def build(self, backbone: Backbone, kind: Kind, classes: int) -> Downstream:
+        """The backbone and the paper's head."""
+        return PaperDownstream(backbone, kind, classes)
 
     def prepare(
         self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]

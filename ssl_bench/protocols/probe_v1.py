@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from ssl_bench.backbone import Backbone
-from ssl_bench.crops import CaseBatches
-from ssl_bench.draws import numpy_generator
-from ssl_bench.frozen import FrozenFeatures
-from ssl_bench.heads import Downstream, Kind
-from ssl_bench.probe import Ensemble, Probe
-from ssl_bench.protocol import Batch, Protocol, ProtocolFacts, ProtocolSettings, Training
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.downstream import Downstream, Kind
+from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, ProtocolSettings, Training
+from ssl_bench.api.rng import numpy_generator
+from ssl_bench.protocols.frozen.features import FrozenFeatures
+from ssl_bench.protocols.frozen.probe import Ensemble, Probe
 
 
 class ProbeV1Settings(ProtocolSettings):

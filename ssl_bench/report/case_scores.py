@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report import statistics
 from ssl_bench.report.statistics import Array, Estimate
+from ssl_bench.spec.record import EvaluationRecord
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.table import Row, Table
+from ssl_bench.spec.record import EvaluationRecord
 
 MARKS = {
     "†": "read through a random, frozen decoder",
@@ -35,7 +35,7 @@ def marks(records: Iterable[EvaluationRecord]) -> str:
 def network_and_licence(table: Table, row: Row) -> tuple[str, str]:
     """Of a row whose weights come from a file."""
     record = next(record for by_seed in table.cells[row].values() for record in by_seed.values())
-    return getattr(record.science.backbone, "network", "unknown"), record.licence or "not recorded"
+    return getattr(record.spec.backbone, "network", "unknown"), record.licence or "not recorded"
 
 
 def mean_text(table: Table, row: Row) -> str:

@@ -8,12 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.science import FolderDataScience
-from ssl_bench.cells.store import Store
 from ssl_bench.report.published import published_beside
 from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.table import row_of, rows_of
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
@@ -76,8 +75,7 @@ def _labels(records: Iterable[EvaluationRecord]) -> dict[str, str]:
 
 
 def _flat(record: EvaluationRecord) -> dict[str, Any]:
-    science, row = record.science, row_of(record)
-    folder = science.data if isinstance(science.data, FolderDataScience) else None
+    spec, row = record.spec, row_of(record)
     return {
         "preset": record.setting.preset,
         "overrides": " ".join(record.setting.overrides),
@@ -87,15 +85,15 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "paradigm": row.paradigm,
         "method": row.method,
         "options": row.options,
-        "task": science.task,
-        "label_fraction": science.data.label_fraction,
-        "split": folder.split if folder else "",
-        "fold": folder.fold if folder else 0,
+        "task": spec.task,
+        "label_fraction": spec.data.label_fraction,
+        "split": spec.data.split,
+        "fold": spec.data.fold or 0,
         "overlap": len(record.overlap),
         "scene": record.scene,
-        "protocol": science.protocol,
+        "protocol": spec.protocol,
         "licence": record.licence,
-        "seed": science.seed,
+        "seed": spec.seed,
         "metric": record.metric,
         "score": record.score,
         "cases": len(record.cases),
@@ -104,7 +102,7 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
         "decoder": record.modules.decoder if record.modules else "",
         "wall_seconds": record.cost.get("wall_seconds"),
         "peak_process_mib": record.cost.get("peak_process_mib"),
-        "precision": science.precision,
+        "precision": spec.precision,
         "device": record.provenance.get("device"),
         "key": record.key,
     }
@@ -112,7 +110,7 @@ def _flat(record: EvaluationRecord) -> dict[str, Any]:
 
 def _published(record: EvaluationRecord) -> dict[str, Any]:
     row = row_of(record)
-    found = published_beside(row, record.setting.preset, record.science.task, record.science.protocol)
+    found = published_beside(row, record.setting.preset, record.spec.task, record.spec.protocol)
     return {
         "published_percent": found.percent if found else "",
         "published_source": f"{found.source}; on other data than this row's" if found else "",

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.errors import UserError
 from ssl_bench.report.case_scores import case_names, read_scores, subtract
 from ssl_bench.report.cell_text import percent
@@ -18,6 +16,8 @@ from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.significance import interval, p_value
 from ssl_bench.report.statistics import holm
 from ssl_bench.report.table import SEMI_REAL, Row, row_of
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 
 class _Place(NamedTuple):
@@ -87,15 +87,15 @@ def _by_place(
 
 
 def _place(record: EvaluationRecord) -> _Place:
-    science = record.science
-    names = (science.task, science.protocol, science.data.column, record.cases_digest)
-    return _Place(record.setting.preset, row_of(record), *names, science.seed)
+    spec = record.spec
+    names = (spec.task, spec.protocol, spec.data.column, record.cases_digest)
+    return _Place(record.setting.preset, row_of(record), *names, spec.seed)
 
 
 def _but_for_the_seed(pair: tuple[EvaluationRecord, EvaluationRecord]) -> tuple[str, ...]:
     place = _place(pair[0])
-    sciences = (record.science.model_dump_json(exclude={"seed": True, "backbone": {"seed"}}) for record in pair)
-    return (place.preset, place.row.label, place.task, place.protocol, *sciences)
+    specs = (record.spec.model_dump_json(exclude={"seed": True, "backbone": {"seed"}}) for record in pair)
+    return (place.preset, place.row.label, place.task, place.protocol, *specs)
 
 
 def _rows(groups: Iterable[Sequence[tuple[EvaluationRecord, EvaluationRecord]]]) -> list[list[str]]:
@@ -104,7 +104,7 @@ def _rows(groups: Iterable[Sequence[tuple[EvaluationRecord, EvaluationRecord]]])
     for pairs in groups:
         place = _place(pairs[0][0])
         cases = case_names(record for pair in pairs for record in pair)
-        before, after = (read_scores({pair[side].science.seed: pair[side] for pair in pairs}, cases) for side in (0, 1))
+        before, after = (read_scores({pair[side].spec.seed: pair[side] for pair in pairs}, cases) for side in (0, 1))
         difference = subtract(after, before, generator)
         if difference is None:
             continue

@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.report.cell_text import marks
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.latex_caption import caption, protocol_titles
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
 """In the order of the paper; without a name where no row of the column was pre-trained on a known corpus."""

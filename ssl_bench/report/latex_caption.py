@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ssl_bench.cells.science import FolderCorpusScience
 from ssl_bench.report.cell_text import marks
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.table import Column, Table, column_parts
@@ -73,7 +72,7 @@ def _differences(table: Table, baseline: str) -> list[str]:
 
 def _data(table: Table) -> list[str]:
     sentences = [SEMI_REAL] if table.data.startswith("semi-real") else []
-    if isinstance(table.corpus, FolderCorpusScience):
+    if table.corpus is not None and table.corpus.is_real:
         sentences.append(f"Pre-trained on {table.corpus.volumes} scans (corpus {_code(table.corpus.fingerprint)}).")
     elif table.corpus is not None and table.data == "real":
         sentences.append("Pre-trained on an embedded, semi-real corpus (one anatomy), evaluated on real data.")

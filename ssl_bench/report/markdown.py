@@ -6,9 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import FolderCorpusScience
-from ssl_bench.cells.store import Store
 from ssl_bench.report.cell_text import marks, mean_text, network_and_licence, score_text
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.markdown_table import code, escaped, markdown_table
@@ -17,6 +14,8 @@ from ssl_bench.report.published import published_section
 from ssl_bench.report.reading import no_collection, read_for_tables
 from ssl_bench.report.significance import statistics_section
 from ssl_bench.report.table import SEMI_REAL, Column, Row, Table, changed_options, column_title, tables_of
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 PRETRAINING_NOTE = (
     "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
@@ -93,7 +92,7 @@ def _cells(table: Table, row: Row, columns: Sequence[Column], best: dict[Column,
 def _data_notes(table: Table) -> list[str]:
     """What a reader must know of real data."""
     notes = []
-    if isinstance(table.corpus, FolderCorpusScience):
+    if table.corpus is not None and table.corpus.is_real:
         notes.append(
             f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus {code(table.corpus.fingerprint)}."
         )
@@ -123,11 +122,11 @@ def _pretraining_section(records: Sequence[PretrainingRecord]) -> str:
 def pretraining_table(records: Sequence[PretrainingRecord]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of the pre-trainings, as plain text."""
     rows = []
-    for record in sorted(records, key=lambda record: (record.science.method, record.science.seed)):
+    for record in sorted(records, key=lambda record: (record.spec.method, record.spec.seed)):
         losses, looks = record.loss_curve, record.held_out_curve
         rows.append([
-            Row("", record.science.method, changed_options(record.science.options)).label,
-            str(record.science.seed),
+            Row("", record.spec.method, changed_options(record.spec.options)).label,
+            str(record.spec.seed),
             f"{statistics.fmean(losses[:5]):.3f} → {statistics.fmean(losses[-20:]):.3f}" if losses else "–",
             ", ".join(_fall(name, looks) for name in looks[0] if name != "step") if looks else "–",
             _number(record.health.get("feature_std"), 4),
@@ -159,7 +158,7 @@ def _fall(name: str, looks: Sequence[dict[str, float]]) -> str:
 
 
 def _failure_section(failures: Sequence[AnyRecord]) -> str:
-    rows = [[record.key, record.science.method, record.reason or ""] for record in failures]
+    rows = [[record.key, record.spec.method, record.reason or ""] for record in failures]
     return "\n".join(["## Failed\n", markdown_table(["Cell", "Method", "Reason"], rows)])
 
 

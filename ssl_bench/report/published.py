@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+from ssl_bench.api.settings import load_preset, preset_names
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.table import Row, Table, changed_options, column_parts
-from ssl_bench.settings import load_preset, preset_names
 
 ON_SEMI_REAL = (
     "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "

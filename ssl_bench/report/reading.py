@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticSerializationError, core_schema, to_json
 
-from ssl_bench.cells.record import AnyRecord, Curve, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
+from ssl_bench.spec.record import AnyRecord, Curve, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 RANKED = ("case", "dsc", "label", "probability")
 """What statistics are made of, of each test case."""
@@ -127,7 +127,7 @@ def _share(record: AnyRecord, shared: Callable[[Any], Any]) -> AnyRecord:
             record.__dict__[name] = shared(record.__dict__[name])
     if isinstance(record, EvaluationRecord):
         for name in ("backbone", "data", "protocol_settings"):
-            record.science.__dict__[name] = shared(record.science.__dict__[name])
+            record.spec.__dict__[name] = shared(record.spec.__dict__[name])
     return record
 
 

@@ -10,16 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from ssl_bench.cells.record import EvaluationRecord, Setting
-from ssl_bench.cells.science import (
-    CorpusScience,
-    ExternalBackbone,
-    FolderCorpusScience,
-    FolderDataScience,
-    Origin,
-    PretrainingScience,
-)
-from ssl_bench.method_facts import PARADIGMS
+from ssl_bench.api.method_facts import PARADIGMS
+from ssl_bench.spec.record import EvaluationRecord, Setting
+from ssl_bench.spec.specification import CorpusSpec, ExternalBackbone, Origin, PretrainingSpec
 
 SEMI_REAL = (
     "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
@@ -53,7 +46,7 @@ class Table:
 
     setting: Setting
     data: str
-    corpus: CorpusScience | FolderCorpusScience | None = None
+    corpus: CorpusSpec | None = None
     """What the rows were pre-trained on; None where none was."""
     cells: dict[Row, dict[Column, dict[int, EvaluationRecord]]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -84,8 +77,8 @@ class Table:
     @cached_property
     def pretraining_keys(self) -> set[str]:
         """The keys of the pre-trainings that its cells rest on."""
-        backbones = (record.science.backbone for record in self.records())
-        return {backbone.key for backbone in backbones if isinstance(backbone, PretrainingScience)}
+        backbones = (record.spec.backbone for record in self.records())
+        return {backbone.key for backbone in backbones if isinstance(backbone, PretrainingSpec)}
 
     def records(self, column: Column | None = None) -> Iterator[EvaluationRecord]:
         """Every record, or every one of `column`, row by row."""
@@ -99,7 +92,7 @@ class Table:
         found: dict[str, set[str]] = defaultdict(set)
         for record in self.records():
             if listed := getattr(record, name):
-                found[record.science.task].update(listed)
+                found[record.spec.task].update(listed)
         return {task: sorted(listed) for task, listed in sorted(found.items())}
 
     def row_called(self, label: str) -> Row | None:
@@ -136,7 +129,7 @@ def rows_of(records: Iterable[EvaluationRecord]) -> list[Row]:
 
 
 def _version(record: EvaluationRecord) -> str:
-    backbone = record.science.backbone
+    backbone = record.spec.backbone
     if isinstance(backbone, ExternalBackbone):
         # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
         origin = "" if backbone.origin == Origin() else f", {backbone.origin.pretrains}"
@@ -155,7 +148,7 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
         groups[record.setting.digest, record.data].append(record)
     tables = []
     for (_, data), group in groups.items():
-        corpora: list[CorpusScience | FolderCorpusScience] = []
+        corpora: list[CorpusSpec] = []
         for record in group:
             corpus = corpus_of(record)
             if corpus is not None and corpus not in corpora:
@@ -168,21 +161,21 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
             table = Table(setting, data, here)
             for record, row in zip(group, rows, strict=True):
                 if corpus_of(record) in (here, None):
-                    column = (record.science.task, record.science.protocol, record.science.data.column)
-                    table.cells[row].setdefault(column, {})[record.science.seed] = record
+                    column = (record.spec.task, record.spec.protocol, record.spec.data.column)
+                    table.cells[row].setdefault(column, {})[record.spec.seed] = record
             tables.append(table)
     return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
 
 
-def corpus_of(record: EvaluationRecord) -> CorpusScience | FolderCorpusScience | None:
+def corpus_of(record: EvaluationRecord) -> CorpusSpec | None:
     """What the record's backbone was pre-trained on; None where nothing is known or needed."""
-    return getattr(record.science.backbone, "corpus", None)
+    return getattr(record.spec.backbone, "corpus", None)
 
 
 def row_of(record: EvaluationRecord) -> Row:
     """The row that a record stands in."""
-    options: dict[str, Any] = getattr(record.science.backbone, "options", {})
-    return Row(record.paradigm, record.science.method, changed_options(options))
+    options: dict[str, Any] = getattr(record.spec.backbone, "options", {})
+    return Row(record.paradigm, record.spec.method, changed_options(options))
 
 
 def changed_options(options: dict[str, Any]) -> str:
@@ -207,6 +200,6 @@ def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
 
 
 def _labels_and_fold(column: Column, table: Table) -> str:
-    data = next(table.records(column)).science.data
+    data = next(table.records(column)).spec.data
     labels = "" if data.label_fraction == 1 else f", {100 * data.label_fraction:g}% of labels"
-    return labels + (f", fold {data.fold}" if isinstance(data, FolderDataScience) and data.fold else "")
+    return labels + (f", fold {data.fold}" if data.fold else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.transforms.separable import filter_axes, gaussian_matrix, low_resolution_matrix
 
 LARGEST_NOISE = 0.1

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
-from ssl_bench.placement import constant
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.transfer import constant
 
 
 def uniform_integers(draws: Draws, low: int | Tensor, count: Tensor, *shape: int) -> Tensor:

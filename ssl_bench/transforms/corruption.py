@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.transforms.intensity import nonlinear_intensity
 from ssl_bench.transforms.painting import (
     GVSL_IN_PAINTING,
@@ -17,12 +17,7 @@ from ssl_bench.transforms.painting import (
     in_painting_mask,
     out_painting_mask,
 )
-from ssl_bench.transforms.shuffling import (
-    GVSL_SHUFFLING,
-    MODELS_GENESIS_SHUFFLING,
-    ShufflingSettings,
-    local_shuffling,
-)
+from ssl_bench.transforms.shuffling import GVSL_SHUFFLING, MODELS_GENESIS_SHUFFLING, ShufflingSettings, local_shuffling
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 
 CURVE_SAMPLES = 2048
 TABLE_STEPS = 2**15

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
-from ssl_bench.placement import constant
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.transfer import constant
 from ssl_bench.transforms.boxes import random_starts, uniform_integers, union_of_boxes
 
 MARGIN = 3

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.transforms.boxes import random_starts
 
 BLOCKS_PER_PERMUTATION = 8

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
-from ssl_bench.placement import constant
+from ssl_bench.api.rng import Draws
+from ssl_bench.nn.transfer import constant
+from ssl_bench.nn.warp import affine_matrix, compose, warp
 from ssl_bench.transforms.separable import filter_axes, gaussian_matrix
-from ssl_bench.warp import affine_matrix, compose, warp
 
 REFERENCE_LENGTH = 128
 """The side of the crops, in voxels, for which the elastic constants are given."""

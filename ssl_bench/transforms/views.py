@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_bench.backbone import STRIDE
-from ssl_bench.draws import Draws
-from ssl_bench.placement import constant
+from ssl_bench.api.rng import Draws
+from ssl_bench.backbones.unet3d import STRIDE
+from ssl_bench.nn.transfer import constant
 from ssl_bench.transforms.appearance import random_appearance
 from ssl_bench.transforms.boxes import uniform_integers
 

@@ -16,8 +16,8 @@ from benchmarks import __main__ as command
 from benchmarks import figures
 from benchmarks.__main__ import COMMANDS, LONG, PARTS, main
 from benchmarks.figures import ROOT, Part, commit, identity, keep, machine_of
-from ssl_bench.engine.runtime import Runtime, usable_cores
 from ssl_bench.errors import UserError
+from ssl_bench.training.runtime import Runtime, usable_cores
 
 MACHINE = {"processor": "a processor", "device": "cpu", "versions": {"torch": "2.9"}}
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import corruption_by_blocks as reference
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.transforms import painting
 from ssl_bench.transforms.boxes import union_of_boxes
 from ssl_bench.transforms.intensity import nonlinear_intensity

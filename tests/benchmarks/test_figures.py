@@ -13,7 +13,7 @@ from benchmarks.matrix import MATRICES, REFERENCE_SCORES, SCORES, agreement, spe
 from benchmarks.planning import evaluations
 from benchmarks.tables import write_into
 from benchmarks.timing import Options, interleaved
-from ssl_bench.registry import METHODS, PROTOCOLS, TASKS
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
 
 OPTIONS = Options("a part", quick=False, device="cpu", threads=1)
 

@@ -16,13 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ssl_bench.cells.lease import holder
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.store import Store
-from ssl_bench.engine.graph import with_pretrainings
-from ssl_bench.engine.inline import run_cells
-from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime
+from ssl_bench.executors.inline import run_cells
+from ssl_bench.planning.graph import with_pretrainings
+from ssl_bench.planning.planner import Planner
+from ssl_bench.store.lease import holder
+from ssl_bench.store.store import Store
+from ssl_bench.training.progress import Progress
+from ssl_bench.training.runtime import Runtime
 
 METHODS, TASKS, PROTOCOLS = ("denoising", "simsiam", "scratch"), ("shc", "ccc"), ("linear", "finetune")
 

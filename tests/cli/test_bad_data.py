@@ -17,7 +17,7 @@ import pytest
 from ssl_bench.files import TEMPORARY_SUFFIX
 from tests.cli.test_real_data import Invoke
 from tests.cli.test_real_data import invoke as invoke
-from tests.datasets.files import ct, heart, save
+from tests.data.files import ct, heart, save
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 

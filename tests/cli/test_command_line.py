@@ -168,8 +168,8 @@ def test_weights_go_out_and_come_back_in(command: Command, tmp_path: Path) -> No
 
 def test_a_failed_cell_is_exit_1(command: Command, tmp_path: Path) -> None:
     code = (
-        "from ssl_bench.methods.scratch import Scratch\nfrom ssl_bench.engine import inline\n"
-        "def fail(*_): raise RuntimeError('out of luck')\ninline._run = fail\n"
+        "from ssl_bench.methods.scratch import Scratch\nfrom ssl_bench.executors.cells import run_cell\n"
+        "def fail(*_): raise RuntimeError('out of luck')\nrun_cell._run = fail\n"
         "from ssl_bench.cli import main\nmain()"
     )
     import sys

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ssl_bench.cells.plan import Cell, Planner
-from ssl_bench.cells.store import Store
+from ssl_bench.api.settings import load_preset
 from ssl_bench.cli import app
-from ssl_bench.engine.outcomes import failure
-from ssl_bench.engine.runtime import Runtime
 from ssl_bench.errors import UserError
-from ssl_bench.settings import load_preset
+from ssl_bench.executors.cells.outcomes import failure
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.cell import Cell
+from ssl_bench.store.store import Store
+from ssl_bench.training.runtime import Runtime
 
 FILE = """
 methods = ["simsiam", "scratch"]
@@ -122,11 +123,11 @@ def test_a_dry_run_estimates_from_cells_of_the_setting(file: Path, planner: Plan
 
 def test_the_planner_resolves_what_cells_share_once(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand cells in seconds: what lies in files, such as an anatomy of the user's, is read once a task."""
-    from ssl_bench import data
+    from ssl_bench.data import embedded as data
 
     asked: list[str] = []
-    science = data.data_science
-    monkeypatch.setattr(data, "data_science", lambda name, *rest: asked.append(name) or science(name, *rest))
+    spec = data.data_spec
+    monkeypatch.setattr(data, "data_spec", lambda name, *rest: asked.append(name) or spec(name, *rest))
     for seed in range(3):
         for task in ("shc", "ccc"):
             planner.evaluation("scratch", task, "linear", seed)

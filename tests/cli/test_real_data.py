@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.cli import main
-from tests.datasets import layouts
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
+from tests.data import folders as layouts
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 
@@ -89,10 +89,10 @@ def test_from_a_folder_to_a_score(task: str, write: Callable[[Path], Any], invok
     assert "semi-real" not in ran.out
     record = the_record(tmp_path / "results")
     assert record.data == "real"
-    assert record.science.data.source == "folder"
+    assert record.spec.data.source == "folder"
     known = {case["identifier"] for case in listed["cases"]}
     assert {case["case"] for case in record.cases} <= known
-    assert len(record.cases) == record.science.data.counts.test
+    assert len(record.cases) == record.spec.data.counts.test
 
     again = invoke("cell", record.key, "--results", tmp_path / "results", "--quiet")
     assert again.code == 0, again.err
@@ -130,7 +130,7 @@ def test_a_corpus_scan_in_the_test_set_stops_the_run_unless_allowed(invoke: Invo
 
     allowed = smoke(invoke, tmp_path / "results", *options, "--set=pretraining.steps=1", "--allow-overlap")
     assert allowed.code == 0, allowed.err
-    counts = the_record(tmp_path / "results").science.data.counts
+    counts = the_record(tmp_path / "results").spec.data.counts
     assert len(the_record(tmp_path / "results").overlap) == counts.validation + counts.test
     assert "that are in the pre-training corpus too" in invoke("report", "--results", tmp_path / "results").out
 

@@ -13,16 +13,16 @@ import pytest
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord
-from ssl_bench.cells.store import Store
+from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.cli import app
 from ssl_bench.cli.reproduce import quoted
-from ssl_bench.engine.outcomes import failure
-from ssl_bench.engine.runtime import Runtime
 from ssl_bench.errors import UserError
-from tests.datasets import layouts
+from ssl_bench.executors.cells.outcomes import failure
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord
+from ssl_bench.store.store import Store
+from ssl_bench.training.runtime import Runtime
+from tests.data import folders as layouts
 
 Plan = Callable[..., Cell]
 RUN = ["run", "--method", "gvsl", "--task", "shc", "--protocol", "linear", "--preset", "smoke"]
@@ -57,7 +57,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, fresh_registry: None) -> Plan:
         found.append(cell)
         raise Planned
 
-    monkeypatch.setattr("ssl_bench.engine.inline.run_cell", instead)
+    monkeypatch.setattr("ssl_bench.executors.cells.run_cell.run_cell", instead)
 
     def run(*arguments: str) -> Cell:
         found.clear()
@@ -271,7 +271,7 @@ def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -
 
 def test_a_cell_that_this_installation_plans_otherwise_is_said(plan: Plan, store: Store) -> None:
     cell = plan(*RUN)
-    other = cell.model_copy(update={"science": cell.science.model_copy(update={"crop": 16})})
+    other = cell.model_copy(update={"spec": cell.spec.model_copy(update={"crop": 16})})
     store.plan(other)
     assert f"This installation plans it as {cell.key}: " in " ".join(found(store, other.key)["caveats"])
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ssl_bench.cells.plan import Cell
-from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
 from ssl_bench.cli.option_groups import Scheduling
 from ssl_bench.cli.slurm import slurm_settings
-from ssl_bench.engine import slurm
 from ssl_bench.errors import UserError
+from ssl_bench.executors import slurm
+from ssl_bench.spec.cell import Cell
+from ssl_bench.store.store import Store
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ssl_bench.cells.lease import Lease
-from ssl_bench.cells.plan import Cell, Planner
-from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
-from ssl_bench.engine.outcomes import failure
-from ssl_bench.engine.runtime import Runtime
 from ssl_bench.errors import UserError
+from ssl_bench.executors.cells.outcomes import failure
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.cell import Cell
+from ssl_bench.store.lease import Lease
+from ssl_bench.store.store import Store
+from ssl_bench.training.runtime import Runtime
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_the_records_decide_what_is_done_and_the_leases_what_runs(
 def test_a_queue_that_does_not_answer_is_told_and_the_records_speak(
     line: str, squeue: Callable[[str], None], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssl_bench.engine.slurm.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("ssl_bench.executors.slurm.ANSWER_SECONDS", 0.5)
     squeue(line)
     done = CliRunner().invoke(app, ["status", "--results", str(store.folder)])
     assert done.exit_code == 0

@@ -13,21 +13,21 @@ from torch import Tensor
 
 from benchmarks.stepping import Stepper, learning_methods, plan
 from benchmarks.timing import Options
-from ssl_bench.backbone import upsample
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.draws import Draws
-from ssl_bench.engine.attempt import Attempt, Stopped
-from ssl_bench.engine.inline import run_cell
-from ssl_bench.engine.pretraining import build_method
-from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, resolve_precision
-from ssl_bench.group_norm import GroupNorm
-from ssl_bench.losses import soft_dice_loss
-from ssl_bench.registry import METHODS
-from ssl_bench.settings import load_preset
-from tests.engine.test_waiting import WAITS
+from ssl_bench.api.registry import METHODS
+from ssl_bench.api.rng import Draws
+from ssl_bench.api.settings import load_preset
+from ssl_bench.backbones.unet3d import upsample
+from ssl_bench.executors.cells.run_cell import run_cell
+from ssl_bench.nn.cpu.group_norm import GroupNorm
+from ssl_bench.nn.losses import soft_dice_loss
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
+from ssl_bench.training.attempt import Attempt, Stopped
+from ssl_bench.training.pretraining import build_method
+from ssl_bench.training.progress import Progress
+from ssl_bench.training.runtime import Runtime, resolve_precision
+from tests.training.test_waiting import WAITS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 SILENT = Progress(shown=False)
@@ -62,14 +62,14 @@ def loss_and_gradients(method: Any, volumes: Tensor) -> tuple[float, Tensor]:
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("name", [name for name in learning_methods() if name != "deepcluster"])
 def test_a_step_has_the_loss_and_the_gradient_of_the_processors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    science = plan(name, "float32", SMALL)
-    volumes = torch.rand(science.batch, 1, *[science.crop] * 3, generator=torch.Generator().manual_seed(0))
-    expected_loss, expected = loss_and_gradients(build_method(science), volumes)
+    spec = plan(name, "float32", SMALL)
+    volumes = torch.rand(spec.batch, 1, *[spec.crop] * 3, generator=torch.Generator().manual_seed(0))
+    expected_loss, expected = loss_and_gradients(build_method(spec), volumes)
     for drawing in ("uniform", "normal", "integers", "permutation"):  # The same numbers, sent.
         draw = getattr(Draws, drawing)
         monkeypatch.setattr(Draws, drawing, lambda *given, draw=draw, **named: draw(*given, **named).to("cuda"))
     monkeypatch.setattr(Draws, "device", torch.device("cuda"))
-    loss, gradients = loss_and_gradients(build_method(science).to("cuda"), volumes.to("cuda"))
+    loss, gradients = loss_and_gradients(build_method(spec).to("cuda"), volumes.to("cuda"))
     assert loss == pytest.approx(expected_loss, rel=1e-3)
     assert float((gradients - expected).norm() / expected.norm()) < 0.02
 
@@ -77,8 +77,8 @@ def test_a_step_has_the_loss_and_the_gradient_of_the_processors(name: str, monke
 @pytest.mark.parametrize("name", [name for name in learning_methods() if name not in WAITS])
 def test_a_whole_step_never_waits(name: str, never_waits: Callable[[], None]) -> None:
     """Backward pass, clipping and update too."""
-    science = plan(name, resolve_precision("auto", "cuda"), [*SMALL, "pretraining.optimiser.gradient_clip=1"])
-    step = Stepper(science, Options("test", quick=True, device="cuda", threads=2))
+    spec = plan(name, resolve_precision("auto", "cuda"), [*SMALL, "pretraining.optimiser.gradient_clip=1"])
+    step = Stepper(spec, Options("test", quick=True, device="cuda", threads=2))
     for _ in range(3):
         step()
     never_waits()

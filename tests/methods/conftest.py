@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.data import Corpus
-from ssl_bench.draws import Draws, seeded_initialisation
-from ssl_bench.method import Method
-from ssl_bench.registry import METHODS
+from ssl_bench.api.method import Method
+from ssl_bench.api.registry import METHODS
+from ssl_bench.api.rng import Draws, seeded_initialisation
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.data.embedded import Corpus
 
 CROP = 32
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]

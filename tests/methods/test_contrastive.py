@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_bench.draws import Draws
-from ssl_bench.method import Method
+from ssl_bench.api.method import Method
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.simclr import SimCLR
 from ssl_bench.methods.simsiam import SimSiam
 from ssl_bench.transforms.views import two_views, view_size

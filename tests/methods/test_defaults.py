@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ssl_bench.registry import METHODS
+from ssl_bench.api.registry import METHODS
 
 PAIR: dict[str, Any] = {"direction": "b_to_a", "spatial_augmentation": True, "initial_std": 0.001}
 GVSL: dict[str, Any] = {

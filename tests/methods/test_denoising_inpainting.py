@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.denoising import Denoising
 from ssl_bench.methods.inpainting import InPainting
 from ssl_bench.transforms.painting import GVSL_IN_PAINTING, in_painting, in_painting_mask

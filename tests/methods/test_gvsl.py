@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssl_bench.backbone import Features
-from ssl_bench.draws import Draws
-from ssl_bench.losses import ncc_loss, smoothness_loss
-from ssl_bench.method import Method
+from ssl_bench.api.backbone import Features
+from ssl_bench.api.method import Method
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.gvsl import GVSL, Matching, odd, pair_up
+from ssl_bench.nn.losses import ncc_loss, smoothness_loss
+from ssl_bench.nn.warp import warp
 from ssl_bench.transforms.spatial import random_spatial
-from ssl_bench.warp import warp
 
 from .conftest import build
 
@@ -31,7 +31,7 @@ def count(module: torch.nn.Module) -> int:
 
 
 def test_heads_have_the_released_sizes_at_width_32() -> None:
-    from ssl_bench.backbone import UNet3D
+    from ssl_bench.backbones.unet3d import UNet3D
     from ssl_bench.methods.gvsl import GVSLConfig
 
     method = GVSL(UNet3D(32), GVSLConfig(), 128)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.models_genesis import ModelsGenesis
 from ssl_bench.transforms.corruption import GVSL, MODELS_GENESIS, corrupt, random_flip
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssl_bench.draws import Draws
+from ssl_bench.api.rng import Draws
 from ssl_bench.methods.rotation import ROTATIONS, Rotation, rotate
 
 from .conftest import build

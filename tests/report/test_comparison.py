@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
+from ssl_bench.api.settings import load_preset
 from ssl_bench.errors import UserError
+from ssl_bench.planning.planner import Planner
 from ssl_bench.report.changes import write_changes
 from ssl_bench.report.comparison import ColumnStatistics, compare_rows
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.significance import SEMI_REAL, statistics_section
 from ssl_bench.report.statistics import auc_components, auc_difference, mean_estimate, sign_flip_p
 from ssl_bench.report.table import Row, tables_of
-from ssl_bench.settings import load_preset
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
 BASE = np.linspace(0.5, 0.9, 12)
@@ -53,7 +53,7 @@ def keep(
         ]
     values = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": data, "provenance": {},
-        "science": cell.science, "score": 0.5, "paradigm": {"scratch": "none"}.get(method, "centroid-relative"),
+        "spec": cell.spec, "score": 0.5, "paradigm": {"scratch": "none"}.get(method, "centroid-relative"),
         "cases": rows, "metric": "AUC" if task == "ccc" else "DSC",
     }  # fmt: skip
     store.publish(cell, EvaluationRecord.model_validate(values))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.cli import app
 from ssl_bench.errors import UserError
 from ssl_bench.report.latex import write_latex
 from ssl_bench.report.latex_text import latex
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 from tests.report.test_tables import planner
 
 NASTY = r"a_b$%&#{}~^\ "
@@ -34,7 +34,7 @@ def keep(
     cell = planner().evaluation(method, task, protocol, seed)
     values = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
-        "science": cell.science, "score": score, "converged": True, "metric": "AUC" if task == "ccc" else "DSC",
+        "spec": cell.spec, "score": score, "converged": True, "metric": "AUC" if task == "ccc" else "DSC",
         "scene": "none" if method == "scratch" else SCENES[task], "cases": [{"case": "a"}, {"case": "b"}],
         "paradigm": PARADIGMS.get(method, "centroid-relative"),
     }  # fmt: skip
@@ -74,9 +74,9 @@ def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store
         keep(store, "gvsl", "shc", 0.5, protocol)
     newer = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"protocol": "linear-v2"})
     store.publish(
-        planner().evaluation("gvsl", "shc", "linear", 0).model_copy(update={"science": newer}),
-        next(record for record in store.records() if record.science.protocol == "linear-v1").model_copy(  # type: ignore[union-attr]
-            update={"science": newer}
+        planner().evaluation("gvsl", "shc", "linear", 0).model_copy(update={"spec": newer}),
+        next(record for record in store.records() if record.spec.protocol == "linear-v1").model_copy(  # type: ignore[union-attr]
+            update={"spec": newer}
         ),
     )
     assert body(store)[0] == r" & 2:{Linear v1} & 2:{Fine-tuning} & 2:{Linear v2} \\"
@@ -162,7 +162,7 @@ def test_the_caption_says_preset_seeds_cases_and_what_the_data_are(store: Store)
 def test_two_tasks_of_one_title_have_counts_of_their_own(store: Store) -> None:
     keep(store, "gvsl", "shc", 0.5)
     other = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"task": "Shc"})
-    keep(store, "gvsl", "shc", 0.5, protocol="finetune", science=other, cases=[{"case": "a"}])
+    keep(store, "gvsl", "shc", 0.5, protocol="finetune", spec=other, cases=[{"case": "a"}])
     assert "test cases: SHC 1, SHC 2." in caption(store)
 
 
@@ -220,10 +220,10 @@ def test_a_real_tex_sets_the_tables_and_shows_every_name(encoding: str, store: S
         setting = planner().setting.model_copy(update={"overrides": [name], "preset": name})
         for protocol in ("linear", "finetune", "probe"):
             for task in SCENES:
-                science = planner().evaluation("gvsl", task, protocol, 0).evaluation
-                backbone = science.backbone.model_copy(update={"method": name, "options": {name: name}})
-                science = science.model_copy(update={"backbone": backbone})
-                keep(store, "gvsl", task, 0.5, protocol, number, science=science, setting=setting)
+                spec = planner().evaluation("gvsl", task, protocol, 0).evaluation
+                backbone = spec.backbone.model_copy(update={"method": name, "options": {name: name}})
+                spec = spec.model_copy(update={"backbone": backbone})
+                keep(store, "gvsl", task, 0.5, protocol, number, spec=spec, setting=setting)
                 keep(store, "scratch", task, 0.4, protocol, number, setting=setting, converged=False)
     (tmp_path / "table.tex").write_text(write_latex(store), "utf-8")
     (tmp_path / "paper.tex").write_text(

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.registry import METHODS, TASKS
+from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.published import (
@@ -22,6 +20,8 @@ from ssl_bench.report.published import (
     read_published,
 )
 from ssl_bench.report.table import Row, tables_of
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
 
@@ -105,7 +105,7 @@ def test_the_measured_tables_stay_as_they_are_and_the_page_says_what_stands_side
 @pytest.mark.parametrize("measured", [False, True], ids=["an empty store", "a protocol of our own alone"])
 def test_where_nothing_was_measured_the_published_table_stands_alone(measured: bool) -> None:
     record = next(record for record in Store(REFERENCE).records() if isinstance(record, EvaluationRecord))
-    probed = record.model_copy(update={"science": record.science.model_copy(update={"protocol": "probe-v1"})})
+    probed = record.model_copy(update={"spec": record.spec.model_copy(update={"protocol": "probe-v1"})})
     page = published_section(tables_of([probed] if measured else []))
     assert "Nothing was measured that could stand beside them." in page
     header, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.registry import METHODS
+from ssl_bench.api.registry import METHODS
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.table import row_of
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 FOLDER = Path(__file__).parents[2] / "results" / "reference"
 QUICK_METHODS = ["scratch", "models_genesis", "deepcluster", "simclr", "simsiam", "gvsl"]
@@ -45,23 +45,23 @@ def finetuned_scratch(preset: str, task: str) -> EvaluationRecord:
     (record,) = [
         record
         for record in EVALUATIONS[preset]
-        if (row_of(record).label, record.science.task, record.science.protocol) == ("scratch", task, "finetune-v1")
+        if (row_of(record).label, record.spec.task, record.spec.protocol) == ("scratch", task, "finetune-v1")
     ]
     return record
 
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_every_cell_of_the_matrix_succeeded_once(preset: str) -> None:
-    found = [(row_of(record).label, record.science.task, record.science.protocol) for record in EVALUATIONS[preset]]
+    found = [(row_of(record).label, record.spec.task, record.spec.protocol) for record in EVALUATIONS[preset]]
     assert sorted(found) == sorted(CELLS[preset])
     pretrained = {method for method, _, _ in CELLS[preset]} - {"scratch", LONG_SCRATCH}
-    assert sorted(record.science.method for record in PRETRAININGS[preset]) == sorted(pretrained)
+    assert sorted(record.spec.method for record in PRETRAININGS[preset]) == sorted(pretrained)
     assert not list(Store(FOLDER / preset).failures())
 
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_old_records_keep_their_keys(preset: str) -> None:
-    assert [record.science.key for record in RECORDS[preset]] == [record.key for record in RECORDS[preset]]
+    assert [record.spec.key for record in RECORDS[preset]] == [record.key for record in RECORDS[preset]]
 
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
@@ -81,7 +81,7 @@ def test_the_page_shows_every_cell_and_score() -> None:
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_all_rows_met_the_same_cases(preset: str) -> None:
     for task in TASKS:
-        assert len({record.cases_digest for record in EVALUATIONS[preset] if record.science.task == task}) == 1
+        assert len({record.cases_digest for record in EVALUATIONS[preset] if record.spec.task == task}) == 1
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -118,7 +118,7 @@ def test_scratch_learns_the_classification(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_gvsl_matches_held_out_pairs(preset: str) -> None:
-    (record,) = [r for r in PRETRAININGS[preset] if r.science.method == "gvsl"]
+    (record,) = [r for r in PRETRAININGS[preset] if r.spec.method == "gvsl"]
     first = record.held_out_curve[0]["ncc"]
     last = statistics.mean(look["ncc"] for look in record.held_out_curve[-20:])
     assert last <= 0.8 * first
@@ -128,5 +128,5 @@ def test_gvsl_matches_held_out_pairs(preset: str) -> None:
 @pytest.mark.parametrize("method", ["models_genesis", "simclr", "simsiam", "deepcluster"])
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_every_other_pretext_loss_falls(method: str, preset: str) -> None:
-    (record,) = [r for r in PRETRAININGS[preset] if r.science.method == method]
+    (record,) = [r for r in PRETRAININGS[preset] if r.spec.method == method]
     assert statistics.mean(record.loss_curve[-20:]) < statistics.mean(record.loss_curve[:5])

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.report import cells_csv, latex, markdown
 from ssl_bench.report.case_scores import Scores
 from ssl_bench.report.reading import RANKED, no_collection, read_for_pictures, read_for_tables
 from ssl_bench.report.statistics import auc_components, sign_flip_p
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 9 * 30
@@ -102,8 +102,8 @@ def test_a_report_of_short_records_is_that_of_whole_ones(write, store: Store, mo
 def test_what_is_equal_in_many_records_is_one_object(store: Store) -> None:
     records = [record for record in read_for_tables(store) if isinstance(record, EvaluationRecord)]
     assert len({id(record.setting) for record in records}) == 1
-    assert len({id(record.science.data) for record in records}) == 4
-    assert len({id(record.science.backbone) for record in records}) == RECORDS / 9
+    assert len({id(record.spec.data) for record in records}) == 4
+    assert len({id(record.spec.backbone) for record in records}) == RECORDS / 9
 
 
 def test_a_corrupt_record_is_set_aside_with_a_warning_and_the_report_goes_on(

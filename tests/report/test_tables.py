@@ -10,16 +10,17 @@ from pathlib import Path
 import pandas
 import pytest
 
-from ssl_bench.cells.plan import Cell, Planner
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.science import ExternalBackbone, Origin
-from ssl_bench.cells.store import Store
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
 from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.paradigms import paradigm_summary
 from ssl_bench.report.table import SEMI_REAL, Table, column_title, tables_of
-from ssl_bench.settings import load_preset
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.spec.specification import ExternalBackbone, Origin
+from ssl_bench.store.store import Store
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def keep(
 def keep_cell(store: Store, cell: Cell, **extra: object) -> None:
     values = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
-        "science": cell.science, "score": 0.5, "converged": True,
+        "spec": cell.spec, "score": 0.5, "converged": True,
     }  # fmt: skip
     store.publish(cell, EvaluationRecord.model_validate(values | extra))
 
@@ -65,10 +66,10 @@ def test_scores_that_differ_in_their_last_bits_alone_are_printed_and_ranked_alik
 
 
 def test_columns_that_differ_in_their_labels_are_told_apart_by_them_alone(store: Store) -> None:
-    science = planner().evaluation("gvsl", "shc", "linear", 0).evaluation
-    few = science.model_copy(update={"data": science.data.model_copy(update={"label_fraction": 0.125})})
+    spec = planner().evaluation("gvsl", "shc", "linear", 0).evaluation
+    few = spec.model_copy(update={"data": spec.data.model_copy(update={"label_fraction": 0.125})})
     keep(store, "gvsl", "shc", 0, 0.5)
-    keep(store, "gvsl", "shc", 1, 0.4, science=few)
+    keep(store, "gvsl", "shc", 1, 0.4, spec=few)
     found = table(store)
     assert [column_title(column, found) for column in found.columns] == [
         "SHC linear-v1 DSC",
@@ -208,7 +209,7 @@ def test_marks_for_a_random_decoder_and_for_no_convergence(store: Store) -> None
 def test_text_from_records_cannot_break_the_table(store: Store) -> None:
     cell = planner().evaluation("gvsl", "shc", "linear", 0)
     values = {"key": cell.key, "status": "failed", "reason": "a | b\n<script>x</script>", "setting": cell.setting}
-    values |= {"data": "semi-real (1 anatomy)", "provenance": {}, "science": cell.science}
+    values |= {"data": "semi-real (1 anatomy)", "provenance": {}, "spec": cell.spec}
     store.publish(cell, EvaluationRecord.model_validate(values))
     assert "a \\| b &lt;script&gt;x&lt;/script&gt; |" in write_markdown(store)
 
@@ -286,9 +287,9 @@ def test_two_versions_of_a_method_are_two_rows(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.3)
     (first,) = store.records()
     assert isinstance(first, EvaluationRecord)
-    newer = first.science.backbone.model_copy(update={"method_version": 9})
-    science = first.science.model_copy(update={"backbone": newer})
-    second = first.model_copy(update={"science": science, "score": 0.9})
+    newer = first.spec.backbone.model_copy(update={"method_version": 9})
+    spec = first.spec.model_copy(update={"backbone": newer})
+    second = first.model_copy(update={"spec": spec, "score": 0.9})
     (found,) = tables_of([first, second])
     (column,) = found.columns
     shown = {row.label: found.scores(row, column) for row in found.rows}

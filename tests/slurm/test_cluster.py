@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cells.plan import Cell, Planner
-from ssl_bench.cells.record import AnyRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.engine.graph import with_pretrainings
-from ssl_bench.engine.runtime import Runtime
-from ssl_bench.engine.slurm import SlurmSettings, queued_cells, submit
-from ssl_bench.settings import load_preset
+from ssl_bench.api.settings import load_preset
+from ssl_bench.executors.slurm import SlurmSettings, queued_cells, submit
+from ssl_bench.planning.graph import with_pretrainings
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.record import AnyRecord
+from ssl_bench.store.store import Store
+from ssl_bench.training.runtime import Runtime
 
 pytestmark = pytest.mark.slurm
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
 from ssl_bench.report.reading import as_float
+from ssl_bench.spec.record import EvaluationRecord
 
 OTHER_MEASURES = {
     "surface_dice_per_class": ("surface Dice", 100.0, ""),

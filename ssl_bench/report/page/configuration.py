@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import ExternalBackbone, PretrainingScience
 from ssl_bench.report.page.model import Block, Facts
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.specification import ExternalBackbone, PretrainingSpec
 
 
 class Blocks:
@@ -36,23 +36,23 @@ class Blocks:
 
     def of_evaluation(self, record: EvaluationRecord) -> list[Block]:
         """All that decided the record's scores but its seed, and where it ran."""
-        science = record.science
-        whole = science.model_dump(mode="json")
+        spec = record.spec
+        whole = spec.model_dump(mode="json")
         rest = {name: whole[name] for name in ("crop", "overlap", "precision")}
         found = [
-            self.of_backbone(science.backbone),
-            self.block(f"Data: {science.task}", whole["data"]),
+            self.of_backbone(spec.backbone),
+            self.block(f"Data: {spec.task}", whole["data"]),
             self.block(
-                f"Protocol: {science.protocol}", whole["protocol_settings"] | rest | {"absent classes": record.policy}
+                f"Protocol: {spec.protocol}", whole["protocol_settings"] | rest | {"absent classes": record.policy}
             ),
         ]
         if record.modules:
             found.append(self.block("Modules", record.modules.model_dump()))
         return [*found, self.of_environment(record)]
 
-    def of_backbone(self, backbone: PretrainingScience | ExternalBackbone) -> Block:
+    def of_backbone(self, backbone: PretrainingSpec | ExternalBackbone) -> Block:
         """All that decided the weights but the seed."""
-        name = backbone.method if isinstance(backbone, PretrainingScience) else f"external:{backbone.name}"
+        name = backbone.method if isinstance(backbone, PretrainingSpec) else f"external:{backbone.name}"
         return self.block(f"Backbone: {name}", backbone.model_dump(mode="json", exclude={"seed"}))
 
     def of_environment(self, record: EvaluationRecord | PretrainingRecord) -> Block:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.page.cases import case_dots, case_facts
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.curves import curve
 from ssl_bench.report.page.model import Detail, Facts
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.specification import PretrainingSpec
 
 COSTS = {
     "wall_seconds": ("s wall", 1),
@@ -42,10 +42,10 @@ def said_of(record: AnyRecord) -> Said:
 
 def evaluation_detail(record: EvaluationRecord, said: Said, blocks: Blocks, table: str) -> Detail:
     """`record`, of which the page says `said`; `table` is the id of the table it stands in."""
-    backbone = record.science.backbone
-    pretrained = isinstance(backbone, PretrainingScience) and backbone.steps > 0
-    seed = f"seed {record.science.seed}"
-    if isinstance(backbone, PretrainingScience) and backbone.seed != record.science.seed:
+    backbone = record.spec.backbone
+    pretrained = isinstance(backbone, PretrainingSpec) and backbone.steps > 0
+    seed = f"seed {record.spec.seed}"
+    if isinstance(backbone, PretrainingSpec) and backbone.seed != record.spec.seed:
         seed += f", backbone of seed {backbone.seed}"
     return Detail(
         key=record.key,
@@ -53,7 +53,7 @@ def evaluation_detail(record: EvaluationRecord, said: Said, blocks: Blocks, tabl
         facts=said.facts,
         curves=said.curves,
         blocks=blocks.of_evaluation(record),
-        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingScience) and pretrained else "",
+        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingSpec) and pretrained else "",
     )
 
 
@@ -61,10 +61,10 @@ def pretraining_detail(record: PretrainingRecord, said: Said, blocks: Blocks) ->
     """`record`, of which the page says `said`."""
     return Detail(
         key=record.key,
-        title=f"{record.science.method} pre-training, seed {record.science.seed}",
+        title=f"{record.spec.method} pre-training, seed {record.spec.seed}",
         facts=said.facts,
         curves=said.curves,
-        blocks=[blocks.of_backbone(record.science), blocks.of_environment(record)],
+        blocks=[blocks.of_backbone(record.spec), blocks.of_environment(record)],
     )
 
 

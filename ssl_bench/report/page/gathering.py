@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ssl_bench.cells.record import SEMI_REAL as SEMI_REAL_DATA
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.report import table as report_table
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.page.details import Said, said_of
@@ -16,6 +13,9 @@ from ssl_bench.report.page.tables import table_of
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.published import sources_note
 from ssl_bench.report.reading import read_for_pictures
+from ssl_bench.spec.record import SEMI_REAL as SEMI_REAL_DATA
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 Pictures = Callable[[report_table.Table, Store, str], Sequence[Picture]]
 """The pictures of a table, those of its cells' examples from the store, set against the row with that label."""
@@ -43,7 +43,7 @@ def gather(store: Store, published: bool, baseline: str | None, pictures: Pictur
         published_note=sources_note() if published else "",
         failures=Lines(
             ("Cell", "Method", "What", "Reason"),
-            [("", (record.key, record.science.method, _what(record), record.reason or "")) for record in failures],
+            [("", (record.key, record.spec.method, _what(record), record.reason or "")) for record in failures],
         ),
     )
 
@@ -53,10 +53,10 @@ def _summary(
 ) -> str:
     counts = [
         (len(evaluations), "cell"),
-        (len({record.science.method for record in evaluations}), "method"),
-        (len({record.science.task for record in evaluations}), "task"),
-        (len({record.science.protocol for record in evaluations}), "protocol"),
-        (len({record.science.seed for record in evaluations}), "seed"),
+        (len({record.spec.method for record in evaluations}), "method"),
+        (len({record.spec.task for record in evaluations}), "task"),
+        (len({record.spec.protocol for record in evaluations}), "protocol"),
+        (len({record.spec.seed for record in evaluations}), "seed"),
         (len(pretrainings), "pre-training"),
         (len(failures), "failed cell"),
     ]
@@ -75,7 +75,7 @@ def _filters(tables: Sequence[Table]) -> list[tuple[str, str, Sequence[str]]]:
 
 
 def _what(record: AnyRecord) -> str:
-    science = record.science
+    spec = record.spec
     if isinstance(record, EvaluationRecord):
-        return f"{record.science.task} {record.science.protocol}, seed {science.seed}"
-    return f"pre-training, seed {science.seed}"
+        return f"{record.spec.task} {record.spec.protocol}, seed {spec.seed}"
+    return f"pre-training, seed {spec.seed}"

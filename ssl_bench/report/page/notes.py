@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssl_bench.cells.science import FolderCorpusScience
 from ssl_bench.report.cell_text import network_and_licence
 from ssl_bench.report.table import Table
 
@@ -25,7 +24,7 @@ def _ranking(table: Table) -> Iterator[str]:
 
 
 def _corpus(table: Table) -> Iterator[str]:
-    if isinstance(table.corpus, FolderCorpusScience):
+    if table.corpus is not None and table.corpus.is_real:
         yield f"Pre-trained on {table.corpus.volumes} scans of a folder, corpus {table.corpus.fingerprint}."
     elif table.corpus is not None and table.data == "real":
         yield "Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data."

@@ -10,12 +10,12 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ssl_bench.cells.store import Store
 from ssl_bench.report.markdown import PRETRAINING_NOTE
 from ssl_bench.report.page.figures import without_largest
 from ssl_bench.report.page.gathering import Pictures, gather
 from ssl_bench.report.paradigms import PARADIGM_NOTE
 from ssl_bench.report.pictures import pictures_of
+from ssl_bench.store.store import Store
 
 MOST_BYTES = 5_000_000
 """Beyond this a page gives up its largest pictures: a browser must open it at once, and a mail carry it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssl_bench.cells.record import PretrainingRecord
 from ssl_bench.report import table as report_table
 from ssl_bench.report.cell_text import mean_text
 from ssl_bench.report.comparison import compare_rows
@@ -18,6 +17,7 @@ from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
 from ssl_bench.report.significance import NOTE, SEMI_REAL, comparison_table, families
 from ssl_bench.report.table import column_parts, column_title
+from ssl_bench.spec.record import PretrainingRecord
 
 
 def table_of(
@@ -37,7 +37,7 @@ def table_of(
     paradigm_of = {row.method: row.paradigm for row in table.rows}
     rested_on = sorted(
         (record for record in pretrainings if record.key in table.pretraining_keys),
-        key=lambda record: (record.science.method, record.science.seed),
+        key=lambda record: (record.spec.method, record.spec.seed),
     )
     header, lines = pretraining_table(rested_on)
     rows = [
@@ -74,7 +74,7 @@ def table_of(
             if found is not None
         ],
         test_notes=[SEMI_REAL, NOTE] if semi_real else [NOTE],
-        pretrainings=Lines(*_with_paradigms([paradigm_of.get(r.science.method, "") for r in rested_on], header, lines)),
+        pretrainings=Lines(*_with_paradigms([paradigm_of.get(r.spec.method, "") for r in rested_on], header, lines)),
         pretraining_details=[pretraining_detail(record, said[record.key], blocks) for record in rested_on],
         pretraining_ids=[f"{name}-{record.key}" for record in rested_on],
         blocks=list(blocks),

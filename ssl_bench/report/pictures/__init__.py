@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssl_bench.cells.store import Store
 from ssl_bench.report.pictures.picture import Picture as Picture
 from ssl_bench.report.table import Table
+from ssl_bench.store.store import Store
 
 
 def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:

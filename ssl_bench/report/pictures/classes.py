@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
+from ssl_bench.spec.record import EvaluationRecord
 
 DARK = 47
 """Of a DSC in per cent: below, white is read better on its colour than black."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import PretrainingScience
 from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.specification import PretrainingSpec
 
 
 def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord], baseline: Row | None) -> list[Picture]:
@@ -32,8 +32,8 @@ def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord], b
 
 def device_hours(record: EvaluationRecord, pretrainings: Mapping[str, PretrainingRecord]) -> float | None:
     """Of the evaluation and the pre-training it rests on; None where one of them is not known."""
-    backbone = record.science.backbone
-    if not isinstance(backbone, PretrainingScience):
+    backbone = record.spec.backbone
+    if not isinstance(backbone, PretrainingSpec):
         return None
     seconds = record.cost.get("device_seconds")
     if backbone.steps:

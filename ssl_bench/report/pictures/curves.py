@@ -13,15 +13,7 @@ from ssl_bench.report.pictures.measures import (
     validation_curve,
 )
 from ssl_bench.report.pictures.picture import Picture
-from ssl_bench.report.pictures.style import (
-    GREY,
-    add_legend,
-    finish,
-    new_panels,
-    origin_of,
-    plain,
-    row_styles,
-)
+from ssl_bench.report.pictures.style import GREY, add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Column, Row, Table
 
 

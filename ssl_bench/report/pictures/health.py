@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.pictures.measures import columns_by_protocol, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import add_legend, finish, new_figure, origin_of, plain, row_styles
 from ssl_bench.report.table import Row, Table
+from ssl_bench.spec.record import EvaluationRecord
 
 
 def health_pictures(table: Table, baseline: Row | None) -> list[Picture]:

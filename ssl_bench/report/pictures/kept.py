@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ssl_bench.cells.examples import Examples, read_examples
-from ssl_bench.cells.record import PretrainingRecord
-from ssl_bench.cells.store import KEY, Store
 from ssl_bench.report.table import Table
+from ssl_bench.spec.record import PretrainingRecord
+from ssl_bench.store.examples import Examples, read_examples
+from ssl_bench.store.store import KEY, Store
 
 
 def examples_of(table: Table, store: Store) -> dict[str, Examples]:

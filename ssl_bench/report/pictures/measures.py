@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.case_scores import case_names, read_scores
 from ssl_bench.report.comparison import summarise
 from ssl_bench.report.pictures.style import plain
 from ssl_bench.report.table import Column, Row, Table, column_parts
+from ssl_bench.spec.record import EvaluationRecord
 
 
 class Measured(NamedTuple):
@@ -61,7 +61,7 @@ def cohorts_by_protocol(table: Table) -> dict[str, list[Fractions]]:
     """The columns of each protocol, those together that differ in the fraction of the training labels alone."""
     found: dict[str, dict[tuple[str, str], Fractions]] = {}
     for column in table.columns:
-        data = next(table.records(column)).science.data
+        data = next(table.records(column)).spec.data
         # The number of training cases follows from the fraction.
         rest = data.model_dump_json(exclude={"label_fraction": True, "counts": {"train"}})
         found.setdefault(column[1], {}).setdefault((column[0], rest), {})[data.label_fraction] = column

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from ssl_bench.cells.examples import Examples, PretextExample
-from ssl_bench.cells.science import FolderCorpusScience, PretrainingScience
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, plain
 from ssl_bench.report.table import Row, Table
+from ssl_bench.spec.specification import PretrainingSpec
+from ssl_bench.store.examples import Examples, PretextExample
 
 GRID_LINES = 16
 
@@ -28,15 +28,15 @@ def pretext_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
 def pretraining_key(table: Table, row: Row) -> str | None:
     """The key of the pre-training behind the row's lowest seed; None for weights from a file."""
     records = [record for by_seed in table.cells[row].values() for record in by_seed.values()]
-    first = min(records, key=lambda record: record.science.seed)
-    backbone = first.science.backbone
-    return backbone.key if isinstance(backbone, PretrainingScience) else None
+    first = min(records, key=lambda record: record.spec.seed)
+    backbone = first.spec.backbone
+    return backbone.key if isinstance(backbone, PretrainingSpec) else None
 
 
 def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:
     across = max(len(example.images) + (example.displacement is not None) for example in shown.values())
     title = "What methods make of held-out volumes"
-    real = isinstance(table.corpus, FolderCorpusScience)
+    real = table.corpus is not None and table.corpus.is_real
     figure = new_figure(title, origin_of(table, not real), 1.55 * len(shown) + 0.2, 1.6 * across)
     panels = figure.subplots(len(shown), across, squeeze=False)
     for axes in panels.flat:

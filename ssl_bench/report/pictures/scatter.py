@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from ssl_bench.cells.record import EvaluationRecord
 from ssl_bench.report.pictures.measures import measured
 from ssl_bench.report.pictures.style import GREY, Style, plain
 from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.spec.record import EvaluationRecord
 
 
 def draw_points(

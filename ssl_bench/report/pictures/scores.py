@@ -5,13 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ssl_bench.report.pictures.measures import (
-    Measured,
-    columns_by_protocol,
-    measured,
-    metric_of,
-    panel_title,
-)
+from ssl_bench.report.pictures.measures import Measured, columns_by_protocol, measured, metric_of, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line
 from ssl_bench.report.pictures.style import (

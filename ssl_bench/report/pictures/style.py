@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
-from ssl_bench.method_facts import PARADIGMS
+from ssl_bench.api.method_facts import PARADIGMS
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.table import Row, Table
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.files import atomic_write
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.pictures import pictures_of
 from ssl_bench.report.pictures.style import slug
 from ssl_bench.report.reading import no_collection, read_for_pictures
 from ssl_bench.report.table import tables_of
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 
 
 @no_collection()

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ssl_bench.cells.store import Store
 from ssl_bench.report.page import write_html
 from ssl_bench.report.pictures import Picture
+from ssl_bench.store.store import Store
 from tests.report.page.reading import Element, read
 from tests.report.page.stores import evaluation, keep, planner, pretraining
 

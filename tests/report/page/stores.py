@@ -6,10 +6,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.settings import load_preset
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.store.store import Store
 
 PARADIGM = {
     "scratch": "none",
@@ -42,7 +42,7 @@ def evaluation(
     cases = [{"case": f"test-{place:03}", "dsc": 0.4 + 0.2 * draws.random()} for place in range(12)]
     values: dict[str, Any] = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)",
-        "science": cell.science, "paradigm": PARADIGM.get(method, "centroid-relative"), "converged": True,
+        "spec": cell.spec, "paradigm": PARADIGM.get(method, "centroid-relative"), "converged": True,
         "score": sum(case["dsc"] for case in cases) / len(cases), "cases": cases, "best_step": 60,
         "cost": COST, "provenance": PROVENANCE, "modules": MODULES, "scene": "inner",
         "validation_curve": [{"step": 10.0 * step, "score": draws.random(), "loss": 1 / step} for step in range(1, 11)],
@@ -57,7 +57,7 @@ def pretraining(method: str, seed: int = 0, plan: Planner | None = None) -> Pret
     draws = random.Random(f"{method} {seed}")
     values: dict[str, Any] = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)",
-        "science": cell.science, "volumes_seen": 740, "cost": COST, "provenance": PROVENANCE,
+        "spec": cell.spec, "volumes_seen": 740, "cost": COST, "provenance": PROVENANCE,
         "loss_curve": [1 / step + 0.1 * draws.random() for step in range(1, 400)],
         "held_out_curve": [{"step": 10.0 * step, "loss": 1 / (step + 1)} for step in range(30)],
         "health": {"feature_std": 0.0003, "effective_rank": 15.6},
@@ -71,7 +71,7 @@ def keep(folder: Path, *records: EvaluationRecord | PretrainingRecord) -> Store:
         if isinstance(record, PretrainingRecord):
             path = folder / "pretrained" / record.key / "record.json"
         else:
-            path = folder / "records" / "method" / record.science.task / record.science.protocol / f"{record.key}.json"
+            path = folder / "records" / "method" / record.spec.task / record.spec.protocol / f"{record.key}.json"
         path = path if record.status == "ok" else path.with_name(f"{path.stem}.failed-1.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record.model_dump_json(), "utf-8")
@@ -87,14 +87,14 @@ def thousand_cells(folder: Path) -> Store:
         method = "scratch" if place == 0 else f"method_{place:02}"
         paradigm = "none" if place == 0 else ("geometric", "centroid-hidden", "centroid-relative")[place % 3]
         if place:
-            science = first.science.model_copy(update={"method": method, "batch": 2 + place})
-            records.append(first.model_copy(update={"science": science, "key": f"{place:016x}"}))
+            spec = first.spec.model_copy(update={"method": method, "batch": 2 + place})
+            records.append(first.model_copy(update={"spec": spec, "key": f"{place:016x}"}))
         for number, record in enumerate(template.values()):
             draws = random.Random(place * 100 + number)
             cases = [{**case, "dsc": min(1, case["dsc"] + 0.2 * draws.random())} for case in record.cases]
-            backbone = record.science.backbone.model_copy(update={"method": method, "batch": 2 + place})
-            science = record.science.model_copy(update={"backbone": backbone})
-            changed = {"key": f"{place:08x}{number:08x}", "science": science, "paradigm": paradigm, "cases": cases}
+            backbone = record.spec.backbone.model_copy(update={"method": method, "batch": 2 + place})
+            spec = record.spec.model_copy(update={"backbone": backbone})
+            changed = {"key": f"{place:08x}{number:08x}", "spec": spec, "paradigm": paradigm, "cases": cases}
             records.append(record.model_copy(update=changed | {"score": sum(c["dsc"] for c in cases) / len(cases)}))
     return keep(folder, *records)
 

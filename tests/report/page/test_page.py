@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cells.store import Store
 from ssl_bench.cli.report import Format, report
 from ssl_bench.errors import UserError
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.table import SEMI_REAL, Table
+from ssl_bench.store.store import Store
 from tests.report.page.conftest import REFERENCE, write
 from tests.report.page.reading import Element, read, rows
 from tests.report.page.stores import evaluation, keep, planner, pretraining

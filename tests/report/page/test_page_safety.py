@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cells.record import EvaluationRecord
-from ssl_bench.cells.store import Store
 from ssl_bench.report.page import rendering
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.table import Table
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 from tests.report.page.conftest import write
 from tests.report.page.reading import Element, read
 from tests.report.page.stores import evaluation, keep, pretraining, thousand_cells
@@ -47,10 +47,10 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)></noscript><
 
 def hostile_record() -> EvaluationRecord:
     record = evaluation("gvsl", licence=HOSTILE, policy=HOSTILE, left_out=[HOSTILE], overlap=[HOSTILE], data=HOSTILE)
-    backbone = record.science.backbone.model_copy(update={"method": HOSTILE, "options": {HOSTILE: HOSTILE}})
+    backbone = record.spec.backbone.model_copy(update={"method": HOSTILE, "options": {HOSTILE: HOSTILE}})
     return record.model_copy(
         update={
-            "science": record.science.model_copy(update={"backbone": backbone, "task": HOSTILE, "protocol": HOSTILE}),
+            "spec": record.spec.model_copy(update={"backbone": backbone, "task": HOSTILE, "protocol": HOSTILE}),
             "paradigm": HOSTILE,
             "provenance": {HOSTILE: {HOSTILE: HOSTILE}, "commit": HOSTILE, "created": "\ud800" + HOSTILE},
             "cases": [
@@ -71,8 +71,8 @@ class HostileStore(Store):
     def records(self):  # type: ignore[no-untyped-def]
         held_out = [{"step": 1.0, HOSTILE: 1.0}, {"step": 2.0, HOSTILE: 0.5}]
         made = pretraining("gvsl")
-        science = made.science.model_copy(update={"method": HOSTILE})
-        changed = {"setting": hostile_record().setting, "held_out_curve": held_out, "science": science}
+        spec = made.spec.model_copy(update={"method": HOSTILE})
+        changed = {"setting": hostile_record().setting, "held_out_curve": held_out, "spec": spec}
         return iter([made.model_copy(update=changed), hostile_record()])
 
     def failures(self):  # type: ignore[no-untyped-def]

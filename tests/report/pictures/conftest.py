@@ -10,12 +10,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ssl_bench.cells.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import EvaluationRecord
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
 from ssl_bench.report.pictures import style
 from ssl_bench.report.table import Row, Table, tables_of
-from ssl_bench.settings import load_preset
+from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice
 
 PARADIGMS = {"scratch": "none", "gvsl": "geometric", "simsiam": "centroid-relative", "byol": "centroid-relative"}
 CURVES = {"scratch": (0.2, 0.4, 0.6), "gvsl": (0.5, 0.7, 0.65), "simsiam": (0.1, 0.2, 0.3), "byol": (0.1, 0.6, 0.7)}
@@ -32,11 +32,11 @@ def record(
     **more: Any,
 ) -> EvaluationRecord:
     """A cell that scored `dsc` on its cases: per class and on average alike."""
-    science = PLANNER.evaluation(method, task, protocol, seed).science
-    science = science.model_copy(update={"data": science.data.model_copy(update={"label_fraction": fraction})})
+    spec = PLANNER.evaluation(method, task, protocol, seed).spec
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update={"label_fraction": fraction})})
     frozen = [] if protocol == "finetune" else ["inc"]
     common = {
-        "key": science.key,
+        "key": spec.key,
         "status": "ok",
         "setting": PLANNER.evaluation(method, task, protocol, seed).setting,
     }
@@ -47,7 +47,7 @@ def record(
     curve = [{"step": 10.0 * (i + 1), "score": s, "loss": 1.0} for i, s in enumerate(CURVES[method])]
     defined = [value for value in dsc if value is not None]
     values = common | {
-        "data": "semi-real (1 anatomy)", "provenance": {}, "science": science, "paradigm": PARADIGMS[method],
+        "data": "semi-real (1 anatomy)", "provenance": {}, "spec": spec, "paradigm": PARADIGMS[method],
         "score": float(np.mean(defined)) if defined else None, "cases": cases, "validation_curve": curve,
         "modules": modules, "health": {"feature_std": 0.002, "effective_rank": 5.0}, "cost": {"device_seconds": 360.0},
     }  # fmt: skip
@@ -99,7 +99,7 @@ def examples(table: Table) -> dict[str, Examples]:
     return {
         key: Examples(slices, features, pretext)
         for found in RECORDS
-        for key in (found.key, found.science.backbone.key)  # type: ignore[arg-type]
+        for key in (found.key, found.spec.backbone.key)  # type: ignore[arg-type]
     }
 
 

@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_bench.backbone import UNet3D
-from ssl_bench.cells.examples import (
+from ssl_bench.api.method import Method
+from ssl_bench.api.registry import METHODS
+from ssl_bench.api.settings import load_preset
+from ssl_bench.api.task import Case
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.executors.cells.run_cell import run_cell
+from ssl_bench.methods.scratch import Scratch
+from ssl_bench.nn.warp import warp
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord
+from ssl_bench.store.examples import (
     Examples,
     LocalFeatures,
     PretextExample,
@@ -18,19 +27,10 @@ from ssl_bench.cells.examples import (
     read_examples,
     write_examples,
 )
-from ssl_bench.cells.plan import Planner
-from ssl_bench.cells.record import AnyRecord, EvaluationRecord
-from ssl_bench.cells.store import Store
-from ssl_bench.engine import examples as engine
-from ssl_bench.engine.inline import run_cell
-from ssl_bench.engine.progress import Progress
-from ssl_bench.engine.runtime import Runtime, make_fabric
-from ssl_bench.method import Method
-from ssl_bench.methods.scratch import Scratch
-from ssl_bench.registry import METHODS
-from ssl_bench.settings import load_preset
-from ssl_bench.task import Case
-from ssl_bench.warp import warp
+from ssl_bench.store.store import Store
+from ssl_bench.training import examples as engine
+from ssl_bench.training.progress import Progress
+from ssl_bench.training.runtime import Runtime, make_fabric
 
 PLANNER = Planner(load_preset("smoke"), [], "float32")
 EVALUATION = PLANNER.evaluation("scratch", "shc", "linear", 0)

@@ -10,9 +10,6 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ssl_bench.cells.examples import Examples
-from ssl_bench.cells.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.cells.science import FolderDataScience
 from ssl_bench.report.pictures.classes import class_pictures
 from ssl_bench.report.pictures.cost import cost_pictures
 from ssl_bench.report.pictures.curves import convergence_pictures, learning_curve_pictures
@@ -23,6 +20,9 @@ from ssl_bench.report.pictures.label_efficiency import label_efficiency_pictures
 from ssl_bench.report.pictures.pretext import pretext_pictures
 from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.table import Table
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.specification import DataSpec
+from ssl_bench.store.examples import Examples
 from tests.report.pictures.conftest import GVSL, RECORDS, SCRATCH, only_table, points, record, titled
 
 Figures = list[Figure]
@@ -140,8 +140,8 @@ def test_label_efficiency_joins_nothing_that_differs_in_more_than_its_labels(
 def on_folder(data: dict[str, object], dsc: float) -> EvaluationRecord:
     """A cell of gvsl on the user's data."""
     found = record("gvsl", "shc", "linear", (dsc,))
-    science = found.science.model_copy(update={"data": FolderDataScience.model_validate(data)})
-    return found.model_copy(update={"science": science})
+    spec = found.spec.model_copy(update={"data": DataSpec.model_validate(data)})
+    return found.model_copy(update={"spec": spec})
 
 
 def test_the_heat_map_holds_the_mean_of_every_structure(figures: Figures) -> None:
@@ -162,14 +162,14 @@ def test_health_is_a_mean_over_seeds_against_the_score(table: Table, figures: Fi
 
 
 def test_cost_is_that_of_pretraining_and_evaluation(table: Table, figures: Figures) -> None:
-    gvsl = next(found for found in RECORDS if found.science.method == "gvsl")
-    backbone = gvsl.science.backbone
+    gvsl = next(found for found in RECORDS if found.spec.method == "gvsl")
+    backbone = gvsl.spec.backbone
     both = [backbone.model_copy(update={"seed": seed}) for seed in (0, 1)]
     pretrainings = {
-        science.key: PretrainingRecord.model_validate(  # type: ignore[arg-type]
-            {**gvsl.model_dump(), "science": science, "cost": {"device_seconds": seconds}}
+        spec.key: PretrainingRecord.model_validate(  # type: ignore[arg-type]
+            {**gvsl.model_dump(), "science": spec, "cost": {"device_seconds": seconds}}
         )
-        for science, seconds in zip(both, (3600, 7200), strict=True)
+        for spec, seconds in zip(both, (3600, 7200), strict=True)
     }
     cost_pictures(table, pretrainings, SCRATCH)
     axes = titled(figures[0], "SHC DSC")

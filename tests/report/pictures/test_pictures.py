@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from ssl_bench.cells.examples import Examples, write_examples
-from ssl_bench.cells.store import Store
 from ssl_bench.cli.report import Format, report
 from ssl_bench.errors import UserError
 from ssl_bench.report.pictures import Picture, pictures_of, style
@@ -19,6 +17,8 @@ from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.pictures.style import row_styles, uniquely_named
 from ssl_bench.report.pictures.writing import write_pictures
 from ssl_bench.report.table import Row, Table
+from ssl_bench.store.examples import Examples, write_examples
+from ssl_bench.store.store import Store
 from tests.report.pictures.conftest import RECORDS, SCRATCH, only_table, record
 
 FROM_EXAMPLES = {"gallery-shc-linear-v1", "gallery-shc-finetune-v1", "features-shc", "t-sne-shc", "pretext"}
@@ -61,7 +61,7 @@ def test_a_store_without_examples_lacks_their_pictures_and_no_others(
 def test_examples_that_do_not_read_are_left_out_with_a_warning(
     table: Table, store: Store, figures: list[Figure], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = next(found for found in RECORDS if found.science.method == "gvsl")
+    broken = next(found for found in RECORDS if found.spec.method == "gvsl")
     store.examples_path(broken.key).write_bytes(b"PK\x03\x04 no archive")
     names = {picture.name for picture in pictures_of(table, store, "scratch")}
     assert names >= FROM_EXAMPLES
@@ -82,9 +82,9 @@ def test_the_same_records_give_the_same_bytes(draw: object, table: Table, exampl
 
 def test_text_from_records_stays_text() -> None:
     hostile = "$\\frac{1}$<script>\x00\x1b\n&"
-    science = RECORDS[0].science
-    backbone = science.backbone.model_copy(update={"method": hostile, "options": {"x": 1}})
-    found = RECORDS[0].model_copy(update={"science": science.model_copy(update={"backbone": backbone})})
+    spec = RECORDS[0].spec
+    backbone = spec.backbone.model_copy(update={"method": hostile, "options": {"x": 1}})
+    found = RECORDS[0].model_copy(update={"spec": spec.model_copy(update={"backbone": backbone})})
     with style.drawing():
         pictures = score_pictures(only_table([found, *RECORDS]), SCRATCH)
     texts = "".join(ET.fromstring(pictures[0].image).itertext())

@@ -1,0 +1,100 @@
+"""The contract of a backbone: an encoder that gives global features, a decoder that gives local ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Features(NamedTuple):
+    """What a backbone gives: `global_` (B, global_channels, ceil(D/stride), ...) and `local` (B, channels, D, H, W)."""
+
+    global_: Tensor
+    local: Tensor
+
+
+class Backbone(nn.Module, ABC):
+    """A network whose encoder gives global features and whose decoder gives local ones.
+
+    Volumes of any size are zero-padded to multiples of `stride`, half before and half after; local features are
+    cropped back, encoder stages and global features are not.
+    """
+
+    checkpointing = False
+    """Whether activations inside a stage are computed again for the backward pass instead of being kept."""
+    stride: ClassVar[int]
+    """Voxels of the volume per voxel of the global features."""
+    encoder_modules: ClassVar[tuple[str, ...]]
+    decoder_modules: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the encoder's stages, finest first."""
+
+    @property
+    def global_channels(self) -> int:
+        """Channels of the global features."""
+        return self.stage_channels[-1]
+
+    @property
+    def local_channels(self) -> int:
+        """Channels of the local features."""
+        return self.stage_channels[0]
+
+    @abstractmethod
+    def stages(self, volumes: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
+
+        Each stage has half the extent of the one before; the last one is the global features.
+        """
+
+    @abstractmethod
+    def decode(self, stages: Sequence[Tensor]) -> Tensor:
+        """The encoder's `stages`, finest first -> local features of the zero-padded volumes."""
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> global features (B, global_channels, ceil(D/stride), ...), by the encoder alone."""
+        return self.stages(volumes)[-1]
+
+    def pool(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> globally averaged global features (B, global_channels), float32 under any autocast.
+
+        Pooled features of similar volumes differ by less than bf16 resolves; so do not round them.
+        """
+        return self.encode(volumes).float().mean(dim=(2, 3, 4))
+
+    def forward(self, volumes: Tensor) -> Features:
+        """(B, 1, D, H, W) -> global and local features."""
+        stages = self.stages(volumes)
+        local = self.decode(stages)
+        d, h, w = volumes.shape[2:]
+        left, _, top, _, front, _ = self._padding(volumes)
+        return Features(stages[-1], local[:, :, front : front + d, top : top + h, left : left + w])
+
+    def pad(self, volumes: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> the same with zeros around, up to multiples of `stride`."""
+        return F.pad(volumes, self._padding(volumes))
+
+    def run(self, stage: nn.Module, *inputs: Tensor) -> Tensor:
+        """What `stage` makes of `inputs`, its activations kept or, with `checkpointing`, computed again."""
+        if self.checkpointing and torch.is_grad_enabled():
+            # No layer draws random numbers, so there is no random state to restore.
+            rerun: Tensor = checkpoint(stage, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return rerun
+        out: Tensor = stage(*inputs)
+        return out
+
+    def _padding(self, volumes: Tensor) -> list[int]:
+        """In the order of `F.pad`: last axis first, before and after."""
+        padding = []
+        for size in reversed(volumes.shape[2:]):
+            missing = -size % self.stride
+            padding += [missing // 2, missing - missing // 2]
+        return padding

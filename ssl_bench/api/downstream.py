@@ -1,0 +1,53 @@
+"""The contract of a downstream network: a backbone and the head that a protocol reads it by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ssl_bench.api.backbone import Backbone
+
+Kind = Literal["segmentation", "classification"]
+
+
+class Downstream(nn.Module, ABC):
+    """A backbone and a head on its features.
+
+    A segmentation gives logits (B, 1 + classes, D, H, W), a classification one logit a volume (B,).
+    """
+
+    head: nn.Module
+
+    def __init__(self, backbone: Backbone, kind: Kind, classes: int) -> None:
+        """`classes` counts the foreground classes."""
+        super().__init__()
+        self.backbone = backbone
+        self.kind = kind
+        self.head = self.make_head(classes)
+
+    @abstractmethod
+    def make_head(self, classes: int) -> nn.Module:
+        """The layers that map `features` to logits."""
+
+    @abstractmethod
+    def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """(B, 1, D, H, W) -> what the head reads."""
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> logits."""
+        logits: Tensor = self.head(*self.features(volumes))
+        return logits
+
+    def probabilities(self, volumes: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> float32 probabilities: of every class (B, 1 + classes, D, H, W), or the positive (B,)."""
+        return self.read(self.features(volumes))
+
+    def read(self, features: Sequence[Tensor]) -> Tensor:
+        """What `features` gave -> probabilities."""
+        # The softmax would make a copy of its own of logits that lie channels last.
+        logits: Tensor = self.head(*features).to(torch.float32, memory_format=torch.contiguous_format)
+        return logits.softmax(dim=1) if self.kind == "segmentation" else logits.sigmoid()

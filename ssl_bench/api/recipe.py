@@ -1,0 +1,29 @@
+"""How a scan becomes the array that the network sees: the paper's preprocessing, declared."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from ssl_bench.api.settings import Settings
+
+
+class Recipe(Settings):
+    """Preprocessing of one data set (GVSL supplement E, tables 1 and 2). Every field is an option of the user."""
+
+    spacing_mm: PositiveFloat | None = 1.0
+    """Isotropic spacing after resampling, linear for images and nearest for labels; None keeps the scanner's."""
+    intensity: Literal["ct", "mr"]
+    """`ct`: clip(value + offset, 0, 2048) / 2048. `mr`: negatives to 0, then the minimum to 0 and the maximum to 1."""
+    intensity_offset: float = 1024.0
+    """Added to CT values: 1024 where the files hold HU, 0 where 1024 was added before. Ignored for MR."""
+    region: Literal["whole", "label", "lungs", "centre"]
+    """What is kept: everything; the label's bounding box and a margin; the lungs' box and a margin, everything outside
+    the lungs 0; or a centred box of `size`."""
+    margin_mm: float = Field(default=10.0, ge=0)
+    """Around the label or the lungs."""
+    size: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 160, 160)
+    """(D, H, W) in voxels of the centred box; smaller scans are zero-padded around."""
+    lungs: Literal["auto", "lungmask", "threshold"] = "auto"
+    """What finds the lungs: the network of the extra `lungs`, or a threshold with connected components."""

@@ -1,0 +1,145 @@
+"""Settings: presets in TOML, overridden by ``--set a.b=c``, validated before anything runs."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from ssl_bench.errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Frozen, and unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimiserSettings(Settings):
+    """An optimiser of timm and its schedule over the whole run."""
+
+    name: Literal["adam", "adamw", "sgd"]
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"]
+    warmup_steps: int = Field(ge=0)
+    gradient_clip: float = Field(ge=0)
+    """Largest gradient norm; 0 for no clipping."""
+
+
+class SplitCounts(Settings):
+    """Cases of the embedded cohort in each split."""
+
+    train: PositiveInt
+    validation: PositiveInt
+    test: PositiveInt
+
+
+class CohortSettings(Settings):
+    """The embedded semi-real volumes."""
+
+    detail: float = Field(ge=1)
+    """1 is each task's coarsest spacing; 2 halves it."""
+    corpus: PositiveInt
+    """Unlabelled volumes for pre-training."""
+    held_out: PositiveInt
+    """Unlabelled volumes on which the pretext loss is watched."""
+    segmentation: SplitCounts
+    classification: SplitCounts
+
+
+class PretrainingSettings(Settings):
+    """The common setting under which every method pre-trains."""
+
+    steps: PositiveInt
+    crop: int = Field(ge=16)
+    """Side in voxels of the windows that methods see."""
+    batch: PositiveInt
+    """Volumes a step; a method that needs more gets its smallest batch."""
+    optimiser: OptimiserSettings
+    watch_every: PositiveInt
+    """Steps between two looks at the held-out pretext loss; the last 20 steps are watched one by one."""
+
+
+class Preset(Settings):
+    """Everything that a cell's spec is resolved from."""
+
+    name: str
+    ranked: bool
+    """Whether results may stand in a leaderboard: a smoke test's may not."""
+    width: PositiveInt = Field(multiple_of=8)
+    """Channels of the backbone at full resolution."""
+    crop: int = Field(ge=16)
+    """Side in voxels of downstream training crops and of the inference window."""
+    overlap: float = Field(ge=0, lt=1)
+    """Of neighbouring inference windows, as a fraction of the crop."""
+    precision: Literal["auto", "float32", "bf16"]
+    """`auto`: bf16 where the processor computes it natively."""
+    cohort: CohortSettings
+    pretraining: PretrainingSettings
+    protocols: dict[str, dict[str, Any]]
+    """Settings of each protocol, by its bare name; validated by the protocol."""
+    methods: dict[str, dict[str, Any]] = {}
+    """Options of methods that differ from their defaults; validated by the method."""
+    data: dict[str, dict[str, Any]] = {}
+    """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by the recipe."""
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with ssl-bench."""
+    folder = importlib.resources.files("ssl_bench.api.presets")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_preset(name: str, overrides: Iterable[str] = ()) -> Preset:
+    """The preset `name` with ``a.b=c`` overrides. Raises UserError for an unknown name, path or a bad value."""
+    if name not in preset_names():
+        raise UserError(f"unknown preset {name!r}; known: {', '.join(preset_names())}")
+    text = importlib.resources.files("ssl_bench.api.presets").joinpath(f"{name}.toml").read_text("utf-8")
+    values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
+    return validated(Preset, nested(overrides, "--set", values), f"preset {name}")
+
+
+def nested(pairs: Iterable[str], option: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """``a.b=c`` pairs, c in TOML, put into `values`. Raises UserError, naming `option`, for one that makes no sense."""
+    found: dict[str, Any] = {} if values is None else values
+    for pair in pairs:
+        _apply(found, pair, option)
+    return found
+
+
+def validated(model: type[Model], values: Any, where: str) -> Model:
+    """`values` as a `model`; its first complaint as a UserError that says `where`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden" and "." not in path
+        way_out = "; correct it" if where.startswith("--") else "; correct it with --set"
+        known = f"; known: {', '.join(model.model_fields)}" if unknown else ""
+        raise UserError(f"{where}: {path}: {first['msg'].lower()}{known}{way_out}") from error
+
+
+def _apply(values: dict[str, Any], override: str, option: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError(f"{option} {override}: expected a.b=value, e.g. --set pretraining.steps=200")
+    *parents, leaf = path.split(".")
+    place = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise UserError(f"{option} {override}: {parent!r} holds a value, not a group of settings")
+    place[leaf] = _literal(text)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

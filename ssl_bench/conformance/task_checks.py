@@ -1,0 +1,143 @@
+"""What every task owes the harness: its facts, and an embedded cohort that keeps to them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ssl_bench.api.registry import TASKS
+from ssl_bench.api.task import SPLITS, Case, Split
+from ssl_bench.conformance import Check
+from ssl_bench.data.embedded import task_anatomy
+
+COUNT = 3
+
+
+class TaskUnderTest:
+    """A registered task and a few cases of it."""
+
+    def __init__(self, name: str) -> None:
+        """Raises UserError if there is no such task or it does not import."""
+        self.name = name
+        self.plugin = TASKS.load(name)
+        self.facts = self.plugin.facts
+
+    def grow(self, split: Split, count: int = COUNT, seed: int = 0) -> list[Case]:
+        """Cases at the coarsest detail."""
+        return self.plugin().grow(task_anatomy(self.plugin, None), split, count, 1.0, seed)
+
+    @cached_property
+    def cases(self) -> dict[Split, list[Case]]:
+        """A few cases of every split."""
+        return {split: self.grow(split) for split in SPLITS}
+
+
+def facts_are_complete(subject: TaskUnderTest) -> str | None:
+    """The facts name classes, values, metric, data set and licence, and agree with each other."""
+    facts = subject.facts
+    if not all((facts.title, facts.dataset, facts.licence, facts.access)):
+        return "facts.title, dataset, licence and access must say what the task is and where its data come from"
+    if facts.metric != ("DSC" if facts.kind == "segmentation" else "AUC"):
+        return f"a {facts.kind} cannot be ranked by {facts.metric}"
+    if len(facts.classes) != len(facts.label_values) or len(set(facts.classes)) != len(facts.classes):
+        return f"{len(facts.classes)} classes have {len(facts.label_values)} label values, or share a name"
+    if facts.kind == "classification" and len(facts.classes) != 1:
+        return "a classification has one positive class"
+    return None
+
+
+def images_are_in_range(subject: TaskUnderTest) -> str | None:
+    """Images are finite float32 in [0, 1], and vary."""
+    for case in _all(subject):
+        image = np.asarray(case.image)
+        if image.dtype != np.float32 or image.ndim != 3:
+            return f"{case.identifier}: the image is {image.dtype} of {image.ndim} axes; give float32 (D, H, W)"
+        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            return f"{case.identifier}: intensities run from {image.min():.4g} to {image.max():.4g}, not in [0, 1]"
+        if image.std() == 0:
+            return f"{case.identifier}: the image is constant"
+    return None
+
+
+def labels_fit(subject: TaskUnderTest) -> str | None:
+    """Labels are class indices on the image's grid, or 0 and 1 for whole volumes."""
+    for case in _all(subject):
+        if subject.facts.kind == "classification":
+            if case.label not in (0, 1):
+                return f"{case.identifier}: the label is {case.label!r}, not 0 or 1"
+            continue
+        label = np.asarray(case.label)
+        if label.dtype != np.uint8 or label.shape != case.image.shape:
+            return f"{case.identifier}: the label is {label.dtype} {label.shape}, the image {case.image.shape}"
+        if label.max() > len(subject.facts.classes):
+            return f"{case.identifier}: class {label.max()} of {len(subject.facts.classes)}"
+    return None
+
+
+def classes_occur(subject: TaskUnderTest) -> str | None:
+    """Every class occurs in a few training cases."""
+    training = subject.cases["train"]
+    if subject.facts.kind == "classification":
+        labels = {int(case.label) for case in subject.grow("train", 8)}
+        return None if labels == {0, 1} else f"eight training cases are all of class {labels.pop()}"
+    found = {int(value) for case in training for value in np.unique(np.asarray(case.label))}
+    missing = [name for index, name in enumerate(subject.facts.classes, 1) if index not in found]
+    return f"no training case shows {', '.join(missing)}" if missing else None
+
+
+def spacing_is_kept(subject: TaskUnderTest) -> str | None:
+    """Cases have the spacing and the field of view that the facts promise."""
+    facts = subject.facts
+    for case in _all(subject):
+        if not np.allclose(case.spacing_mm, facts.spacing_mm):
+            return f"{case.identifier}: spacing {case.spacing_mm} mm, promised {facts.spacing_mm}"
+        extent = np.multiply(case.image.shape, case.spacing_mm)
+        if np.any(extent > np.asarray(facts.field_of_view_mm) + case.spacing_mm):
+            return f"{case.identifier}: covers {extent.tolist()} mm, promised {facts.field_of_view_mm}"
+    return None
+
+
+def cases_reproduce(subject: TaskUnderTest) -> str | None:
+    """The same seed grows the same bits, a case does not depend on how many are grown, another seed differs."""
+    again, fewer, other = subject.grow("train"), subject.grow("train", 1), subject.grow("train", 1, seed=1)
+    first = subject.cases["train"]
+    if not all(_equal(one, two) for one, two in zip(first, again, strict=True)):
+        return "the same seed grows other cases"
+    if not _equal(first[0], fewer[0]):
+        return "a case depends on how many are grown"
+    if np.array_equal(first[0].image, other[0].image):
+        return "another seed grows the same case"
+    return None
+
+
+def splits_differ(subject: TaskUnderTest) -> str | None:
+    """No case stands in two splits, and identifiers are unique."""
+    cases = _all(subject)
+    if len({case.identifier for case in cases}) < len(cases):
+        return "two cases share an identifier"
+    digests = {np.asarray(case.image).tobytes() for case in cases}
+    return None if len(digests) == len(cases) else "one image stands in two splits"
+
+
+TASK_CHECKS: tuple[Check[TaskUnderTest], ...] = tuple(
+    Check((check.__doc__ or "").rstrip("."), check)
+    for check in (
+        facts_are_complete,
+        images_are_in_range,
+        labels_fit,
+        classes_occur,
+        spacing_is_kept,
+        cases_reproduce,
+        splits_differ,
+    )
+)
+"""In the order in which they are run and printed."""
+
+
+def _all(subject: TaskUnderTest) -> list[Case]:
+    return [case for cases in subject.cases.values() for case in cases]
+
+
+def _equal(one: Case, other: Case) -> bool:
+    return np.array_equal(one.image, other.image) and np.array_equal(np.asarray(one.label), np.asarray(other.label))

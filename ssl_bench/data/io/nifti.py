@@ -1,0 +1,112 @@
+"""NIfTI-1 and NIfTI-2 in one file, gzipped or not by content, in either byte order."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from ssl_bench.data.io.canonical import Stored, require_grid, stored_affine
+from ssl_bench.errors import UserError
+
+_HEADERS = {348: Nifti1Header, 540: Nifti2Header}
+_MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""Per unit of length, by the header's code: metres and micrometres, anything else means millimetres."""
+_PIECE = 2**18
+_DAMAGED = (EOFError, OSError, zlib.error)
+
+
+def read_nifti(path: Path) -> Stored:
+    """Raises UserError for anything that is not one scalar volume; OSError if the file cannot be opened."""
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if gzipped else file
+        try:
+            header = _header(path, stream)
+            affine = stored_affine(_affine(path, header))
+            size = header.get_data_shape()
+            require_grid(path, size, affine)
+            voxels = np.empty(size[2::-1], _dtype(path, header))
+            stream.seek(_offset(header))
+            _fill(voxels, stream)
+            if gzipped:
+                while stream.read(_PIECE):  # At the end of the stream, wherever damage has moved it, is its checksum.
+                    pass
+            return Stored(_scaled(voxels, header), affine)
+        except (HeaderDataError, ValueError, OverflowError) as error:
+            raise UserError(f"{path}: has a broken NIfTI header ({error}); write the file again") from error
+        except _DAMAGED as error:
+            raise UserError(f"{path}: is damaged or cut short ({error}); copy or download it again") from error
+
+
+def _header(path: Path, stream: BufferedIOBase) -> Any:
+    # Unchecked, since nibabel's checks print and repair: a spacing of 0 would silently become 1.
+    block = stream.read(max(_HEADERS))
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        length = int.from_bytes(block[:4], order)
+        if length in _HEADERS and len(block) >= length:
+            header = _HEADERS[length](block[:length], order, check=False)
+            if header["magic"].tobytes().startswith(b"n+"):
+                return header
+    raise UserError(f"{path}: is no NIfTI file, whatever its name says; convert it to .nii.gz or correct its suffix")
+
+
+def _affine(path: Path, header: Any) -> NDArray[np.float64]:
+    """(4, 4): voxel index (i, j, k, 1) to (right, anterior, superior, 1) in mm."""
+    if header["sform_code"] == 0 and not (header["pixdim"][1:4] > 0).all():
+        raise UserError(f"{path}: has spacing {header['pixdim'][1:4]}; write the file again with its spacing in mm")
+    if header["pixdim"][0] != -1:
+        header["pixdim"][0] = 1  # The standard reads anything but -1 as 1; nibabel insists on either.
+    affine = np.array(header.get_best_affine(), np.float64)
+    affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) % 8, 1.0)
+    return affine
+
+
+def _dtype(path: Path, header: Any) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except KeyError as error:
+        raise HeaderDataError(f"data type {error}") from error
+    if dtype.kind not in "iuf":
+        raise UserError(f"{path}: its voxels are complex numbers or colours; convert it to one number per voxel")
+    return dtype
+
+
+def _offset(header: Any) -> int:
+    """In bytes. Some writers leave it 0; four bytes that announce extensions always follow the header."""
+    return max(int(header["vox_offset"]), int(header.template_dtype.itemsize) + 4)
+
+
+def _fill(voxels: NDArray[Any], stream: BufferedIOBase) -> None:
+    """In pieces, since a gzip stream that is asked for everything at once holds it four times. Raises EOFError."""
+    target = voxels.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(target):
+        count = stream.readinto(target[done : done + _PIECE])
+        if not count:
+            raise EOFError(f"{done} of {len(target)} bytes")
+        done += count
+
+
+def _scaled(voxels: NDArray[Any], header: Any) -> NDArray[Any]:
+    """The values that the header's slope and intercept stand for, whole numbers if it only shifts whole numbers."""
+    slope, intercept = header.get_slope_inter()
+    if slope is None or (slope, intercept) == (1, 0):
+        return voxels
+    if voxels.dtype.kind in "iu" and slope == 1 and intercept.is_integer() and abs(intercept) < 2**30:
+        wide = np.int32 if voxels.itemsize <= 2 else np.int64
+        return np.asarray(np.add(voxels, int(intercept), dtype=wide, casting="unsafe"))
+    scaled = voxels.astype(np.float32)
+    scaled *= np.float32(slope)
+    scaled += np.float32(intercept)
+    return scaled

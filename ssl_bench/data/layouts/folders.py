@@ -1,0 +1,128 @@
+"""A data set's folder: what lies in it, and which label belongs to which image."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_bench.api.cases import Found, Problem, SourceCase
+from ssl_bench.data.io.reading import natural_key
+from ssl_bench.data.layouts.identifiers import safe_identifiers
+from ssl_bench.errors import UserError
+
+Files = Mapping[str, Sequence[Path]]
+"""Files by the name of their case; more than one only where something is wrong."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one release of a data set names its files.
+
+    The patterns are searched, in any case, in a file's path with forward slashes from the root's own name on; their
+    group ``case`` is the patient.
+    """
+
+    shown: str
+    """One example, for messages."""
+    image: str
+    label: str
+
+    def group(self, files: Iterable[Path], root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """The images and the labels of this layout among `files` below `root`, by case."""
+        images: dict[str, list[Path]] = {}
+        labels: dict[str, list[Path]] = {}
+        for file in files:
+            name = f"{root.resolve().name}/{file.relative_to(root).as_posix()}"
+            for pattern, group in ((self.image, images), (self.label, labels)):
+                if match := re.search(pattern, name, re.IGNORECASE):
+                    group.setdefault(match["case"], []).append(file)
+        return images, labels
+
+
+def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found:
+    """The cases below `root`, at any depth, in whichever of the `layouts` it has. Raises UserError without a folder.
+
+    The layouts are releases of the same patients, so that two of them in one folder are a problem.
+    """
+    files, problems = files_below(existing_folder(root))
+    grouped = [layout.group(files, root) for layout in layouts]
+    present = [index for index, (images, labels) in enumerate(grouped) if images or labels]
+    if len(present) == 1:
+        cases, unpaired = pair(*grouped[present[0]], layouts[present[0]].shown)
+        return Found(cases, problems + unpaired)
+    if present:
+        both = " and ".join(layouts[index].shown for index in present)
+        problems.append(Problem(root, f"holds two releases of the same patients ({both}); name a folder with one"))
+    elif not problems:
+        expected = " or ".join(layout.shown for layout in layouts)
+        problems.append(Problem(root, f"holds no case; expected {expected}, at any depth"))
+    return Found([], problems)
+
+
+def pair(images: Files, labels: Files, expected: str) -> Found:
+    """Cases of one image and one label file each; whatever stands alone or twice is a problem. Patients are cases."""
+    names = sorted({*images, *labels}, key=natural_key)
+    cases: list[SourceCase] = []
+    problems: list[Problem] = []
+    for name, identifier in zip(names, safe_identifiers(names), strict=True):
+        image, label = images.get(name, ()), labels.get(name, ())
+        if len(image) == len(label) == 1:
+            cases.append(SourceCase(identifier, image[0], label[0], patient=name))
+        if not label:
+            problems.append(Problem(image[0], f"has no label; add it or remove the image (expected {expected})"))
+        if not image:
+            problems.append(Problem(label[0], f"has no image; add it or remove the label (expected {expected})"))
+        problems += repeated(name, image) + repeated(name, label)
+    return Found(in_order(cases), problems)
+
+
+def repeated(name: str, files: Sequence[Path]) -> list[Problem]:
+    """A problem for each file but the first that holds the same part of case `name`."""
+    return [Problem(file, f"is {name} a second time, beside {files[0]}; keep one of them") for file in files[1:]]
+
+
+def in_order(cases: Iterable[SourceCase]) -> list[SourceCase]:
+    """In the order of their identifiers, numbers counted as numbers."""
+    return sorted(cases, key=lambda case: natural_key(case.identifier))
+
+
+def existing_folder(root: Path) -> Path:
+    """`root`, if it is a folder; raises UserError otherwise."""
+    try:
+        if root.is_dir():
+            return root
+        reason = "is a file" if root.exists() else "no such folder"
+    except OSError as error:
+        reason = f"cannot be opened ({error.strerror})"
+    raise UserError(f"{root}: {reason}; name the folder that holds the data set")
+
+
+def files_below(root: Path) -> tuple[list[Path], list[Problem]]:
+    """Every file below `root`, in natural order, and the folders that cannot be listed.
+
+    A folder that is linked to counts once. Hidden files are left out: archives made on macOS hold a ``._`` twin of
+    every file.
+    """
+    files: list[Path] = []
+    problems: list[Problem] = []
+    entered: set[Path] = set()
+    folders = deque([root])
+    while folders:
+        folder = folders.popleft()
+        if folder.resolve() in entered:
+            continue
+        entered.add(folder.resolve())
+        try:
+            visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+            inner = [entry for entry in visible if entry.is_dir()]
+        except OSError as error:
+            problems.append(Problem(folder, f"cannot be listed ({error.strerror}); allow it to be read"))
+            continue
+        files += [entry for entry in visible if entry not in inner]
+        # Links come last, when every folder has been met under its own name.
+        folders.extendleft(entry for entry in inner if not entry.is_symlink())
+        folders.extend(entry for entry in inner if entry.is_symlink())
+    return sorted(files, key=lambda file: natural_key(file.as_posix())), problems

@@ -1,0 +1,89 @@
+"""A classification task from a folder of scans and a CSV with their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssl_bench.api.cases import Found, Problem, SourceCase
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.task import Task, TaskFacts
+from ssl_bench.data.io.reading import natural_key
+from ssl_bench.data.layouts.folder_task import NO_EXTENT, FolderTask, data_set_name
+from ssl_bench.data.layouts.folders import existing_folder, in_order
+from ssl_bench.data.layouts.identifiers import scan_identifiers
+from ssl_bench.data.layouts.tables import binary_label, named_scans, read_table
+
+PREFERRED = "labels.csv"
+
+
+def labelled_folder_task(folder: Path) -> type[Task]:
+    """A binary classification task: CT unless the recipe's options say otherwise, scored by AUC.
+
+    The folder holds one CSV, or several of which one is ``labels.csv``, with the columns ``image`` (a file or DICOM
+    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``. Scans that it does not name are
+    left alone. Raises UserError if there is no such folder.
+    """
+    name = data_set_name(folder)
+
+    class LabelledFolder(FolderTask):
+        """See `labelled_folder_task`."""
+
+        facts = TaskFacts(
+            title=f"Classification of {name}",
+            kind="classification",
+            metric="AUC",
+            classes=("positive",),
+            label_values=(1,),
+            modality="CT",
+            region="unknown",
+            spacing_mm=(1.0, 1.0, 1.0),
+            field_of_view_mm=NO_EXTENT,
+            anatomy="chest",
+            dataset=name,
+            licence="see the data set",
+            access="a folder of the user's",
+        )
+        recipe = Recipe(intensity="ct", region="whole")
+
+        def find(self, root: Path) -> Found:
+            """See `Task.find`."""
+            return _find(existing_folder(root))
+
+    return LabelledFolder
+
+
+def _find(folder: Path) -> Found:
+    table = _table(folder)
+    if isinstance(table, Problem):
+        return Found([], [table])
+    rows, problems = read_table(table, ("image", "label"))
+    scans, unusable = named_scans(table, rows, "image", folder)
+    problems += unusable
+    names = scan_identifiers([scan for _, scan in scans], folder)
+    cases: list[SourceCase] = []
+    for (row, scan), identifier in zip(scans, names, strict=True):
+        label, patient = binary_label(row.cells["label"]), row.cells.get("patient", identifier)
+        if label is None:
+            reason = f"label is {row.cells['label']!r}, neither 0 nor 1; correct it or remove the row"
+            problems.append(Problem(table, f"line {row.line}: {reason}"))
+        elif not patient:
+            problems.append(Problem(table, f"line {row.line}: patient is empty; name who was scanned"))
+        else:
+            cases.append(SourceCase(identifier, scan, label, patient))
+    return Found(in_order(cases), problems)
+
+
+def _table(folder: Path) -> Path | Problem:
+    """The CSV of labels, or why there is none."""
+    try:
+        tables = [file for file in folder.iterdir() if file.suffix.lower() == ".csv" and not file.name.startswith(".")]
+    except OSError as error:
+        return Problem(folder, f"cannot be listed ({error.strerror}); allow it to be read")
+    tables.sort(key=lambda file: natural_key(file.name))
+    preferred = [file for file in tables if file.name.lower() == PREFERRED]
+    if len(tables) == 1 or preferred:
+        return (preferred or tables)[0]
+    if tables:
+        listed = ", ".join(file.name for file in tables)
+        return Problem(folder, f"holds several CSV files ({listed}); call the one with the labels {PREFERRED}")
+    return Problem(folder, f"holds no CSV file; add {PREFERRED} with the columns image,label and, if known, patient")

@@ -1,0 +1,48 @@
+"""Tasks that a folder defines: no code, a data set in a known format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ssl_bench.api.registry import TASKS
+from ssl_bench.api.task import Task
+from ssl_bench.data.layouts.labelled_folder import labelled_folder_task
+from ssl_bench.data.layouts.nnunet import nnunet_task
+from ssl_bench.errors import UserError
+from ssl_bench.spec.locations import Sources
+
+Kind = Literal["nnunet", "folder"]
+BUILDERS = {"nnunet": nnunet_task, "folder": labelled_folder_task}
+
+
+def is_own(task: str) -> bool:
+    """Whether `task` names a folder, as in ``nnunet:DIR``, and not a registered task."""
+    return task.partition(":")[0] in BUILDERS and ":" in task
+
+
+def add_own(task: str) -> tuple[str, Kind, Path]:
+    """Register the task of ``nnunet:DIR`` or ``folder:DIR``; its name, format and folder.
+
+    Raises UserError if the folder does not define one.
+    """
+    kind, _, text = task.partition(":")
+    folder = Path(text).resolve()
+    if not text or not folder.is_dir():
+        raise UserError(f"--task {task}: no such folder; use {kind}:DIR")
+    name = _register(kind, folder)  # type: ignore[arg-type]
+    return name, kind, folder  # type: ignore[return-value]
+
+
+def register_own(sources: Sources) -> None:
+    """Register the tasks that a cell's folders define. Raises UserError if one no longer does."""
+    for name, kind in sources.own_tasks.items():
+        if _register(kind, sources.data_roots[name]) != name:
+            raise UserError(f"{sources.data_roots[name]}: no longer defines task {name!r}; plan its cells again")
+
+
+def _register(kind: Kind, folder: Path) -> str:
+    task: type[Task] = BUILDERS[kind](folder)
+    name = f"{kind}-{task.facts.dataset}"
+    TASKS.add_from_folder(name, task, folder)
+    return name

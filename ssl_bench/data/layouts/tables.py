@@ -1,0 +1,89 @@
+"""CSV files that come with scans: rows, the scans they name, and everything that may be wrong with them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ssl_bench.api.cases import Problem
+
+
+class Row(NamedTuple):
+    """One row of a table."""
+
+    line: int
+    """In the file, counted from 1."""
+    cells: dict[str, str]
+    """By column, without surrounding blanks; a missing cell is empty."""
+
+
+def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Problem]]:
+    """The rows of a comma-separated UTF-8 file that has at least `columns`; or the problem that makes it useless."""
+    try:
+        text = path.read_text("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except OSError as error:
+        return [], [Problem(path, f"cannot be read ({error.strerror}); allow it to be read")]
+    except (UnicodeDecodeError, csv.Error) as error:
+        return [], [Problem(path, f"is no readable CSV ({error}); save it as comma-separated UTF-8 text")]
+    missing = [column for column in columns if column not in header]
+    if missing:
+        return [], [Problem(path, _without_columns(header, missing, columns))]
+    rows = [Row(line, dict.fromkeys(header, "") | _cells(header, cells)) for line, cells in lines]
+    return rows, [] if rows else [Problem(path, "has a header and no rows; add one row for each scan")]
+
+
+def binary_label(text: str) -> int | None:
+    """0 or 1, also where a spreadsheet made a fraction of it; None for anything else."""
+    return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(text)
+
+
+def named_scans(
+    table: Path, rows: Iterable[Row], column: str, folder: Path
+) -> tuple[list[tuple[Row, Path]], list[Problem]]:
+    """The files or DICOM folders that `column` names relative to `folder`, which they must not leave."""
+    scans: list[tuple[Row, Path]] = []
+    problems: list[Problem] = []
+    first: dict[Path, int] = {}
+    for row in rows:
+        text = row.cells[column]
+        scan = folder / text
+        if not text:
+            reason = f"{column} is empty; name a scan or remove the row"
+        elif ".." in Path(text).parts or not scan.is_relative_to(folder):
+            reason = f"{text} leaves the folder; move the scan into it and give its path from there"
+        elif not _exists(scan):
+            reason = f"{text} does not exist in {folder}; correct the path or remove the row"
+        elif scan in first:
+            reason = f"{text} stands in line {first[scan]} already; keep one of the rows"
+        else:
+            first[scan] = row.line
+            scans.append((row, scan))
+            continue
+        problems.append(Problem(table, f"line {row.line}: {reason}"))
+    return scans, problems
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long to be one
+        return False
+
+
+def _cells(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    return {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+
+
+def _without_columns(header: Sequence[str], missing: Sequence[str], columns: Sequence[str]) -> str:
+    if not any(header):
+        return f"is empty or starts with an empty line; begin with the columns {', '.join(columns)}"
+    delimiter = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
+    if delimiter:
+        return f"separates its columns by {delimiter!r}; save it with commas"
+    return f"has no column {' and '.join(missing)}, only {', '.join(header)}; name the columns {', '.join(columns)}"

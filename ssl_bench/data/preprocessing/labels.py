@@ -1,0 +1,122 @@
+"""From a data set's own label values to class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ssl_bench.api.settings import Settings
+from ssl_bench.api.task import Task
+from ssl_bench.data.io.volume import Volume
+from ssl_bench.errors import UserError
+
+_WIDEST = 2**16
+"""Label values that lie further apart are no labels."""
+
+
+class LabelRule(Settings):
+    """What the values of label files mean."""
+
+    values: tuple[int, ...]
+    """The value of class 1, of class 2 and so on."""
+    synonyms: dict[int, int] = Field(default_factory=dict)
+    """Stray values, and the values they stand for."""
+    background: tuple[int, ...] = ()
+    """Values that are no class, besides 0."""
+
+    @classmethod
+    def of(cls, task: type[Task]) -> LabelRule | None:
+        """The rule of a segmentation task; None for a classification task."""
+        if task.facts.kind == "classification":
+            return None
+        return cls(
+            values=task.facts.label_values, synonyms=dict(task.label_synonyms), background=task.background_values
+        )
+
+    def classes(self) -> dict[int, int]:
+        """Class index by label value, synonyms and background included."""
+        index = dict.fromkeys((0, *self.background), 0)
+        index |= {value: number for number, value in enumerate(self.values, 1)}
+        return index | {stray: index[meant] for stray, meant in self.synonyms.items()}
+
+
+class Labels(NamedTuple):
+    """A label file, understood."""
+
+    classes: NDArray[np.uint8]
+    """(D, H, W), 0 is background."""
+    voxels: dict[int, int]
+    """How many voxels hold each label value of the file."""
+    notes: tuple[str, ...]
+    """Synonyms that occurred."""
+
+
+def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
+    """The classes of a label volume (D, H, W), slice by slice so that memory stays that of the result.
+
+    Raises UserError for values that are not whole, for values that `rule` does not know, and if no class occurs.
+    """
+    _require_whole(values, path)
+    low, high = int(values.min()), int(values.max())
+    if high - low >= _WIDEST:
+        raise UserError(f"{path}: values from {low} to {high} are no labels; name the label file of the image")
+    counts = np.zeros(high - low + 1, np.int64)
+    for section in values:
+        counts += np.bincount(section.ravel().astype(np.int64) - low, minlength=len(counts))
+    voxels = {int(index) + low: int(counts[index]) for index in np.flatnonzero(counts)}
+    index = rule.classes()
+    unknown = [value for value in voxels if value not in index]
+    if unknown:
+        raise UserError(
+            f"{path}: label values {_some(unknown)} belong to no class of the task ({_some(rule.values, 30)}) and not "
+            "to the background; correct them in the file or leave the case out"
+        )
+    if not any(index[value] for value in voxels):
+        raise UserError(f"{path}: holds no voxel of any class ({_some(rule.values, 30)}); name the right label file")
+    table = np.zeros(len(counts), np.uint8)
+    for value in voxels:
+        table[value - low] = index[value]
+    classes = np.empty(values.shape, np.uint8)
+    for section, target in zip(values, classes, strict=True):
+        target[...] = table[section.astype(np.int64) - low]
+    strays = {value: meant for value, meant in rule.synonyms.items() if value in voxels}
+    notes = tuple(f"{value} read as {meant} (voxels: {voxels[value]})" for value, meant in strays.items())
+    return Labels(classes, voxels, notes)
+
+
+def require_same_grid(image: Volume, label: Volume, image_path: Path, label_path: Path) -> None:
+    """Raise UserError if shapes differ, or places by more than half a voxel anywhere."""
+    way_out = "resample the label to its image first"
+    if image.voxels.shape != label.voxels.shape:
+        shapes = f"{_size(label.voxels.shape)} voxels instead of {_size(image.voxels.shape)}"
+        raise UserError(f"{label_path}: not on the grid of {image_path}, {shapes} (D, H, W); {way_out}")
+    # The difference of two affine maps is largest at a corner.
+    corners = np.array([(*corner, 1.0) for corner in np.ndindex(2, 2, 2)])
+    corners[:, :3] *= np.array(image.voxels.shape) - 1
+    places = corners @ (np.linalg.inv(image.affine) @ label.affine).T
+    apart = float(np.abs(places - corners).max())
+    if apart > 0.5:
+        raise UserError(f"{label_path}: not on the grid of {image_path}, up to {apart:.1f} voxels apart; {way_out}")
+
+
+def _require_whole(values: NDArray[Any], path: Path) -> None:
+    if np.issubdtype(values.dtype, np.integer):
+        return
+    for section in values:
+        broken = section[section != np.rint(section)]
+        if broken.size:
+            found = _some(np.unique(broken).tolist())
+            raise UserError(f"{path}: label values {found} are not whole; resample labels to the nearest voxel")
+
+
+def _some(values: Sequence[float], most: int = 5) -> str:
+    return ", ".join(f"{value:g}" for value in values[:most]) + (", ..." if len(values) > most else "")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,198 @@
+"""Splits of a data set: files with a version and a digest, made patient by patient."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from ssl_bench.api.cases import SourceCase
+from ssl_bench.api.settings import Settings, SplitCounts
+from ssl_bench.api.task import SPLITS, Split
+from ssl_bench.errors import UserError
+from ssl_bench.files import atomic_write
+
+
+class Fold(Settings):
+    """Identifiers of cases."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    validation: tuple[str, ...] = Field(min_length=1)
+    test: tuple[str, ...] = Field(min_length=1)
+
+
+class Splits(Settings):
+    """One fold, or several that cross-validate; each case is tested in at most one."""
+
+    format: Literal["ssl-bench split 1"] = "ssl-bench split 1"
+    task: str
+    note: str
+    """How it was made."""
+    folds: tuple[Fold, ...] = Field(min_length=1)
+
+    def digest(self, fold: int) -> str:
+        """SHA-256, shortened, of which case is where in that fold, whatever the file is called."""
+        places = {name: sorted(getattr(self.folds[fold], name)) for name in SPLITS}
+        return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, folds: int = 1, seed: int = 0) -> Splits:
+    """Deal patients at random, the same way whatever the order of `cases`; a classification is stratified.
+
+    With one fold, `counts` gives the size of each split, or their proportion where there are more or fewer cases. With
+    several, each is tested on one part, validated on the next and trained on the others. Test cases that the data set
+    itself fixes stay in the test set. Raises UserError if a split would stay empty.
+    """
+    fixed = [case for case in cases if case.split == "test"]
+    free = [case for case in cases if case.split != "test"]
+    if folds > 1:
+        if fixed:
+            raise UserError(f"task {task}: the data set fixes its test cases; leave --folds out")
+        parts = _deal(free, [1] * folds, seed)
+        dealt = [
+            (
+                [case for k, part in enumerate(parts) if k not in (fold, (fold + 1) % folds) for case in part],
+                parts[(fold + 1) % folds],
+                parts[fold],
+            )
+            for fold in range(folds)
+        ]
+        note = f"{folds} folds"
+    elif fixed:
+        train, validation = _deal(free, [counts.train, counts.validation], seed)
+        dealt, note = [(train, validation, fixed)], "the data set's own test cases"
+    else:
+        train, validation, test = _deal(free, [counts.train, counts.validation, counts.test], seed)
+        dealt, note = [(train, validation, test)], f"{counts.train}/{counts.validation}/{counts.test}"
+        if len(free) != counts.train + counts.validation + counts.test:
+            note += f" in proportion, over {len(free)} cases"
+    for split_cases in dealt:
+        for name, part in zip(SPLITS, split_cases, strict=True):
+            if not part:
+                raise UserError(
+                    f"task {task}: {len(cases)} cases of {len({case.patient for case in cases})} patients leave no "
+                    f"{name} case; add cases, or give --split FILE"
+                )
+    made = [
+        Fold.model_validate(dict(zip(SPLITS, (tuple(case.identifier for case in part) for part in parts), strict=True)))
+        for parts in dealt
+    ]
+    return Splits(task=task, note=f"{note}, by patient, seed {seed}", folds=tuple(made))
+
+
+def read_splits(path: Path, cases: Sequence[SourceCase]) -> Splits:
+    """The splits in a file. Raises UserError if it does not read or does not fit `cases`."""
+    try:
+        splits = Splits.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"--split {path}: cannot be read ({error.strerror}); write one with ssl-bench data split"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"--split {path}: {place or 'file'}: {first['msg'].lower()}; write one with ssl-bench data split"
+        ) from error
+    patients = {case.identifier: case.patient for case in cases}
+    for number, fold in enumerate(splits.folds):
+        where: dict[str, str] = {}
+        for name in SPLITS:
+            for identifier in getattr(fold, name):
+                if identifier not in patients:
+                    raise UserError(
+                        f"--split {path}: fold {number}: case {identifier!r} is not in the data; correct its name"
+                    )
+                patient = patients[identifier]
+                if where.setdefault(patient, name) != name:
+                    raise UserError(
+                        f"--split {path}: fold {number}: patient {patient!r} is in {where[patient]} and in {name}; "
+                        "keep a patient's cases together"
+                    )
+    return splits
+
+
+def write_splits(splits: Splits, path: Path) -> None:
+    """Write the file that `read_splits` reads."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(splits.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def nested_subset(identifiers: Sequence[str], strata: Sequence[int], fraction: float) -> list[str]:
+    """The part of a training set that keeps its labels: a smaller fraction is always inside a larger one.
+
+    At least one case of every stratum stays. `strata` holds the class of each case, or one number for all.
+    """
+    groups: dict[int, list[str]] = defaultdict(list)
+    for identifier, stratum in zip(identifiers, strata, strict=True):
+        groups[stratum].append(identifier)
+    kept: set[str] = set()
+    for group in groups.values():
+        kept.update(in_random_order("label fraction", group)[: max(1, round(fraction * len(group)))])
+    return [identifier for identifier in identifiers if identifier in kept]
+
+
+def in_random_order(purpose: str, identifiers: Iterable[str]) -> list[str]:
+    """`identifiers` in an order of their own for every purpose, the same wherever and however they were listed."""
+    return sorted(identifiers, key=lambda identifier: _rank(purpose, identifier))
+
+
+def _deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> list[list[SourceCase]]:
+    """Parts of sizes proportional to `weights`, patients whole, every class in the same proportion."""
+    strata: dict[int, list[list[SourceCase]]] = defaultdict(list)
+    for patient in _patients(cases):
+        strata[_stratum(patient)].append(patient)
+    parts: list[list[SourceCase]] = [[] for _ in weights]
+    wanted = _shares(len(cases), weights)
+    for number, (_, patients) in enumerate(sorted(strata.items()), 1):
+        patients.sort(key=lambda patient: _rank(seed, patient[0].patient))
+        sizes = _shares(sum(len(patient) for patient in patients), weights)
+        if number == len(strata):
+            # The last stratum makes up for the others' rounding, so that the sizes are met as a whole.
+            sizes = [size - len(part) for size, part in zip(wanted, parts, strict=True)]
+        dealt = [0] * len(weights)
+        for patient in patients:
+            # To whoever lacks most: with one case a patient that meets the sizes exactly.
+            part = max(range(len(weights)), key=lambda k: (sizes[k] - dealt[k], -k))
+            parts[part] += patient
+            dealt[part] += len(patient)
+    return parts
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` in whole shares proportional to `weights`: the largest remainders round up, none is 0 needlessly."""
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [int(share) for share in exact]
+    for k in sorted(range(len(weights)), key=lambda k: (shares[k] > 0, shares[k] - exact[k]))[: total - sum(shares)]:
+        shares[k] += 1
+    return shares
+
+
+def _patients(cases: Iterable[SourceCase]) -> list[list[SourceCase]]:
+    patients: dict[str, list[SourceCase]] = defaultdict(list)
+    for case in cases:
+        patients[case.patient].append(case)
+    return list(patients.values())
+
+
+def _stratum(patient: Sequence[SourceCase]) -> int:
+    """A patient with any positive case counts as positive; segmentations are all of one stratum."""
+    return max((case.label for case in patient if isinstance(case.label, int)), default=0)
+
+
+def _rank(*parts: object) -> str:
+    """A random place in an order that depends on names alone, not on how the cases were listed."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def split_of(splits: Splits, fold: int, name: Split) -> tuple[str, ...]:
+    """The identifiers of one split of one fold. Raises UserError for a fold that is not there."""
+    if not 0 <= fold < len(splits.folds):
+        raise UserError(f"--fold {fold}: the split has folds 0 to {len(splits.folds) - 1}")
+    found: tuple[str, ...] = getattr(splits.folds[fold], name)
+    return found

@@ -1,0 +1,142 @@
+"""One real anatomy: an image, its labels, and fields derived from them on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from ssl_bench.errors import UserError
+
+Triple = tuple[float, float, float]
+T = TypeVar("T")
+
+_SHIPPED = {"chest": ("chest_ct.nii.gz", "heart_labels.nii.gz"), "brain": ("brain_t1.nii.gz", "brain_labels.nii.gz")}
+_LABEL_LIMIT = 2**15
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """An image with labels on one grid, axes (z, y, x) = (superior, anterior, right); treat it as read-only."""
+
+    name: str
+    image: Tensor
+    """(D, H, W), float32, HU for CT or arbitrary T1 units."""
+    labels: Tensor
+    """(D, H, W), int16, the data set's own values, 0 is background."""
+    spacing_mm: Triple
+    _derived: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def from_files(cls, image: Path | str, labels: Path | str, name: str | None = None) -> Anatomy:
+        """Read two NIfTI files on the same grid, in any orientation."""
+        pixels, spacing, affine = _read(Path(image))
+        values, _, label_affine = _read(Path(labels))
+        if pixels.shape != values.shape or not np.allclose(affine, label_affine, atol=1e-2):
+            raise UserError(f"{labels}: not on the grid of {image}; resample the labels to the image first")
+        if not values.any() or values.min() < 0 or values.max() >= _LABEL_LIMIT or (values != np.round(values)).any():
+            raise UserError(f"{labels}: labels must be whole numbers from 0 to {_LABEL_LIMIT - 1}, not all 0")
+        return cls(
+            name or Path(image).name.split(".")[0], torch.from_numpy(pixels), torch.from_numpy(values).short(), spacing
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of image, labels and spacing: the identity of the data, whatever the files are called."""
+        return self.derive("fingerprint", self._hash)
+
+    @property
+    def centre_mm(self) -> Triple:
+        """Middle of the labelled region's bounding box."""
+        return self.derive("centre", lambda: self._box_centre(self.labels > 0))
+
+    def require(self, values: Sequence[int]) -> None:
+        """Raise a UserError if any of the label values is missing."""
+        present: NDArray[np.int16] = self.derive("values", lambda: np.unique(self.labels.numpy()))
+        missing = sorted(set(values) - set(present.tolist()))
+        if missing:
+            raise UserError(f"anatomy {self.name}: label values {missing} are missing; add them to the labels file")
+
+    def mask(self, values: Sequence[int]) -> Tensor:
+        """(D, H, W), bool: where the label is one of `values`."""
+        return torch.isin(self.labels, torch.tensor(values, dtype=torch.int16))
+
+    def points_in(self, values: Sequence[int]) -> Tensor:
+        """(N, 3), mm: the voxels with one of these labels; draw lesion centres from them."""
+        return self.derive(("points", *values), lambda: self.voxel_points(self.mask(values)))
+
+    def voxel_points(self, mask: Tensor) -> Tensor:
+        """(N, 3), mm: the coordinates of the voxels of a (D, H, W) mask."""
+        return mask.nonzero() * torch.tensor(self.spacing_mm)
+
+    def distance(self, values: Sequence[int], reach_mm: float = 30.0) -> Tensor:
+        """(D, H, W), mm: signed distance to the structure, negative inside, clamped at `reach_mm` outside."""
+        return self.derive(("distance", *values, reach_mm), lambda: self.distance_to(self.mask(values), reach_mm))
+
+    def distance_to(self, mask: Tensor, reach_mm: float = 30.0) -> Tensor:
+        """(D, H, W), mm: signed distance to any (D, H, W) mask, negative inside; not cached, see `derive`."""
+        # Only the neighbourhood of the structure is transformed: a heart is a tenth of a chest.
+        inside = mask.numpy()
+        box = tuple(
+            slice(max(0, int(index.min() - reach_mm / step)), int(index.max() + reach_mm / step) + 2)
+            for index, step in zip(inside.nonzero(), self.spacing_mm, strict=True)
+        )
+        outer = ndimage.distance_transform_edt(~inside[box], self.spacing_mm)
+        inner = ndimage.distance_transform_edt(inside[box], self.spacing_mm)
+        distance = torch.full(mask.shape, reach_mm)
+        distance[box] = torch.from_numpy((outer - inner).clip(max=reach_mm)).float()
+        return distance
+
+    def derive(self, key: object, build: Callable[[], T]) -> T:
+        """A field derived from this anatomy, built once per process and kept under `key`."""
+        if key not in self._derived:
+            self._derived[key] = build()
+        found: T = self._derived[key]
+        return found
+
+    def _box_centre(self, mask: Tensor) -> Triple:
+        found = mask.nonzero()
+        middle = (found.amin(0) + found.amax(0)) / 2
+        z, y, x = (middle * torch.tensor(self.spacing_mm)).tolist()
+        return z, y, x
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256(repr((tuple(self.image.shape), self.spacing_mm)).encode())
+        for volume in (self.image, self.labels):
+            digest.update(np.ascontiguousarray(volume.numpy()).tobytes())
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def load_anatomy(name: Literal["chest", "brain"]) -> Anatomy:
+    """The shipped chest CT (HU, heart labels) or T1 head (brain labels); read once per process."""
+    image, labels = _SHIPPED[name]
+    folder = resources.files("ssl_bench.data.synthetic.anatomies")
+    with resources.as_file(folder / image) as image_file, resources.as_file(folder / labels) as label_file:
+        return Anatomy.from_files(image_file, label_file, name)
+
+
+def _read(path: Path) -> tuple[NDArray[np.float32], Triple, NDArray[np.float64]]:
+    """A NIfTI volume as (z, y, x), its spacing in that order, and the affine of its canonical form."""
+    try:
+        volume = nib.as_closest_canonical(nib.load(path))
+        pixels = np.asarray(volume.dataobj, dtype=np.float32)
+    except Exception as error:
+        raise UserError(
+            f"{path}: cannot be read as a NIfTI volume ({type(error).__name__}); give a .nii or .nii.gz file"
+        ) from error
+    if pixels.ndim != 3 or not np.isfinite(pixels).all():
+        raise UserError(f"{path}: needs three dimensions and finite values, has shape {pixels.shape}")
+    x, y, z = (round(float(step), 5) for step in volume.header.get_zooms()[:3])
+    return np.ascontiguousarray(pixels.transpose(2, 1, 0)), (z, y, x), volume.affine

@@ -1,0 +1,67 @@
+"""Cutting windows out of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ssl_bench.api.task import Case
+
+
+def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
+    """The window of side `crop` at `position` of a volume (D, H, W).
+
+    `position` holds, per axis, 0 for the first and 1 for the last place at which the window fits. Axes shorter than
+    the window are zero-padded at their end: background, for a label.
+    """
+    room = np.maximum(np.array(volume.shape) - crop, 0)
+    start = np.rint(position * room).astype(int)
+    window = volume[tuple(slice(first, first + crop) for first in start)]
+    return np.pad(window, [(0, crop - size) for size in window.shape])
+
+
+class CaseBatches:
+    """Batches of labelled windows, on the CPU.
+
+    Segmentation reads windows of side `crop`. Classification reads whole volumes, since what decides may lie anywhere
+    in them, zero-padded at the end to the largest of the batch.
+    """
+
+    def __init__(self, cases: Sequence[Case], crop: int) -> None:
+        self.cases = cases
+        self.crop = crop
+
+    @property
+    def whole(self) -> bool:
+        """Whether a case is read whole, so that it has one window only."""
+        return not isinstance(self.cases[0].label, np.ndarray)
+
+    def read(self, indices: NDArray[np.int64], positions: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        """Volumes (B, 1, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,)."""
+        chosen = [self.cases[index] for index in indices]
+        if not self.whole:
+            pairs = list(zip(chosen, positions, strict=True))
+            images = np.stack([cut(case.image, position, self.crop) for case, position in pairs])
+            labels = np.stack([cut(np.asarray(case.label), position, self.crop) for case, position in pairs])
+            return _volumes(images), torch.from_numpy(labels).long()
+        shape = np.max([case.image.shape for case in chosen], axis=0)
+        images = np.stack(
+            [
+                np.pad(case.image, [(0, n - size) for n, size in zip(shape, case.image.shape, strict=True)])
+                for case in chosen
+            ]
+        )
+        return _volumes(images), torch.tensor([float(case.label) for case in chosen])
+
+    def draw(self, batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A random batch: different cases where there are enough, each window anywhere in its volume."""
+        indices = generator.choice(len(self.cases), size=batch, replace=batch > len(self.cases))
+        return self.read(indices, generator.random((batch, 3)))
+
+
+def _volumes(images: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).unsqueeze(1)

@@ -1,1 +1,0 @@
-"""Running a cell: pre-training, evaluation, and what both rest on."""

@@ -1,0 +1,1 @@
+"""One cell run to its end: claimed, attempted, spread over devices, kept."""

@@ -1,0 +1,1 @@
+"""Worker processes, one for each device slot, and who deals cells to them."""

@@ -1,0 +1,179 @@
+"""Planning: from names and settings to cells with resolved spec."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
+from ssl_bench.api.settings import Preset, validated
+from ssl_bench.data.user_data import UserData
+from ssl_bench.errors import UserError
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.record import Setting
+from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
+
+if TYPE_CHECKING:
+    from ssl_bench.api.method import MethodConfig
+
+
+class Planner:
+    """Resolves cells under one preset and one precision."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        overrides: Sequence[str],
+        precision: Literal["float32", "bf16"],
+        data: UserData | None = None,
+    ) -> None:
+        """`data` is what the user brings; real data are prepared before their cells can be planned."""
+        bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
+        for name in preset.protocols.keys() - bare:
+            raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
+        self.preset = preset
+        for name in preset.methods:
+            self._options(name)  # a wrong one is refused though no cell of that method may be planned
+        self.precision = precision
+        self.data = data or UserData(Sources())
+        unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
+        comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
+        digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
+        # Of two changes to one setting the later holds.
+        changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
+        self.setting = Setting(preset=preset.name, overrides=changes, digest=digest, ranked=preset.ranked)
+        # Ten thousand cells share a few of these, and some take a look at files.
+        self._setting_of = functools.cache(self._resolve_setting)
+        self._pretraining_spec = functools.cache(self._resolve_pretraining)
+        self._protocol_settings = functools.cache(self._resolve_protocol_settings)
+        self._cases = functools.cache(self._resolve_cases)
+        self._left_out = functools.cache(self._find_left_out)
+
+    def pretraining(self, method: str, seed: int) -> Cell:
+        """The pre-training of `method`."""
+        spec = self._pretraining_spec(method, seed)
+        return Cell(
+            kind="pretraining",
+            spec=spec,
+            setting=self._setting_of(method),
+            sources=self.data.sources,
+            plugins=plugin_files(method, None),
+        )
+
+    def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
+        """One cell of the matrix."""
+        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None)
+
+    def external(self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int) -> Cell:
+        """The evaluation of a backbone that came in a file."""
+        return self._evaluation(backbone, task, protocol, seed, file.resolve())
+
+    def _evaluation(
+        self,
+        backbone: PretrainingSpec | ExternalBackbone,
+        task: str,
+        protocol: str,
+        seed: int,
+        file: Path | None,
+    ) -> Cell:
+        TASKS.check(task)
+        protocol = resolve_protocol(protocol)
+        method = None if backbone.is_external else backbone.method
+        spec = EvaluationSpec(
+            backbone=backbone,
+            task=task,
+            data=self._cases(task),
+            protocol=protocol,
+            protocol_settings=self._protocol_settings(protocol, method),
+            crop=self.preset.crop,
+            overlap=self.preset.overlap,
+            precision=self.precision,
+            seed=seed,
+        )
+        return Cell(
+            kind="evaluation",
+            spec=spec,
+            setting=self._setting_of(method),
+            sources=self.data.sources,
+            overlap=self._overlap(task, backbone),
+            left_out=self._left_out(task),
+            backbone_file=file,
+            plugins=plugin_files(method, task),
+        )
+
+    def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
+        """The settings of a protocol, on a backbone that `method` made."""
+        plugin, bare = PROTOCOLS.load(protocol), protocol.rpartition("-v")[0]
+        settings = validated(plugin.Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}")
+        if method is not None and not plugin.facts.frozen_backbone:
+            options = self._options(method)
+            settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
+        return settings.model_dump(mode="json", exclude_defaults=True)
+
+    def _resolve_setting(self, method: str | None) -> Setting:
+        """The setting without the options of other methods, on which nothing rests in a cell of `method`."""
+        kept = []
+        for one in self.setting.overrides:
+            names = one.partition("=")[0].split(".")
+            # Whoever sets `methods` as a whole set this method's with it.
+            if names[0] != "methods" or len(names) == 1 or names[1] == method:
+                kept.append(one)
+        return self.setting.model_copy(update={"overrides": kept})
+
+    def _options(self, method: str) -> MethodConfig:
+        return validated(METHODS.load(method).Config, self.preset.methods.get(method, {}), f"methods.{method}")
+
+    def _resolve_pretraining(self, method: str, seed: int) -> PretrainingSpec:
+        plugin = METHODS.load(method)
+        options = self._options(method)
+        trains = plugin.facts.pretrains != "nothing"
+        settings = self.preset.pretraining
+        batch = max(settings.batch, plugin.facts.smallest_batch)
+        corpus = self._corpus() if trains else None
+        if corpus and batch > corpus.volumes:
+            raise UserError(
+                f"method {method!r} needs {batch} volumes a step and the corpus has {corpus.volumes}; "
+                "raise --set cohort.corpus, or give a larger --corpus"
+            )
+        return PretrainingSpec(
+            method=method,
+            method_version=plugin.facts.version,
+            plugin_source=METHODS.source_digest(method),
+            options=options.model_dump(mode="json", exclude_defaults=True),
+            width=self.preset.width,
+            crop=settings.crop if trains else 0,
+            steps=settings.steps if trains else 0,
+            batch=batch if trains else 0,
+            watch_every=settings.watch_every if trains else 0,
+            optimiser=settings.optimiser if trains else None,
+            corpus=corpus,
+            precision=self.precision if plugin.facts.mixed_precision else "float32",
+            seed=seed,
+        )
+
+    def _corpus(self) -> CorpusSpec:
+        from ssl_bench.data.embedded import corpus_spec
+
+        folder = self.data.corpus
+        return folder.spec(self.preset.cohort.held_out) if folder else corpus_spec(self.preset.cohort)
+
+    def _resolve_cases(self, task: str) -> DataSpec:
+        from ssl_bench.data.embedded import data_spec
+
+        folder = self.data.task(task)
+        if folder:
+            return folder.spec(self.data.fold, self.data.label_fraction)
+        return data_spec(task, self.preset.cohort, self.data.sources.anatomy, self.data.label_fraction)
+
+    def _find_left_out(self, task: str) -> tuple[str, ...]:
+        folder = self.data.task(task)
+        return folder.left_out if folder else ()
+
+    def _overlap(self, task: str, backbone: PretrainingSpec | ExternalBackbone) -> tuple[str, ...]:
+        """Raises UserError for an overlap that is not allowed."""
+        return () if backbone.corpus is None else self.data.overlap(task)

@@ -1,0 +1,1 @@
+"""How a frozen backbone is read: features kept once, and the linear probe."""

@@ -1,0 +1,182 @@
+"""The linear probe: the encoder's features at every scale, standardised, under linear heads.
+
+It asks what the encoder knows. No decoder stands between, so methods that train the encoder alone are not read
+through random layers; and channels are standardised, so the scale of the features does not decide how far a head gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.downstream import Downstream, Kind
+
+
+class Probe(Downstream):
+    """A backbone and several linear heads of different seeds; the probabilities of the heads are averaged."""
+
+    def __init__(self, backbone: Backbone, kind: Kind, classes: int, heads: int) -> None:
+        self.heads = heads
+        super().__init__(backbone, kind, classes)
+
+    def make_head(self, classes: int) -> nn.Module:
+        """`heads` linear heads on the same features."""
+        channels = self.backbone.stage_channels
+        make = ScaleSums if self.kind == "segmentation" else PooledLinears
+        return Ensemble(channels, make(channels, classes, self.heads))
+
+    def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """(B, 1, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); pooled for a classification.
+
+        The finest stage is cut to the volume; the others keep its zero padding.
+        """
+        stages = self.backbone.stages(volumes)
+        if self.kind == "classification":
+            return tuple(stage.float().mean(dim=(2, 3, 4)) for stage in stages)
+        return (centre(stages[0], volumes.shape[2:]), *stages[1:])
+
+    def read(self, features: Sequence[Tensor]) -> Tensor:
+        """The mean over the heads."""
+        stacked = super().read(features)
+        return stacked.view(self.heads, -1, *stacked.shape[1:]).mean(dim=0)
+
+
+class Ensemble(nn.Module):
+    """Standardises features and gives the logits of every head, stacked along the batch: (heads * B, ...)."""
+
+    def __init__(self, channels: Sequence[int], heads: nn.Module) -> None:
+        super().__init__()
+        self.standardise = nn.ModuleList(Standardise(count) for count in channels)
+        self.heads = heads
+
+    def fit(self, windows: Sequence[Sequence[Tensor]]) -> None:
+        """Take the standardisation from the stages of each training window, finest first, (1, channels, ...) each."""
+        for standardise, stage in zip(self.standardise, zip(*windows, strict=True), strict=True):
+            assert isinstance(standardise, Standardise)
+            standardise.fit(torch.squeeze(window, 0) for window in stage)
+
+    def forward(self, *stages: Tensor) -> Tensor:
+        """Features of B volumes -> logits (heads * B, ...)."""
+        with torch.autocast(stages[0].device.type, enabled=False):
+            standard = [standardise(stage) for standardise, stage in zip(self.standardise, stages, strict=True)]
+            logits: Tensor = self.heads(*standard)
+            return logits
+
+
+class Standardise(nn.Module):
+    """Each channel to mean zero and deviation one over the training features, in float32."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def fit(self, windows: Iterable[Tensor]) -> None:
+        """`windows` (channels, ...) each: a channel that does not vary is only centred."""
+        moments = [channel_moments(window) for window in windows]
+        mean = torch.stack([moment.mean for moment in moments]).mean(dim=0)
+        square = torch.stack([moment.square for moment in moments]).mean(dim=0)
+        deviation = (square - mean.square()).clamp(min=0).sqrt()
+        varies = deviation > 1e-6 * mean.abs().clamp(min=1e-6)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(varies, deviation, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, channels, ...) of the same shape."""
+        shape = (1, -1, *[1] * (features.ndim - 2))
+        return (features - self.mean.view(shape)).div_(self.deviation.view(shape))
+
+
+class ScaleSums(nn.ModuleList):
+    """Heads of a 1x1x1 convolution for each stage; coarse logits are upsampled and added to the next finer ones.
+
+    Upsampling and a 1x1x1 convolution commute, so each is one linear map of all upsampled features together, without
+    holding hundreds of channels at full resolution. The convolutions of all heads are one matrix product a stage.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
+        super().__init__(ScaleSum(channels, classes) for _ in range(heads))
+
+    def forward(self, *stages: Tensor) -> Tensor:
+        """Stages (B, channels, d, h, w), finest first -> logits (heads * B, 1 + classes, D, H, W) of the finest's size.
+
+        Sums hold a voxel's logits side by side, which is many times faster to upsample on a processor; what comes out
+        has the voxels of a class side by side, which is faster to take the softmax and the loss of.
+        """
+        heads: list[Any] = list(self)
+        layers = zip(*(head.layers for head in heads), strict=True)
+        weights = [torch.cat([layer.weight for layer in of_stage]).flatten(1) for of_stage in layers]
+        *finer, total = [F.linear(stage.movedim(1, -1), weight) for stage, weight in zip(stages, weights, strict=True)]
+        # Upsampling leaves a constant as it is, so the bias of the finest layer may join the few coarsest logits.
+        total = total + torch.cat([head.layers[0].bias for head in heads])
+        while finer:
+            upsampled = F.interpolate(total.movedim(-1, 1), scale_factor=2, mode="trilinear", align_corners=False)
+            logits = finer.pop()
+            total = logits.add_(centre(upsampled, logits.shape[1:4]).movedim(1, -1))
+        rows = total.flatten(0, -2)
+        if rows.requires_grad:
+            rows.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        # As a matrix: that is what torch transposes fastest.
+        stacked = rows.t().contiguous().view(len(heads), -1, *total.shape[:-1])
+        return stacked.transpose(1, 2).flatten(0, 1)
+
+
+class ScaleSum(nn.Module):
+    """The weights of one head."""
+
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv3d(count, 1 + classes, 1, bias=index == 0) for index, count in enumerate(channels)
+        )
+
+
+class PooledLinears(nn.ModuleList):
+    """Heads of one linear layer on the pooled features of all stages."""
+
+    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
+        super().__init__(PooledLinear(channels) for _ in range(heads))
+
+    def forward(self, *stages: Tensor) -> Tensor:
+        """Pooled stages (B, channels) -> logits (heads * B,)."""
+        pooled = torch.cat(stages, dim=1)
+        heads: list[Any] = list(self)
+        return torch.cat([head.layer(pooled).flatten() for head in heads])
+
+
+class PooledLinear(nn.Module):
+    """The weights of one head."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(sum(channels), 1)
+
+
+class Moments(NamedTuple):
+    """Of one window's channels, in float64."""
+
+    mean: Tensor
+    square: Tensor
+
+
+def channel_moments(window: Tensor) -> Moments:
+    """Mean and mean square of every channel of (channels, ...)."""
+    values = window.movedim(0, -1).reshape(-1, len(window)).double()
+    return Moments(values.mean(dim=0), values.square().mean(dim=0))
+
+
+def centre(volumes: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle of (B, C, D, H, W), where the backbone's zero padding left the volume of `size`."""
+    if volumes.shape[2:] == tuple(size):
+        return volumes
+    starts = [(padded - kept) // 2 for padded, kept in zip(volumes.shape[2:], size, strict=True)]
+    z, y, x = (slice(start, start + kept) for start, kept in zip(starts, size, strict=True))
+    return volumes[:, :, z, y, x]

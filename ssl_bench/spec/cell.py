@@ -1,0 +1,63 @@
+"""One planned unit of work: a pre-training or an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.record import Setting
+from ssl_bench.spec.specification import CellSpec, EvaluationSpec, PretrainingSpec
+
+
+class Cell(BaseModel):
+    """One planned unit of work: a pre-training or an evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, serialize_by_alias=True)
+    kind: Literal["pretraining", "evaluation"]
+    spec: CellSpec = Field(validation_alias="science", serialization_alias="science")
+    setting: Setting
+    sources: Sources = Sources()
+    """Where its volumes lie."""
+    overlap: tuple[str, ...] = ()
+    """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
+    left_out: tuple[str, ...] = ()
+    """Of the user's data set, by file, with the reason."""
+    backbone_file: Path | None = None
+    """Where an external backbone's weights lie."""
+    plugins: tuple[Path, ...] = ()
+    """Files named by ``--plugin`` that define what the cell needs."""
+
+    @property
+    def key(self) -> str:
+        """The cell's name in the store."""
+        return self.spec.key
+
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        return self.spec.title
+
+    @property
+    def evaluation(self) -> EvaluationSpec:
+        """The specification of an evaluation. Raises TypeError for a pre-training."""
+        if not isinstance(self.spec, EvaluationSpec):
+            raise TypeError(f"cell {self.key} is a pre-training")
+        return self.spec
+
+    @property
+    def pretraining_spec(self) -> PretrainingSpec:
+        """The specification of a pre-training. Raises TypeError for an evaluation."""
+        if not isinstance(self.spec, PretrainingSpec):
+            raise TypeError(f"cell {self.key} is an evaluation")
+        return self.spec
+
+    @property
+    def pretraining(self) -> Cell | None:
+        """The pre-training this evaluation rests on; None if it needs none."""
+        backbone = getattr(self.spec, "backbone", None)
+        if not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
+            return None
+        return Cell(kind="pretraining", spec=backbone, setting=self.setting, sources=self.sources, plugins=self.plugins)

@@ -1,0 +1,31 @@
+"""Where a cell's volumes come from: said on the command line, kept in its plan, never hashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ssl_bench.api.settings import Settings
+
+
+class Sources(Settings):
+    """Paths, and what the user allows. Empty: the embedded cohort."""
+
+    anatomy: tuple[Path, Path] | None = None
+    """The user's own image and labels, from which the task's cohort grows."""
+    data_roots: dict[str, Path] = Field(default={})
+    """The folders of real data sets, by task."""
+    own_tasks: dict[str, Literal["nnunet", "folder"]] = Field(default={})
+    """Tasks that a folder defines, by name, and how it does."""
+    split: Path | None = None
+    """A file that ``ssl-bench data split`` writes; None for the default split."""
+    corpus: Path | None = None
+    """The folder of the unlabelled scans, or a CSV that lists them."""
+    corpus_region: str = ""
+    """What the corpus shows, in the words of the tasks: heart, lungs or brain."""
+    skip_problems: bool = False
+    """Leave out the cases that cannot be used, instead of stopping."""
+    allow_overlap: bool = False
+    """Go on where a scan of the corpus is also in the validation or test set."""

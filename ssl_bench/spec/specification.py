@@ -1,0 +1,226 @@
+"""What a cell is: everything that decides its scores, hashed into its key.
+
+Fields of today have no default, so every key holds them. A field added later, or one that only some cells have, gets a
+neutral default and is left out of the hash while it has it: old keys stay as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from ssl_bench.api.method_facts import Pretrains
+from ssl_bench.api.registry import METHODS
+from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
+
+DataOrigin = Literal["embedded", "folder"]
+"""Grown from the embedded anatomies, or read from a folder of the user's."""
+
+
+class _Keyed(Settings):
+    """A specification with a key of its own, which ten thousand cells ask for again and again."""
+
+    hashed_as: ClassVar[str]
+    """The name that begins what is hashed: keys stay the same whatever the class is called."""
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that stand for it."""
+        canonical = json.dumps(
+            self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(f"{self.hashed_as}:{canonical}".encode()).hexdigest()[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without the key: what was changed has another."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
+
+
+class CorpusSpec(Settings):
+    """The unlabelled volumes of a pre-training."""
+
+    source: DataOrigin = "embedded"
+    name: str = ""
+    """Of the embedded corpus; a folder's name is not hashed."""
+    fingerprint: str
+    """Of the generator, or of every file's content and the recipe."""
+    detail: float = 0.0
+    """Of the embedded corpus."""
+    recipe: dict[str, Any] = Field(default={})
+    """How a folder's scans are preprocessed."""
+    volumes: int
+    held_out: int
+
+    @property
+    def is_real(self) -> bool:
+        """Whether its volumes come from a folder."""
+        return self.source == "folder"
+
+
+class DataSpec(Settings):
+    """The labelled cases of a task."""
+
+    source: DataOrigin
+    fingerprint: str
+    """Of the generator, or of every case's files, its identifier, and how its label is read."""
+    detail: float = 0.0
+    """Of the embedded cohort."""
+    recipe: dict[str, Any] = Field(default={})
+    """How a folder's scans are preprocessed."""
+    split: str = ""
+    """Digest of which of a folder's cases is in which split."""
+    fold: int | None = None
+    """Of a folder's split."""
+    counts: SplitCounts
+    """Cases in each split; of a folder's training cases, those whose labels are used."""
+    label_fraction: float = 1.0
+    """Of the training cases."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether its cases come from a folder."""
+        return self.source == "folder"
+
+    @property
+    def column(self) -> str:
+        """What cells must share to stand in one column."""
+        if not self.is_real:
+            return self.fingerprint if self.label_fraction == 1 else f"{self.fingerprint}@{self.label_fraction:g}"
+        whole = json.dumps(self.model_dump(mode="json", exclude={"detail"}), sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+class PretrainingSpec(_Keyed):
+    """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
+
+    hashed_as = "PretrainingScience"
+    kind: ClassVar[Literal["pretraining"]] = "pretraining"
+    is_external: ClassVar[bool] = False
+
+    method: str
+    method_version: int
+    plugin_source: str | None
+    """SHA-256 of a third-party plugin's file; None for a built-in method, whose declared version counts."""
+    options: dict[str, Any]
+    width: int
+    crop: int
+    steps: int
+    batch: int
+    watch_every: int
+    optimiser: OptimiserSettings | None
+    corpus: CorpusSpec | None
+    precision: Literal["float32", "bf16"]
+    seed: int
+    network: str = "unet3d"
+    """The backbone's name."""
+    network_source: str | None = None
+    """SHA-256 of a third-party backbone's file; None for a built-in one."""
+
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        return f"{self.method} pre-training, seed {self.seed}"
+
+    @property
+    def data(self) -> CorpusSpec | None:
+        """The volumes that the cell works on."""
+        return self.corpus
+
+    @property
+    def pretrains(self) -> Pretrains:
+        """What of the backbone the method pre-trains."""
+        return METHODS.load(self.method).facts.pretrains
+
+    @property
+    def paradigm(self) -> str:
+        """Of the method."""
+        return METHODS.load(self.method).facts.paradigm
+
+    @property
+    def version(self) -> str:
+        """What tells apart rows of one method and options."""
+        return f"version {self.method_version}" + (f", code {self.plugin_source[:6]}" if self.plugin_source else "")
+
+
+class Origin(Settings):
+    """How a backbone in a file was pre-trained, as far as the file says so; the defaults are for one that does not."""
+
+    pretrains: Pretrains = "encoder and decoder"
+    modality: Literal["", "CT", "MR"] = ""
+    """Of the corpus; empty where it is not known."""
+    region: str = Field(default="", max_length=100)
+    """What the corpus shows, in the words of the tasks: heart, lungs or brain; empty where it is not known."""
+
+
+class ExternalBackbone(Settings):
+    """Weights that came in a file; it answers the questions that a pre-training's specification answers."""
+
+    is_external: ClassVar[bool] = True
+    paradigm: ClassVar[str] = "external"
+    corpus: ClassVar[None] = None
+    plugin_source: ClassVar[None] = None
+    options: ClassVar[Mapping[str, Any]] = {}
+    steps: ClassVar[int] = 0
+
+    name: str
+    sha256: str
+    width: int
+    """Channels at full resolution."""
+    network: str = "unet3d"
+    """The backbone's name."""
+    origin: Origin = Origin()
+
+    @property
+    def method(self) -> str:
+        """The row it belongs to."""
+        return f"external:{self.name}"
+
+    @property
+    def pretrains(self) -> Pretrains:
+        """What of the backbone was pre-trained."""
+        return self.origin.pretrains
+
+    @property
+    def version(self) -> str:
+        """What tells apart rows of one name."""
+        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
+        return f"file {self.sha256[:6]}" + ("" if self.origin == Origin() else f", {self.origin.pretrains}")
+
+
+class EvaluationSpec(_Keyed):
+    """One cell: a backbone, a task, a protocol and a seed."""
+
+    hashed_as = "EvaluationScience"
+    kind: ClassVar[Literal["evaluation"]] = "evaluation"
+
+    backbone: PretrainingSpec | ExternalBackbone
+    task: str
+    data: DataSpec
+    protocol: str
+    protocol_settings: dict[str, Any]
+    protocol_source: str | None = None
+    """SHA-256 of a third-party protocol's file; None for a built-in one, whose version counts."""
+    crop: int
+    overlap: float
+    precision: Literal["float32", "bf16"]
+    seed: int
+
+    @property
+    def method(self) -> str:
+        """The row this cell belongs to."""
+        return self.backbone.method
+
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
+
+
+CellSpec = EvaluationSpec | PretrainingSpec

@@ -1,0 +1,1 @@
+"""Where plans, records, weights, leases and examples are kept: plain files."""

@@ -1,0 +1,1 @@
+"""What a cell computes: pre-training, evaluation, and what both rest on."""

@@ -1,0 +1,65 @@
+"""Scores of test cases: one row a case, one ranked number a task."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssl_bench.api.task import Case, TaskFacts
+from ssl_bench.metrics.auc import roc_auc
+from ssl_bench.metrics.centreline import centreline_dice
+from ssl_bench.metrics.overlap import dice_per_class
+from ssl_bench.metrics.surface import surface_distances
+
+POLICIES = {
+    "DSC": "a class absent from truth and prediction is left out (null); absent from one of them it scores 0, and its "
+    "HD95 is null",
+    "AUC": "undefined (null) where the test cases are all of one class",
+}
+
+
+def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool) -> dict[str, Any]:
+    """The row of one case; undefined values are None.
+
+    Segmentation: per-class DSC and its mean, and with `surfaces` HD95 in mm, surface Dice at a tolerance of one voxel
+    and, for tubular structures, centreline Dice: recorded, not ranked. Classification: label and probability.
+    """
+    if facts.kind == "classification":
+        return {"case": case.identifier, "label": case.label, "probability": float(prediction)}
+    predicted = prediction.cpu().unsqueeze(0)
+    truth = torch.from_numpy(np.array(case.label)).unsqueeze(0)
+    dice = dice_per_class(predicted, truth, len(facts.classes))[0].tolist()
+    row: dict[str, Any] = {"case": case.identifier, "dsc": _mean(dice), "dsc_per_class": _named(facts, dice)}
+    if surfaces:
+        distances = surface_distances(predicted, truth, len(facts.classes), case.spacing_mm, max(case.spacing_mm))
+        row["hd95_mm_per_class"] = _named(facts, distances.hd95_mm[0].tolist())
+        row["surface_dice_per_class"] = _named(facts, distances.surface_dice[0].tolist())
+        if facts.centreline:
+            row["centreline_dice"] = _number(float(centreline_dice(predicted, truth, len(facts.classes))[0].nanmean()))
+    return row
+
+
+def score(facts: TaskFacts, rows: list[dict[str, Any]]) -> float:
+    """The ranked number of a task: mean over cases of the mean DSC over classes, or ROC-AUC; NaN if undefined."""
+    if facts.kind == "classification":
+        return roc_auc(*(torch.tensor([row[name] for row in rows]) for name in ("probability", "label")))
+    values = [row["dsc"] for row in rows if row["dsc"] is not None]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _named(facts: TaskFacts, values: list[float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in zip(facts.classes, values, strict=True)}
+
+
+def _mean(values: list[float]) -> float | None:
+    finite = [value for value in values if not math.isnan(value)]
+    return float(np.mean(finite)) if finite else None
+
+
+def _number(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return value if math.isfinite(value) else None

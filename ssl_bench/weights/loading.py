@@ -1,0 +1,137 @@
+"""Weights into a backbone, and what became of each of its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.protocol import ProtocolFacts
+from ssl_bench.api.task import TaskFacts
+from ssl_bench.backbones.models_genesis import ModelsGenesis
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.data.synthetic.corpus import EMBEDDED
+from ssl_bench.errors import UserError
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.record import ModuleReport
+from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBackbone, Origin, PretrainingSpec
+from ssl_bench.weights.released import Match, Weights, read_weights
+
+
+def load_weights(backbone: UNet3D, path: Path | None) -> Match:
+    """Load a file into `backbone`; None leaves it random. Raises UserError unless every tensor finds its place."""
+    if path is None:
+        return Match(0, len(backbone.state_dict()), 0)
+    weights = check_fits(path, "unet3d", backbone.width)
+    backbone.load_state_dict(weights.tensors)
+    return weights.match
+
+
+def build_external(
+    external: ExternalBackbone, path: Path, modality: Literal["CT", "MR"]
+) -> tuple[Backbone, Match, str]:
+    """The network in a file with its weights, how they fitted, and their licence.
+
+    `modality` is that of the volumes it will see. Raises UserError if the file is not the one that was planned.
+    """
+    weights = check_fits(path, external.network, external.width)
+    if weights.sha256 != external.sha256:
+        raise UserError(f"{path}: changed since its cell was planned; evaluate it anew")
+    # Nothing is drawn for weights that are overwritten: the global random state stays as it was.
+    with torch.device("meta"):
+        backbone = ModelsGenesis(modality) if external.network == "models_genesis" else UNet3D(external.width)
+    backbone.to_empty(device="cpu").load_state_dict(weights.tensors)
+    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.layout.licence
+
+
+def check_fits(path: Path, network: str, width: int) -> Weights:
+    """The weights in `path`. Raises UserError unless they are all those of `network` at `width`."""
+    weights = read_weights(path)
+    if (weights.layout.network, weights.width) != (network, width):
+        raise UserError(f"{path}: holds {weights.layout.network} of width {weights.width}, not {network} of {width}")
+    return weights
+
+
+def describe_external(path: Path, weights: Weights | None = None) -> ExternalBackbone:
+    """The spec of a backbone in a file; `weights` are those of the file, if they have been read.
+
+    Raises UserError if it does not hold all weights of a network that is known here.
+    """
+    weights = weights or read_weights(path)
+    return ExternalBackbone(
+        name=path.stem,
+        sha256=weights.sha256,
+        width=weights.width,
+        network=weights.layout.network,
+        origin=weights.origin,
+    )
+
+
+def origin_of(cell: Cell) -> Origin:
+    """What the file of the backbone that the pre-training `cell` makes says of it."""
+    spec = cell.pretraining_spec
+    modality, region = _shown(spec.corpus, cell.sources.corpus_region)
+    return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100])
+
+
+def module_report(
+    spec: EvaluationSpec, kind: Literal["segmentation", "classification"], protocol: ProtocolFacts, match: Match
+) -> ModuleReport:
+    """Which modules were pre-trained, random and frozen in a cell."""
+    network = _network(spec.backbone.network)
+    decodes = kind == "segmentation" and protocol.reads == "backbone"
+    frozen = protocol.frozen_backbone
+    used = [*network.encoder_modules, *(network.decoder_modules if decodes else ())]
+    trained = _pretrained_modules(spec.backbone)
+    origin = "pre-trained" if set(network.decoder_modules) <= set(trained) else "random"
+    decoder = f"{origin}, {'frozen' if frozen else 'trained'}" if decodes else "unused"
+    return ModuleReport(
+        pretrained=[name for name in used if name in trained],
+        random=[*(name for name in used if name not in trained), "head"],
+        frozen=used if frozen else [],
+        decoder=decoder,
+        tensors_matched=match.matched,
+        tensors_missing=match.missing,
+        tensors_left_over=match.left_over,
+    )
+
+
+def scene_of(
+    backbone: PretrainingSpec | ExternalBackbone, facts: TaskFacts, corpus_region: str = ""
+) -> Literal["inner", "inter", "unknown", "none"]:
+    """Inner scene: the corpus shows the task's modality and region; inter scene: it does not (GVSL section 4.1).
+
+    `corpus_region` is what the user says a folder shows; without a word about corpus or task it is unknown.
+    """
+    if isinstance(backbone, ExternalBackbone):
+        shown = (backbone.origin.modality, backbone.origin.region)
+    elif backbone.corpus is None:
+        return "none"
+    else:
+        shown = _shown(backbone.corpus, corpus_region)
+    if "" in shown or facts.region == "unknown":
+        return "unknown"
+    return "inner" if shown == (facts.modality, facts.region) else "inter"
+
+
+def _shown(corpus: CorpusSpec | None, corpus_region: str) -> tuple[Literal["", "CT", "MR"], str]:
+    """The modality and the region that a corpus shows; empty where nobody says."""
+    if corpus is None:
+        return "", ""
+    if corpus.is_real:
+        return ("CT" if corpus.recipe["intensity"] == "ct" else "MR"), corpus_region
+    return EMBEDDED.modality, EMBEDDED.region
+
+
+def _network(name: str) -> type[Backbone]:
+    return ModelsGenesis if name == "models_genesis" else UNet3D
+
+
+def _pretrained_modules(backbone: PretrainingSpec | ExternalBackbone) -> tuple[str, ...]:
+    network = _network(backbone.network)
+    if backbone.pretrains == "nothing":
+        return ()
+    decoder = () if backbone.pretrains == "encoder" else network.decoder_modules
+    return (*network.encoder_modules, *decoder)

@@ -1,0 +1,47 @@
+"""How the weights in a file were pre-trained, by the metadata that ssl-bench writes into it.
+
+Metadata are text that anyone may have written: what makes no sense is refused, and nothing in them is run. A method
+that they name is looked up among those that are installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ssl_bench.api.registry import METHODS
+from ssl_bench.errors import UserError
+from ssl_bench.spec.specification import Origin
+
+KEY = "ssl_bench_key"
+"""Of the pre-training; its presence tells files of ssl-bench from others."""
+SCIENCE = "ssl_bench_science"
+ORIGIN = "ssl_bench_origin"
+
+
+def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
+    """The origin that the metadata of the file `path` of ssl-bench state.
+
+    Older files state none: they name the method, and what it pre-trains is known while it is installed. Raises
+    UserError for a statement that makes no sense.
+    """
+    if ORIGIN not in metadata:
+        return _origin_by_method(metadata.get(SCIENCE, ""))
+    try:
+        return Origin.model_validate_json(metadata[ORIGIN], strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join((*map(str, first["loc"]), first["msg"]))[:120]
+        raise UserError(f"{path}: its metadata {ORIGIN} make no sense ({reason!r}); pre-train it anew") from error
+
+
+def _origin_by_method(spec: str) -> Origin:
+    """What the method in a file's `spec` pre-trains; of the corpus such a file is not asked."""
+    try:
+        method = json.loads(spec)["method"]
+        return Origin(pretrains=METHODS.load(method).facts.pretrains) if method in METHODS.names() else Origin()
+    except (ValueError, TypeError, KeyError, RecursionError, UserError):
+        return Origin()

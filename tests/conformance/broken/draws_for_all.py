@@ -1,0 +1,20 @@
+"""Deliberately broken: the first volume's stream is drawn from for the whole batch."""
+
+import torch
+import torch.nn.functional as F
+
+from ssl_bench.api.method import Method, MethodFacts
+from ssl_bench.nn.heads import RestorationHead
+
+
+class DrawsForAll(Method):
+    facts = MethodFacts("Draws for all", "nobody", 2023, 1, "centroid-hidden", "encoder and decoder")
+
+    def __init__(self, backbone, config, crop):
+        super().__init__(backbone, config, crop)
+        self.restoration = RestorationHead(backbone.local_channels)
+
+    def training_step(self, volumes, draws):
+        noise = 0.1 * torch.rand(volumes.shape, generator=draws.generators[0])
+        restored = self.restoration(self.backbone(volumes + noise).local)
+        return {"loss": F.mse_loss(restored.float(), volumes)}

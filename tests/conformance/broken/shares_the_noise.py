@@ -1,0 +1,19 @@
+"""Deliberately broken: every volume gets the noise of the first one."""
+
+import torch.nn.functional as F
+
+from ssl_bench.api.method import Method, MethodFacts
+from ssl_bench.nn.heads import RestorationHead
+
+
+class SharesTheNoise(Method):
+    facts = MethodFacts("Shares the noise", "nobody", 2023, 1, "centroid-hidden", "encoder and decoder")
+
+    def __init__(self, backbone, config, crop):
+        super().__init__(backbone, config, crop)
+        self.restoration = RestorationHead(backbone.local_channels)
+
+    def training_step(self, volumes, draws):
+        noise = 0.1 * draws.normal(*volumes.shape[1:])[:1]
+        restored = self.restoration(self.backbone(volumes + noise).local)
+        return {"loss": F.mse_loss(restored.float(), volumes)}

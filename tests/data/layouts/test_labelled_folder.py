@@ -1,0 +1,112 @@
+"""A folder of scans and a CSV of labels as a task."""
+
+from pathlib import Path
+
+import pytest
+
+from ssl_bench.api.cases import Found
+from ssl_bench.data.layouts.labelled_folder import labelled_folder_task
+from ssl_bench.data.synthetic.anatomy import load_anatomy
+from ssl_bench.errors import UserError
+from tests.data import folders as layouts
+
+
+def folder(root: Path, table: str, name: str = "labels.csv") -> Path:
+    """Three empty scans and a table."""
+    root.mkdir(exist_ok=True)
+    for scan in ("a.mha", "b.nii.gz", "deep/c.nrrd"):
+        (root / scan).parent.mkdir(exist_ok=True)
+        (root / scan).touch()
+    (root / name).write_text(table)
+    return root
+
+
+def find(root: Path) -> Found:
+    return labelled_folder_task(root)().find(root)
+
+
+def test_a_folder_becomes_a_binary_classification_of_ct(tmp_path: Path) -> None:
+    root = tmp_path / "My scans"
+    root.mkdir()
+    names = layouts.write_labelled_folder(root)
+    task = labelled_folder_task(root)
+    facts, recipe = task.facts, task.recipe
+    assert (facts.kind, facts.metric, facts.label_values, facts.dataset) == ("classification", "AUC", (1,), "My-scans")
+    assert recipe is not None
+    assert (recipe.intensity, recipe.region) == ("ct", "whole")
+    found = find(root)
+    assert found.problems == []
+    assert [case.identifier for case in found.cases] == names
+    assert [case.label for case in found.cases] == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert [case.patient for case in found.cases][:3] == ["p1", "p1", "p2"]
+    with pytest.raises(UserError, match="has no embedded cohort"):
+        task().grow(load_anatomy("chest"), "train", 1, 1.0, 0)
+
+
+def test_without_a_column_of_patients_every_scan_is_a_patient(tmp_path: Path) -> None:
+    found = find(folder(tmp_path, "image, label\ndeep/c.nrrd, 1\na.mha, 0.0\n"))
+    assert [(case.identifier, case.label, case.patient) for case in found.cases] == [
+        ("a", 0, "a"),
+        ("deep-c", 1, "deep-c"),
+    ]
+    assert found.problems == []
+
+
+def test_the_only_csv_may_have_any_name_and_among_several_labels_csv_is_taken(tmp_path: Path) -> None:
+    folder(tmp_path, "image,label\na.mha,1\n", "truth.CSV")
+    assert len(find(tmp_path).cases) == 1
+    (tmp_path / "hospitals.csv").write_text("site\n")
+    assert "holds several CSV files (hospitals.csv, truth.CSV)" in find(tmp_path).problems[0].reason
+    folder(tmp_path, "image,label\na.mha,1\nb.nii.gz,0\n")
+    assert len(find(tmp_path).cases) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("../x.mha,1", "../x.mha leaves the folder"),
+        ("deep/../a.mha,1", "leaves the folder"),
+        ("/etc/passwd,1", "/etc/passwd leaves the folder; move the scan into it"),
+        ("none.mha,1", "none.mha does not exist in"),
+        (f"{'x' * 300},1", "does not exist in"),
+        (",1", "image is empty; name a scan or remove the row"),
+        ("b.nii.gz,1", "b.nii.gz stands in line 2 already; keep one of the rows"),
+        ("./b.nii.gz,1", "stands in line 2 already"),
+        ("a.mha,2", "label is '2', neither 0 nor 1; correct it or remove the row"),
+        ("a.mha", "label is ''"),
+        ("a.mha,1, ", "patient is empty; name who was scanned"),
+    ],
+)
+def test_a_row_that_cannot_be_a_case_is_a_problem_of_its_line(row: str, said: str, tmp_path: Path) -> None:
+    found = find(folder(tmp_path, f"image,label,patient\nb.nii.gz,0,p\n\n{row}{',p' if row.count(',') == 1 else ''}\n"))
+    (problem,) = found.problems
+    assert problem.path.name == "labels.csv"
+    assert problem.reason.startswith("line 4: ")
+    assert said in problem.reason
+    assert [case.identifier for case in found.cases] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image;label\na.mha;1\n", "separates its columns by ';'"),
+        ("image,class\na.mha,1\n", "has no column label, only image, class; name the columns image, label"),
+    ],
+)
+def test_a_table_in_another_form_is_a_problem(table: str, said: str, tmp_path: Path) -> None:
+    (problem,) = find(folder(tmp_path, table)).problems
+    assert said in problem.reason
+
+
+def test_a_folder_without_a_table_says_what_to_add(tmp_path: Path) -> None:
+    (problem,) = find(tmp_path).problems
+    assert "holds no CSV file; add labels.csv with the columns image,label" in problem.reason
+
+
+def test_an_absolute_path_inside_the_folder_is_fine(tmp_path: Path) -> None:
+    assert len(find(folder(tmp_path, f"image,label\n{tmp_path}/a.mha,1\n")).cases) == 1
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none: no such folder"):
+        labelled_folder_task(tmp_path / "none")

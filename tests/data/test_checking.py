@@ -1,0 +1,81 @@
+"""Looking at every case of a data set before anything is prepared."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_bench.api.cases import Problem, SourceCase
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.data.checking import CaseReport, check
+from ssl_bench.data.preprocessing.labels import LabelRule
+from tests.data.files import ct, heart, labelled, save
+
+RULE = LabelRule(values=(500,), synonyms={501: 500})
+RECIPE = Recipe(intensity="ct", region="label")
+
+
+def look(cases: list[SourceCase], *problems: Problem) -> tuple[list[CaseReport], list[Problem]]:
+    return check(cases, problems, RECIPE, RULE, 1, lambda words: None)
+
+
+def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
+    labels = heart()
+    labels[0, 0, :4] = 501
+    spacing = (2.0, 0.5, 0.8)
+    image, label = save(tmp_path / "a.nii", ct(), spacing), save(tmp_path / "b.nii", labels, spacing)
+    case = SourceCase("a", image, label, "a")
+    (report,), problems = look([case])
+    assert not problems
+    assert report.case == case
+    assert report.shape == (12, 14, 16)
+    assert report.spacing_mm == pytest.approx(spacing)
+    assert report.value_range == (-1024, ct().max())
+    # Voxels of 0.8 mm^3.
+    assert report.label_ml == pytest.approx({0: 2559 * 0.0008, 500: 125 * 0.0008, 501: 4 * 0.0008})
+    assert report.notes == ("501 read as 500 (voxels: 4)",)
+
+
+def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:
+    case = SourceCase("a", save(tmp_path / "a.nii", ct()), 1, "a")
+    (report,), problems = check([case], [], Recipe(intensity="ct", region="lungs"), None, 1, lambda words: None)
+    assert report.label_ml == {}
+    assert not problems
+
+
+def test_every_problem_is_said_by_file_beside_those_that_were_found_before(tmp_path: Path) -> None:
+    cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("abcde")]
+    save(cases[0].image, np.full((12, 14, 16), -1024, np.int16))
+    save(cases[1].image, ct(1), (1.0, 1.0, 12.0))
+    save(cases[2].label, heart(value=9))  # type: ignore[arg-type]
+    cases[3].image.write_bytes(b"")
+    before = Problem(tmp_path / "stray.nii", "has no label")
+    reports, problems = look(cases, before)
+    assert [report.case.identifier for report in reports] == ["e"]
+    assert [problem.path for problem in problems] == [
+        cases[0].image,
+        cases[1].image,
+        cases[2].label,
+        cases[3].image,
+        before.path,
+    ]
+    for problem, word in zip(problems, ["every voxel is -1024", "1 x 1 x 12 mm", "values 9", "", ""], strict=True):
+        assert word in problem.reason
+
+
+def test_an_offset_that_seems_wrong_is_noted(tmp_path: Path) -> None:
+    case = labelled(tmp_path)
+    save(case.image, ct() + np.int16(1024))
+    (report,), _ = look([case])
+    assert "intensity_offset=0" in report.notes[0]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_scan_that_the_data_set_holds_twice_is_said_with_both_files(tmp_path: Path, mirrored: bool) -> None:
+    cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("abc")]
+    voxels = ct(0)[:, ::-1] if mirrored else ct(0)
+    cases[2] = replace(cases[2], image=save(tmp_path / "elsewhere.nii.gz", voxels.astype(np.float32) + 3))
+    reports, problems = look(cases)
+    assert len(reports) == 3
+    assert problems == [Problem(cases[2].image, f"the same scan as {cases[0].image}; keep one of them")]

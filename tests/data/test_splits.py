@@ -1,0 +1,124 @@
+"""Splits: patients whole, classes in proportion, counts met, the same wherever the data lie."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ssl_bench.api.cases import SourceCase
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.task import SPLITS
+from ssl_bench.data.splits import Splits, make_splits, nested_subset, read_splits, split_of, write_splits
+from ssl_bench.errors import UserError
+
+PAPER = SplitCounts(train=10, validation=4, test=6)
+
+
+def cases(count: int, positive: int = 0, per_patient: int = 1, split: str | None = None) -> list[SourceCase]:
+    return [
+        SourceCase(f"c{index:04d}", Path(f"{index}.mha"), int(index < positive), f"p{index // per_patient}", split)
+        for index in range(count)
+    ]
+
+
+def sizes(splits: Splits, fold: int = 0) -> list[int]:
+    return [len(split_of(splits, fold, name)) for name in SPLITS]
+
+
+def test_the_papers_counts_are_met_where_the_data_set_is_whole() -> None:
+    assert sizes(make_splits("shc", cases(20), PAPER)) == [10, 4, 6]
+
+
+@pytest.mark.parametrize("positive", [1, 795, 1205])
+def test_counts_are_met_and_classes_kept_in_proportion_for_a_classification(positive: int) -> None:
+    counts = SplitCounts(train=1000, validation=400, test=600)
+    splits = make_splits("ccc", cases(2000, positive), counts)
+    assert sizes(splits) == [1000, 400, 600]
+    for name, size in zip(SPLITS, (1000, 400, 600), strict=True):
+        found = sum(int(identifier[1:]) < positive for identifier in split_of(splits, 0, name))
+        assert abs(found - positive * size / 2000) < 1
+
+
+def test_fewer_cases_are_dealt_in_proportion() -> None:
+    assert sizes(make_splits("shc", cases(10), PAPER)) == [5, 2, 3]
+    assert sizes(make_splits("shc", cases(3), PAPER)) == [1, 1, 1]
+
+
+def test_a_split_does_not_depend_on_the_order_or_place_of_files() -> None:
+    first, again = cases(20), [SourceCase(c.identifier, Path("x") / c.image, 0, c.patient) for c in cases(20)][::-1]
+    digests = {make_splits("shc", found, PAPER).digest(0) for found in (first, again)}
+    assert len(digests) == 1
+    assert make_splits("shc", first, PAPER, seed=1).digest(0) not in digests
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+def test_a_patient_is_never_in_two_splits(folds: int) -> None:
+    found = cases(40, positive=11, per_patient=3)
+    patient = {case.identifier: case.patient for case in found}
+    splits = make_splits("x", found, PAPER, folds)
+    for fold in range(folds):
+        parts = [{patient[name] for name in split_of(splits, fold, split)} for split in SPLITS]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_folds_test_every_case_once() -> None:
+    splits = make_splits("shc", cases(20), PAPER, folds=5)
+    tested = [name for fold in range(5) for name in split_of(splits, fold, "test")]
+    assert sorted(tested) == [case.identifier for case in cases(20)]
+
+
+def test_the_data_sets_own_test_cases_stay_test_cases() -> None:
+    own = [SourceCase(f"t{k}", Path("t"), 0, f"t{k}", "test") for k in range(3)]
+    splits = make_splits("x", [*cases(14), *own], PAPER)
+    assert sizes(splits) == [10, 4, 3]
+    assert split_of(splits, 0, "test") == ("t0", "t1", "t2")
+    with pytest.raises(UserError, match="fixes its test cases"):
+        make_splits("x", own, PAPER, folds=2)
+
+
+def test_too_few_cases_are_refused() -> None:
+    with pytest.raises(UserError, match="2 cases of 2 patients leave no"):
+        make_splits("shc", cases(2), PAPER)
+
+
+def test_a_written_split_reads_back(tmp_path: Path) -> None:
+    splits = make_splits("shc", cases(20), PAPER, folds=3)
+    write_splits(splits, tmp_path / "split.json")
+    assert read_splits(tmp_path / "split.json", cases(20)) == splits
+
+
+def fold(train: str = "c0000", validation: str = "c0002", test: str = "c0004") -> str:
+    text = ", ".join(f'"{name}": ["{value}"]' for name, value in zip(SPLITS, (train, validation, test), strict=True))
+    return f'{{"format": "ssl-bench split 1", "task": "x", "note": "", "folds": [{{{text}}}]}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "json"),
+        ('{"format": "ssl-bench split 2"}', "format"),
+        (fold().replace('["c0004"]', "[]"), "folds.0.test"),
+        (fold(test="nobody"), "'nobody' is not in the data"),
+        (fold(test="c0001"), "patient 'p0' is in train and in test"),
+        (fold(validation="c0000"), "patient 'p0' is in train and in validation"),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"split\.json") as caught:
+        read_splits(path, cases(6, per_patient=2))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_label_fractions_are_nested_and_keep_every_class() -> None:
+    names = [f"c{index}" for index in range(100)]
+    strata = [int(index < 10) for index in range(100)]
+    subsets = [set(nested_subset(names, strata, fraction)) for fraction in (0.01, 0.1, 0.5, 1.0)]
+    assert [len(subset) for subset in subsets] == [2, 10, 50, 100]
+    assert all(small < large for small, large in pairwise(subsets))
+    assert all({strata[names.index(name)] for name in subset} == {0, 1} for subset in subsets)
+    assert nested_subset(names, strata, 0.5) == [name for name in names if name in subsets[2]]

@@ -1,0 +1,62 @@
+"""What is recorded of where a cell ran."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_bench.api.rng import seeded_initialisation
+from ssl_bench.training.runtime import Runtime, make_fabric, provenance, resolve_precision
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_the_commit_of_the_checkout_is_recorded() -> None:
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    commit = provenance(Runtime("cpu", 1), "float32")["commit"]
+    assert isinstance(commit, str)
+    assert head.stdout.strip().startswith(commit.removesuffix("+changes"))
+
+
+def test_auto_precision_is_resolved_and_an_explicit_one_kept() -> None:
+    assert resolve_precision("auto", "cpu") in ("float32", "bf16")
+    assert resolve_precision("float32", "cpu") == "float32"
+
+
+def test_seeded_initialisation_repeats_and_leaves_the_global_state() -> None:
+    before = torch.get_rng_state()
+    with seeded_initialisation(3):
+        first = torch.rand(4)
+    with seeded_initialisation(3):
+        second = torch.rand(4)
+    assert torch.equal(first, second)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="of glibc")
+def test_memory_of_freed_tensors_is_used_again() -> None:
+    """A page of memory that the system gives anew is a fault: freed and wanted again, 64 MiB cause none."""
+    make_fabric(Runtime("cpu", 1), "float32")
+
+    def faults(times: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(times):
+            torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults(8)
+    assert faults(8) < 2**24 * 4 / resource.getpagesize()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="of glibc")
+def test_a_thread_that_is_not_the_main_one_may_have_large_tensors() -> None:
+    make_fabric(Runtime("cpu", 1), "float32")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: int(torch.ones(2**27, dtype=torch.uint8).sum())).result() == 2**27
