@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 UNKNOWN = "PATH"
 """Stands for a path that is not known: none is hashed, so a record alone holds none."""
@@ -52,20 +52,20 @@ def _backbone(cell: Cell, spec: EvaluationSpec) -> list[str]:
 
 
 def _corpus(cell: Cell, spec: PretrainingSpec) -> list[str]:
-    return ["--corpus", str(cell.sources.corpus or UNKNOWN)] if isinstance(spec.corpus, CorpusSpec) else []
+    return ["--corpus", str(cell.sources.corpus or UNKNOWN)] if spec.corpus and spec.corpus.is_real else []
 
 
 def _own(spec: EvaluationSpec) -> str:
     """How a folder defines the task, of which its name tells; empty for a registered task."""
     kind, dash, _ = spec.task.partition("-")
-    return kind if dash and kind in ("nnunet", "folder") and isinstance(spec.data, DataSpec) else ""
+    return kind if dash and kind in ("nnunet", "folder") and spec.data.is_real else ""
 
 
 def _data(cell: Cell, spec: EvaluationSpec) -> list[str]:
     sources, data, found = cell.sources, spec.data, []
     if sources.anatomy:
         found += ["--anatomy", ",".join(map(str, sources.anatomy))]
-    if isinstance(data, DataSpec):
+    if data.is_real:
         if not _own(spec):
             found += ["--data-root", str(sources.data_roots.get(spec.task, UNKNOWN))]
         found += ["--split", str(sources.split)] if sources.split else []

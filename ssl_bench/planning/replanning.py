@@ -8,7 +8,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.planning.registration import register
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, PretrainingSpec
+from ssl_bench.spec.specification import EvaluationSpec, PretrainingSpec
 
 
 def plan_again(cell: Cell) -> Cell | None:
@@ -20,9 +20,7 @@ def plan_again(cell: Cell) -> Cell | None:
 
     spec, overrides = cell.spec, cell.setting.overrides
     backbone = spec.backbone if isinstance(spec, EvaluationSpec) else spec
-    if isinstance(getattr(spec, "data", None), DataSpec):
-        return None
-    if isinstance(getattr(backbone, "corpus", None), CorpusSpec):
+    if any(data is not None and data.is_real for data in (spec.data, backbone.corpus)):
         return None
     register(cell)
     preset = load_preset(cell.setting.preset, overrides)

@@ -12,7 +12,7 @@ from ssl_bench.planning.command import UNKNOWN, command_of, runtime_options
 from ssl_bench.planning.replanning import plan_again
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord
-from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, ExternalBackbone
+from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.runtime import Runtime, provenance
 
 RESULTS = "reproduced"
@@ -122,12 +122,12 @@ def _data_caveats(cell: Cell, planned: bool) -> list[str]:
     spec, hashed = cell.spec, "is not part of the key, the content is"
     backbone = spec.backbone if isinstance(spec, EvaluationSpec) else spec
     found = [] if planned else ["No plan of it is here that reads: its record says the options, and knows no paths."]
-    if isinstance(spec, EvaluationSpec) and isinstance(spec.data, DataSpec):
+    if isinstance(spec, EvaluationSpec) and spec.data.is_real:
         found.append(f"Data: where they lie {hashed} (fingerprint {spec.data.fingerprint}).")
     if isinstance(backbone, ExternalBackbone):
         found.append(f"Weights: where their file lies {hashed} (SHA-256 {backbone.sha256}).")
     else:
-        if isinstance(backbone.corpus, CorpusSpec):
+        if backbone.corpus and backbone.corpus.is_real:
             found.append(f"Corpus: where it lies {hashed} (fingerprint {backbone.corpus.fingerprint}).")
         if backbone.plugin_source:
             whence = "" if cell.plugins else "from a package or a file that is not recorded, "

@@ -91,7 +91,7 @@ def test_a_module_without_a_method_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 Install = Callable[..., Registry[Method]]
 
 METHOD = """
-from ssl_bench.method import Method, MethodConfig, MethodFacts
+from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 FACTS = MethodFacts("Title", "Paper", 2024, 1, {paradigm!r}, "encoder")
 class One(Method):
     {body}

@@ -27,7 +27,7 @@ from tests.data import folders as layouts
 Plan = Callable[..., Cell]
 RUN = ["run", "--method", "gvsl", "--task", "shc", "--protocol", "linear", "--preset", "smoke"]
 PLUGIN = '''
-from ssl_bench.method import Method, MethodFacts
+from ssl_bench.api.method import Method, MethodFacts
 class Own(Method):
     """A method in a file."""
     facts = MethodFacts(title="Own", paper="none", year=2026, version=1, paradigm="geometric", pretrains="encoder")

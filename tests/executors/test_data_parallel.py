@@ -217,9 +217,9 @@ def test_a_process_that_dies_fails_the_cell_and_takes_the_others_with_it(
 DYING = """
 import os
 
-from ssl_bench.method import MethodFacts
+from ssl_bench.api.method import MethodFacts
 from ssl_bench.methods.denoising import Denoising
-from ssl_bench.ranks import rank
+from ssl_bench.nn.distributed import rank
 
 
 class Dying(Denoising):
@@ -267,7 +267,7 @@ def test_options_without_a_meaning_are_refused(options: list[str], said: str) ->
 
 
 WORDY = '''
-from ssl_bench.method import MethodFacts
+from ssl_bench.api.method import MethodFacts
 from ssl_bench.methods.denoising import Denoising
 
 

@@ -29,7 +29,7 @@ from ssl_bench.training.runtime import Runtime
 METHOD = """
 import os, signal, time
 from pathlib import Path
-from ssl_bench.method import Method, MethodFacts
+from ssl_bench.api.method import Method, MethodFacts
 
 class Misbehaving(Method):
     facts = MethodFacts(

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from ssl_bench.api.settings import load_preset
 from ssl_bench.cli import main
 from ssl_bench.executors import inline
+from ssl_bench.executors.cells import run_cell as run_cell_module
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.executors.inline import run_cells
 from ssl_bench.methods.denoising import Denoising
@@ -138,7 +139,7 @@ def test_workers_survive_a_disk_that_fills_up(disk: Path, tmp_path: Path) -> Non
 
 FILLS_THE_DISK = """
 from pathlib import Path
-from ssl_bench.method import Method, MethodFacts
+from ssl_bench.api.method import Method, MethodFacts
 
 class FillsTheDisk(Method):
     facts = MethodFacts(
@@ -234,7 +235,7 @@ def test_weights_of_a_record_that_names_no_digest_are_used(store: Store, monkeyp
     old = json.loads(path.read_text())
     assert old.pop("backbone_sha256")
     path.write_text(json.dumps(old))
-    monkeypatch.setattr(inline, "_run", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(run_cell_module, "_run", lambda *_: pytest.fail("ran again"))
     assert run_cell(cell, store, RUNTIME, SILENT).status == "ok"
 
 
@@ -356,7 +357,7 @@ def test_two_schedulers_share_a_store(tmp_path: Path) -> None:
 
 COUNTS = """
 import os, time
-from ssl_bench.method import Method, MethodFacts
+from ssl_bench.api.method import Method, MethodFacts
 
 class Counts(Method):
     facts = MethodFacts(

@@ -102,8 +102,8 @@ def test_a_matrix_completes_and_a_double_submission_is_harmless(cluster: Callabl
 CLIENT = """
 import sys
 from pathlib import Path
-from ssl_bench.cells.store import Store
-from ssl_bench.engine.slurm import submit
+from ssl_bench.store.store import Store
+from ssl_bench.executors.slurm import submit
 from tests.slurm.test_cluster import RUNTIME, SMALL, cells_of
 submit(cells_of("pretraining.steps=5"), Store(Path(sys.argv[1])), SMALL, RUNTIME)
 """

@@ -301,10 +301,10 @@ LARGE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from ssl_bench.datasets.preparing.labels import LabelRule
-from ssl_bench.datasets.preparing.arrays import prepare_case
-from ssl_bench.datasets.preparing.recipe import Recipe
-from ssl_bench.datasets.source import SourceCase
+from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.arrays import prepare_case
+from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.cases import SourceCase
 
 image, label, region = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 prepare_case(SourceCase("a", image, label, "a"), Recipe(intensity="ct", region=region), LabelRule(values=(1,)))

@@ -126,8 +126,8 @@ def test_an_interruption_amid_a_case_leaves_nothing_of_it(
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-from ssl_bench.datasets.preparing.prepared import prepare
-from ssl_bench.datasets.preparing.recipe import Recipe
+from ssl_bench.data.preprocessing.prepared import prepare
+from ssl_bench.api.recipe import Recipe
 from tests.data.files import labelled
 
 if __name__ == "__main__":
