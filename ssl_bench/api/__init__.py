@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ssl_bench.api.method import CorpusView as CorpusView
     from ssl_bench.api.method import Method as Method
     from ssl_bench.api.method import MethodConfig as MethodConfig
-    from ssl_bench.api.method import MethodFacts as MethodFacts
     from ssl_bench.api.method import Windows as Windows
+    from ssl_bench.api.method_facts import MethodFacts as MethodFacts
     from ssl_bench.api.protocol import CaseBatches as CaseBatches
     from ssl_bench.api.protocol import Protocol as Protocol
     from ssl_bench.api.protocol import ProtocolFacts as ProtocolFacts
@@ -35,7 +35,8 @@ _NAMES = {
     "backbone": ("Backbone", "Features"),
     "cases": ("Found", "Problem", "SourceCase"),
     "downstream": ("Downstream",),
-    "method": ("CorpusView", "Method", "MethodConfig", "MethodFacts", "Windows"),
+    "method": ("CorpusView", "Method", "MethodConfig", "Windows"),
+    "method_facts": ("MethodFacts",),
     "protocol": ("CaseBatches", "Protocol", "ProtocolFacts", "ProtocolSettings", "Training"),
     "recipe": ("Recipe",),
     "rng": ("Draws",),

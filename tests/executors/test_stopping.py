@@ -14,6 +14,7 @@ import torch
 
 from ssl_bench.cli import main
 from ssl_bench.executors import inline
+from ssl_bench.executors.cells import run_cell as run_cell_module
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.executors.cells.stopping import stop_by_signal
 from ssl_bench.executors.inline import run_cells
@@ -146,8 +147,8 @@ def test_a_result_that_comes_after_the_takeover_is_dropped(
     store: Store, planner: Planner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = planner.evaluation("scratch", "shc", "linear", 0)
-    other, run = Lease(store.lease_path(cell.key)), inline._run
-    monkeypatch.setattr(inline, "_run", lambda *rest: (run(*rest), other.__enter__())[0])
+    other, run = Lease(store.lease_path(cell.key)), run_cell_module._run
+    monkeypatch.setattr(run_cell_module, "_run", lambda *rest: (run(*rest), other.__enter__())[0])
     with pytest.raises(TakenOver, match="another process has taken it over"):
         run_cell(cell, store, runtime, SILENT)
     assert store.record(cell) is None
@@ -182,7 +183,7 @@ def test_a_cell_that_another_ends_meanwhile_is_taken_from_the_store(
 ) -> None:
     cell = planner.evaluation("scratch", "ccc", "linear", 0)
     theirs = run_cell(cell, Store(tmp_path / "theirs"), runtime, SILENT)
-    monkeypatch.setattr(inline, "_run", lambda *_: pytest.fail("ran a cell that another had ended"))
+    monkeypatch.setattr(run_cell_module, "_run", lambda *_: pytest.fail("ran a cell that another had ended"))
     with Lease(store.lease_path(cell.key)):
         # They publish before they release: the record counts although the lease is still there.
         monkeypatch.setattr(inline.time, "sleep", lambda _: store.publish(cell, theirs))
