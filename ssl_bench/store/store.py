@@ -20,7 +20,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.weights.digest import tensors_digest
 
-KEY = re.compile(r"[0-9a-f]{16}")
+CELL_KEY = re.compile(r"[0-9a-f]{16}")
 RECORD_BYTES = 1 << 20
 """No record is larger."""
 _RECORDS = ("pretrained/*/record.json", "records/*/*/*/*.json")
@@ -70,7 +70,7 @@ class Store:
 
     def load_plan(self, key: str) -> Cell:
         """The planned cell called `key`. Raises UserError if there is none or its plan does not read."""
-        if not KEY.fullmatch(key):
+        if not CELL_KEY.fullmatch(key):
             raise UserError(
                 f"cell {key!r}: a key is 16 hexadecimal digits; see the file names in {self.folder / 'cells'}"
             )
@@ -226,7 +226,7 @@ class Store:
             for pattern in patterns
             for path in self.folder.glob(pattern)
         ]
-        return sorted({key for key in found if KEY.fullmatch(key)})
+        return sorted({key for key in found if CELL_KEY.fullmatch(key)})
 
     def find_record(self, key: str) -> AnyRecord | None:
         """The success called `key`, whether or not it was planned here."""

@@ -20,7 +20,7 @@ from ssl_bench.api.task import Case
 from ssl_bench.data.embedded import Corpus
 from ssl_bench.data.windows import cut
 from ssl_bench.nn.distributed import alone
-from ssl_bench.store.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice, write_examples
+from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice, write_examples
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

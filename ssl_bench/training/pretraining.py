@@ -28,7 +28,7 @@ from ssl_bench.training.optimisation import build_optimiser, build_schedule, des
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, Stopwatch, provenance
 from ssl_bench.weights.loading import origin_of
-from ssl_bench.weights.origin import KEY, ORIGIN, SCIENCE
+from ssl_bench.weights.origin import KEY_ENTRY, ORIGIN_ENTRY, SPEC_ENTRY
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -156,9 +156,9 @@ def save_backbone(backbone: Backbone, path: Path, cell: Cell) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
     metadata = {
         "format": "pt",
-        KEY: cell.key,
-        SCIENCE: cell.spec.model_dump_json(),
-        ORIGIN: origin_of(cell).model_dump_json(),
+        KEY_ENTRY: cell.key,
+        SPEC_ENTRY: cell.spec.model_dump_json(),
+        ORIGIN_ENTRY: origin_of(cell).model_dump_json(),
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata)

@@ -43,14 +43,14 @@ def build_external(
     with torch.device("meta"):
         backbone = ModelsGenesis(modality) if external.network == "models_genesis" else UNet3D(external.width)
     backbone.to_empty(device="cpu").load_state_dict(weights.tensors)
-    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.layout.licence
+    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.release.licence
 
 
 def check_fits(path: Path, network: str, width: int) -> Weights:
     """The weights in `path`. Raises UserError unless they are all those of `network` at `width`."""
     weights = read_weights(path)
-    if (weights.layout.network, weights.width) != (network, width):
-        raise UserError(f"{path}: holds {weights.layout.network} of width {weights.width}, not {network} of {width}")
+    if (weights.release.network, weights.width) != (network, width):
+        raise UserError(f"{path}: holds {weights.release.network} of width {weights.width}, not {network} of {width}")
     return weights
 
 
@@ -64,7 +64,7 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
         name=path.stem,
         sha256=weights.sha256,
         width=weights.width,
-        network=weights.layout.network,
+        network=weights.release.network,
         origin=weights.origin,
     )
 

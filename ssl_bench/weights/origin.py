@@ -16,10 +16,10 @@ from ssl_bench.api.registry import METHODS
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import Origin
 
-KEY = "ssl_bench_key"
+KEY_ENTRY = "ssl_bench_key"
 """Of the pre-training; its presence tells files of ssl-bench from others."""
-SCIENCE = "ssl_bench_science"
-ORIGIN = "ssl_bench_origin"
+SPEC_ENTRY = "ssl_bench_science"
+ORIGIN_ENTRY = "ssl_bench_origin"
 
 
 def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
@@ -28,14 +28,14 @@ def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
     Older files state none: they name the method, and what it pre-trains is known while it is installed. Raises
     UserError for a statement that makes no sense.
     """
-    if ORIGIN not in metadata:
-        return _origin_by_method(metadata.get(SCIENCE, ""))
+    if ORIGIN_ENTRY not in metadata:
+        return _origin_by_method(metadata.get(SPEC_ENTRY, ""))
     try:
-        return Origin.model_validate_json(metadata[ORIGIN], strict=True)
+        return Origin.model_validate_json(metadata[ORIGIN_ENTRY], strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         reason = ": ".join((*map(str, first["loc"]), first["msg"]))[:120]
-        raise UserError(f"{path}: its metadata {ORIGIN} make no sense ({reason!r}); pre-train it anew") from error
+        raise UserError(f"{path}: its metadata {ORIGIN_ENTRY} make no sense ({reason!r}); pre-train it anew") from error
 
 
 def _origin_by_method(spec: str) -> Origin:

@@ -15,9 +15,9 @@ from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.errors import UserError
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP
 from ssl_bench.spec.specification import Origin
-from ssl_bench.weights.layouts import GENESIS, OWN, Layout, group, unet_layout
 from ssl_bench.weights.origin import read_origin
-from ssl_bench.weights.reading import Contents, listed, read
+from ssl_bench.weights.releases import GENESIS, OWN, Release, group, unet_release
+from ssl_bench.weights.tensors import Contents, listed, read
 
 UNET_START = "inc.double_conv.0.weight"
 GENESIS_START = "down_tr64.ops.0.conv1.weight"
@@ -41,7 +41,7 @@ class Match(NamedTuple):
 class Weights(NamedTuple):
     """All tensors of a network, read from a file."""
 
-    layout: Layout
+    release: Release
     width: int
     """Channels at full resolution."""
     tensors: dict[str, Tensor]
@@ -57,8 +57,8 @@ class Weights(NamedTuple):
 
     def __str__(self) -> str:
         groups = f" ({self.left_over})" if self.match.left_over else ""
-        parts = [f"{self.match}{groups}", f"layout {self.layout.title}", *self.remarks]
-        return "; ".join([*parts, f"licence: {self.layout.licence}"])
+        parts = [f"{self.match}{groups}", f"layout {self.release.title}", *self.remarks]
+        return "; ".join([*parts, f"licence: {self.release.licence}"])
 
 
 def read_weights(path: Path) -> Weights:
@@ -70,10 +70,10 @@ def read_weights(path: Path) -> Weights:
     contents = read(path)
     if prefixes := _prefixes(contents.tensors, UNET_START):
         width = _unet_width(path, contents.tensors, prefixes)
-        layout = unet_layout(contents, prefixes)
+        release = unet_release(contents, prefixes)
         with torch.device("meta"):
             wanted = UNet3D(width).state_dict()
-        return _weights(path, contents, layout, width, wanted, prefixes, f"3D U-Net of width {width}")
+        return _weights(path, contents, release, width, wanted, prefixes, f"3D U-Net of width {width}")
     if prefixes := _prefixes(contents.tensors, GENESIS_START):
         with torch.device("meta"):
             network = ModelsGenesis("CT")
@@ -107,7 +107,7 @@ def _unet_width(path: Path, tensors: Mapping[str, Tensor], prefixes: list[str]) 
 def _weights(
     path: Path,
     contents: Contents,
-    layout: Layout,
+    release: Release,
     width: int,
     wanted: Mapping[str, Tensor],
     prefixes: list[str],
@@ -131,10 +131,10 @@ def _weights(
     for other in others:
         same = all(other + name in tensors and _equal(tensors[other + name], fitting[name]) for name in fitting)
         remarks.append(f"{other}* {'holds the same' if same else 'holds other weights, which are not used'}")
-    origin = read_origin(path, contents.metadata) if layout is OWN else Origin()
+    origin = read_origin(path, contents.metadata) if release is OWN else Origin()
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
-    return Weights(layout, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
+    return Weights(release, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:

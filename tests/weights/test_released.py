@@ -26,7 +26,7 @@ UNKNOWN = ("3D U-Net of unknown origin", "unknown")
 
 
 def said_to_be(weights: Weights) -> tuple[str, str]:
-    return weights.layout.title, weights.layout.licence
+    return weights.release.title, weights.release.licence
 
 
 def unet(seed: int = 0) -> dict[str, Tensor]:

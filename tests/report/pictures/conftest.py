@@ -15,7 +15,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.report.pictures import style
 from ssl_bench.report.table import Row, Table, tables_of
 from ssl_bench.spec.record import EvaluationRecord
-from ssl_bench.store.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice
+from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice
 
 PARADIGMS = {"scratch": "none", "gvsl": "geometric", "simsiam": "centroid-relative", "byol": "centroid-relative"}
 CURVES = {"scratch": (0.2, 0.4, 0.6), "gvsl": (0.5, 0.7, 0.65), "simsiam": (0.1, 0.2, 0.3), "byol": (0.1, 0.6, 0.7)}

@@ -19,7 +19,7 @@ from ssl_bench.methods.scratch import Scratch
 from ssl_bench.nn.warp import warp
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord
-from ssl_bench.store.examples import (
+from ssl_bench.store.example_file import (
     Examples,
     LocalFeatures,
     PretextExample,

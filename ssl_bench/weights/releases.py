@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from ssl_bench.weights.origin import KEY
-from ssl_bench.weights.reading import Contents
+from ssl_bench.weights.origin import KEY_ENTRY
+from ssl_bench.weights.tensors import Contents
 
 
-class Layout(NamedTuple):
+class Release(NamedTuple):
     """A way in which weights come."""
 
     title: str
@@ -21,21 +21,21 @@ class Layout(NamedTuple):
     licence: str
 
 
-OWN = Layout("ssl-bench", "unet3d", "as its maker says")
-GVSL = Layout("released GVSL", "unet3d", "none stated by its authors: do not redistribute")
-UNKNOWN = Layout("3D U-Net of unknown origin", "unet3d", "unknown")
-GENESIS = Layout("Models Genesis", "models_genesis", "Arizona State University, non-commercial")
+OWN = Release("ssl-bench", "unet3d", "as its maker says")
+GVSL = Release("released GVSL", "unet3d", "none stated by its authors: do not redistribute")
+UNKNOWN = Release("3D U-Net of unknown origin", "unet3d", "unknown")
+GENESIS = Release("Models Genesis", "models_genesis", "Arizona State University, non-commercial")
 
 GVSL_HEADS = {"f_conv", "fc_rot", "fc_scl", "fc_shear", "fc_trans", "out_flow", "res_conv", "sp_conv"}
 
 
-def unet_layout(contents: Contents, prefixes: list[str]) -> Layout:
+def unet_release(contents: Contents, prefixes: list[str]) -> Release:
     """Whose U-Net it is that lies under `prefixes`.
 
     GVSL's code pre-trains it with heads of known names, and calls the whole ``unet_pre`` in its downstream networks.
     That a module is called ``unet`` tells nothing.
     """
-    if KEY in contents.metadata:
+    if KEY_ENTRY in contents.metadata:
         return OWN
     called = any("unet_pre." in prefix for prefix in prefixes)
     return GVSL if called or set(map(group, contents.tensors)) >= GVSL_HEADS else UNKNOWN
