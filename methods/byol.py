@@ -22,7 +22,7 @@ class BYOLConfig(MethodConfig):
     hidden: int = Field(default=1024, gt=0)
     output: int = Field(default=256, gt=0)
     momentum: float = Field(default=0.996, ge=0, le=1)
-    """Of the target in the first step; it rises to 1 in the last along a cosine."""
+    """The target's momentum in the first step; it rises along a cosine to 1 in the last."""
 
 
 class BYOL(Method):

@@ -34,7 +34,7 @@ class DeepClusterConfig(MethodConfig):
     components: int = Field(default=256, gt=0)
     """Largest number of principal components kept."""
     iterations: int = Field(default=20, gt=0)
-    """Of k-means."""
+    """Iterations of k-means."""
     head_learning_rate: float = Field(default=0.05, gt=0)
     """The classifier has an optimiser of its own, plain SGD, made anew with it."""
 

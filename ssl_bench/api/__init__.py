@@ -43,7 +43,7 @@ _NAMES = {
     "settings": ("Settings", "SplitCounts"),
     "task": ("Case", "Split", "Task", "TaskFacts"),
 }
-"""By module, so that naming one contract does not import torch for another."""
+"""Names by module: asking for one contract does not import torch for another."""
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 

@@ -92,7 +92,7 @@ class Backbone(nn.Module, ABC):
         return out
 
     def _padding(self, volumes: Tensor) -> list[int]:
-        """In the order of `F.pad`: last axis first, before and after."""
+        """Zeros to add, in the order of `F.pad`: last axis first, before and after."""
         padding = []
         for size in reversed(volumes.shape[2:]):
             missing = -size % self.stride

@@ -76,7 +76,7 @@ class Preset(Settings):
     crop: int = Field(ge=16)
     """Side in voxels of downstream training crops and of the inference window."""
     overlap: float = Field(ge=0, lt=1)
-    """Of neighbouring inference windows, as a fraction of the crop."""
+    """How much neighbouring inference windows overlap, as a fraction of the crop."""
     precision: Literal["auto", "float32", "bf16"]
     """`auto`: bf16 where the processor computes it natively."""
     cohort: CohortSettings

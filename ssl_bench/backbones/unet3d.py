@@ -18,7 +18,7 @@ STRIDE = 2**POOLINGS
 
 
 class MaxPool(nn.MaxPool3d):
-    """The same in the precision of its input: a maximum is exact in any, and autocast would copy it to float32."""
+    """Max pooling in the precision of its input: a maximum is exact in any, and autocast would copy to float32."""
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, C, D/2, H/2, W/2) of the same precision."""

@@ -24,7 +24,7 @@ class Cell(BaseModel):
     overlap: tuple[str, ...] = ()
     """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
     left_out: tuple[str, ...] = ()
-    """Of the user's data set, by file, with the reason."""
+    """Files of the user's data set that are left out, each with the reason."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
     plugins: tuple[Path, ...] = ()

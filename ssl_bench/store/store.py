@@ -164,7 +164,7 @@ class Store:
         return False
 
     def clear_remains(self, cell: Cell) -> None:
-        """Remove what killed attempts at the cell were writing; only for whoever holds its lease."""
+        """Remove what killed attempts at the cell were writing; call it only while holding its lease."""
         for path in (
             self.checkpoint_path(cell.key),
             self._record_path(cell),
@@ -194,7 +194,7 @@ class Store:
         return _of_one_attempt(self.examples_path(key))
 
     def lease_path(self, key: str) -> Path:
-        """Where whoever works on the cell called `key` says so."""
+        """Where the process that works on the cell called `key` keeps its lease."""
         return self.folder / "leases" / f"{key}.json"
 
     def log_path(self, key: str) -> Path:

@@ -117,7 +117,7 @@ def scene_of(
 
 
 def _shown(corpus: CorpusSpec | None, corpus_region: str) -> tuple[Literal["", "CT", "MR"], str]:
-    """The modality and the region that a corpus shows; empty where nobody says."""
+    """The modality and the region that a corpus shows; empty where they are not known."""
     if corpus is None:
         return "", ""
     if corpus.is_real:

@@ -17,7 +17,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import Origin
 
 KEY_ENTRY = "ssl_bench_key"
-"""Of the pre-training; its presence tells files of ssl-bench from others."""
+"""Holds the pre-training's key; its presence tells files of ssl-bench from others."""
 SPEC_ENTRY = "ssl_bench_science"
 ORIGIN_ENTRY = "ssl_bench_origin"
 

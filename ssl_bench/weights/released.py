@@ -45,7 +45,7 @@ class Weights(NamedTuple):
     width: int
     """Channels at full resolution."""
     tensors: dict[str, Tensor]
-    """By the network's own names; floating-point ones are float32 and finite."""
+    """Tensors by the network's own names; floating-point ones are float32 and finite."""
     match: Match
     left_over: str
     """The groups of tensors that were not taken, by name."""

@@ -1,7 +1,7 @@
-"""The ways in which weights come, and whose they are.
+"""The forms in which weights are published, and by whom.
 
-This project's own layout and that of the released GVSL network hold one network under the same names; where a file
-neither says nor shows whose it is, nobody is named.
+This project's own form and that of the released GVSL network hold one network under the same names; where a file
+neither says nor shows where it comes from, its origin is called unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ssl_bench.weights.tensors import Contents
 
 
 class Release(NamedTuple):
-    """A way in which weights come."""
+    """One form in which weights are published."""
 
     title: str
     network: Literal["unet3d", "models_genesis"]
