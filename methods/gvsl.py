@@ -50,7 +50,7 @@ class GVSLConfig(PairConfig):
     affine: AffineForm = "released"
     """Shear . scale . rotation with the translation outside; `eq8` and `figure` are the supplement's two others."""
     translation_unit: Literal["half_extent", "half_voxel"] = "half_extent"
-    """The unit of the affine head's raw translation. In half extents a step moves it as far as the other parameters; the
+    """The unit of the affine head's raw translation. Half extents give it steps as large as the other parameters'; the
     released code amounts to half voxels, in which one learning rate hardly moves it."""
     bound: Literal["tanh", "clamp"] = "tanh"
     """How rotation, scale and shear stay in their ranges; the released clamp has no gradient outside."""
