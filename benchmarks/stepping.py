@@ -15,7 +15,7 @@ from ssl_bench.api.registry import METHODS
 from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.api.settings import load_preset
 from ssl_bench.backbones.unet3d import UNet3D
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.loss_curve import LossCurve

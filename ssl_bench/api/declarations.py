@@ -92,6 +92,8 @@ def _check_declarations(plugin: Any, contract: str) -> None:
         except ValidationError as error:
             message = error.errors()[0]["msg"].lower()
             raise UserError(f"declares facts.{field} {value!r}: {message}; correct it") from error
+    if hasattr(plugin, "check_declarations"):
+        plugin.check_declarations()
     config_class = getattr(contract_class(contract), "Config", None)
     if config_class and not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, config_class)):
         raise UserError(f"declares a Config that is no {config_class.__name__}; derive it from that")

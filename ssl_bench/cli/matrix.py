@@ -14,7 +14,7 @@ from ssl_bench.cli import options
 from ssl_bench.cli.local import local_execution
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import names, plan_with, sources_of
+from ssl_bench.cli.planning import locations_of, names, plan_with
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.cli.slurm import slurm_settings, submit_and_print
 from ssl_bench.errors import UserError
@@ -68,8 +68,8 @@ def matrix(
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = seed_list(seeds)
-    chosen_tasks, sources = sources_of(chosen_tasks, data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, sources, data.fold, data.label_fraction)
+    chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [
         planner.evaluation(method, task, protocol, seed)
         for seed in chosen_seeds

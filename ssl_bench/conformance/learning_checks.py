@@ -9,7 +9,7 @@ import torch
 
 from ssl_bench.backbones.unet3d import DECODER_MODULES
 from ssl_bench.conformance.method_under_test import CROP, MethodUnderTest, adam, some, update
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 
 FEWEST_UPDATES, MOST_UPDATES = 6, 16
 """On one batch: the loss has fallen as soon as the mean of the last three lies below the first."""

@@ -15,7 +15,8 @@ from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation
 from ssl_bench.api.settings import load_preset
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.conformance import BrokenPromiseError
-from ssl_bench.data.embedded import Corpus, corpus_spec, load_corpus
+from ssl_bench.data.generated import GeneratedCorpus
+from ssl_bench.data.windows import Corpus
 
 CROP = 32
 WIDTH = 8
@@ -34,9 +35,9 @@ class MethodUnderTest:
     @cached_property
     def corpus(self) -> Corpus:
         """Sixteen volumes of the embedded corpus."""
-        cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
-        volumes, _ = load_corpus(corpus_spec(cohort))
-        return Corpus(volumes, CROP, "cpu")
+        cohort = load_preset("smoke").cohort
+        volumes = GeneratedCorpus(cohort.detail, VOLUMES, cohort.held_out).load()["corpus"]
+        return Corpus([volume.image for volume in volumes], CROP, "cpu")
 
     @property
     def batch(self) -> int:

@@ -34,25 +34,25 @@ def command_of(cell: Cell, provenance: Mapping[str, Any], results: str) -> list[
         arguments += ["--set", override]
     for file in cell.plugins:
         arguments += ["--plugin", str(file)]
-    arguments += ["--skip-problems"] if cell.sources.skip_problems else []
+    arguments += ["--skip-problems"] if cell.locations.skip_problems else []
     return [*arguments, "--precision", spec.precision, *runtime_options(provenance), "--results", results]
 
 
 def _backbone(cell: Cell, spec: EvaluationSpec) -> list[str]:
     """The command, whose backbone, and on which task: a folder that defines a task of its own is named by it."""
     own = _own(spec)
-    task = f"{own}:{cell.sources.data_roots.get(spec.task, UNKNOWN)}" if own else spec.task
+    task = f"{own}:{cell.locations.data_roots.get(spec.task, UNKNOWN)}" if own else spec.task
     if isinstance(spec.backbone, ExternalBackbone):
         return ["evaluate", "--backbone", str(cell.backbone_file or UNKNOWN), "--task", task]
-    sources = cell.sources
-    region = ["--corpus-region", sources.corpus_region] if sources.corpus_region else []
-    overlap = ["--allow-overlap"] if sources.allow_overlap else []
+    locations = cell.locations
+    region = ["--corpus-region", locations.corpus_region] if locations.corpus_region else []
+    overlap = ["--allow-overlap"] if locations.allow_overlap else []
     corpus = [*_corpus(cell, spec.backbone), *region, *overlap]
     return ["run", "--method", spec.backbone.method, "--task", task, *corpus]
 
 
 def _corpus(cell: Cell, spec: PretrainingSpec) -> list[str]:
-    return ["--corpus", str(cell.sources.corpus or UNKNOWN)] if spec.corpus and spec.corpus.is_real else []
+    return ["--corpus", str(cell.locations.corpus or UNKNOWN)] if spec.corpus and spec.corpus.is_real else []
 
 
 def _own(spec: EvaluationSpec) -> str:
@@ -62,13 +62,13 @@ def _own(spec: EvaluationSpec) -> str:
 
 
 def _data(cell: Cell, spec: EvaluationSpec) -> list[str]:
-    sources, data, found = cell.sources, spec.data, []
-    if sources.anatomy:
-        found += ["--anatomy", ",".join(map(str, sources.anatomy))]
+    locations, data, found = cell.locations, spec.data, []
+    if locations.anatomy:
+        found += ["--anatomy", ",".join(map(str, locations.anatomy))]
     if data.is_real:
         if not _own(spec):
-            found += ["--data-root", str(sources.data_roots.get(spec.task, UNKNOWN))]
-        found += ["--split", str(sources.split)] if sources.split else []
+            found += ["--data-root", str(locations.data_roots.get(spec.task, UNKNOWN))]
+        found += ["--split", str(locations.split)] if locations.split else []
         found += ["--fold", str(data.fold)]
     return found if data.label_fraction == 1 else [*found, "--label-fraction", repr(data.label_fraction)]
 

@@ -11,4 +11,4 @@ def register(cell: Cell) -> None:
     """Make the cell's plugin files known, and the task that its folder defines. Raises UserError if one is gone."""
     for file in cell.plugins:
         add_plugin_file(file)
-    register_own(cell.sources)
+    register_own(cell.locations)

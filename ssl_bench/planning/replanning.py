@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_bench.api.settings import load_preset
-from ssl_bench.data.user_data import UserData
+from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.planning.registration import register
@@ -25,7 +25,7 @@ def plan_again(cell: Cell) -> Cell | None:
     register(cell)
     preset = load_preset(cell.setting.preset, overrides)
     fraction = spec.data.label_fraction if isinstance(spec, EvaluationSpec) else 1.0
-    data = UserData(cell.sources, preset.data, label_fraction=fraction)
+    data = DataSources(cell.locations, preset.cohort, preset.data, label_fraction=fraction)
     planner = Planner(preset, overrides, spec.precision, data)
     if isinstance(spec, PretrainingSpec):
         return planner.pretraining(spec.method, spec.seed)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
 from ssl_bench.spec.specification import CellSpec, EvaluationSpec, PretrainingSpec
 
@@ -19,7 +19,7 @@ class Cell(BaseModel):
     kind: Literal["pretraining", "evaluation"]
     spec: CellSpec = Field(validation_alias="science", serialization_alias="science")
     setting: Setting
-    sources: Sources = Sources()
+    locations: Locations = Field(default=Locations(), validation_alias="sources", serialization_alias="sources")
     """Where its volumes lie."""
     overlap: tuple[str, ...] = ()
     """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
@@ -60,4 +60,6 @@ class Cell(BaseModel):
         backbone = getattr(self.spec, "backbone", None)
         if not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
             return None
-        return Cell(kind="pretraining", spec=backbone, setting=self.setting, sources=self.sources, plugins=self.plugins)
+        return Cell(
+            kind="pretraining", spec=backbone, setting=self.setting, locations=self.locations, plugins=self.plugins
+        )

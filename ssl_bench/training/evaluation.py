@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.cases import SPLITS
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.rng import seeded_initialisation, stream_seed
-from ssl_bench.api.task import SPLITS
-from ssl_bench.data.embedded import cases_digest, load_cases
+from ssl_bench.data.source import cases_digest
+from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
@@ -34,7 +35,7 @@ from ssl_bench.weights.released import Match
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ssl_bench.api.task import Case
+    from ssl_bench.api.cases import Case
 
 HEALTH_CASES = 32
 
@@ -51,7 +52,7 @@ def evaluate(
     protocol_class = PROTOCOLS.load(spec.protocol)
     settings = protocol_class.Settings.model_validate(spec.protocol_settings)
     protocol = protocol_class(settings, spec.seed)
-    cases = load_cases(spec.task, spec.data, cell.sources)
+    cases = source_of(cell).load()
     train, validation, test = (cases[split] for split in SPLITS)
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
@@ -102,7 +103,7 @@ def evaluate(
         left_out=list(cell.left_out),
         spec=spec,
         paradigm=spec.backbone.paradigm,
-        scene=scene_of(spec.backbone, task.facts, cell.sources.corpus_region),
+        scene=scene_of(spec.backbone, task.facts, cell.locations.corpus_region),
         metric=task.facts.metric,
         score=None if np.isnan(value) else value,
         cases=described,

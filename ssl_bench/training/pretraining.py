@@ -14,7 +14,8 @@ from ssl_bench.api.method import Method, Windows
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation, stream_seed
 from ssl_bench.backbones.unet3d import UNet3D
-from ssl_bench.data.embedded import Corpus, load_corpus
+from ssl_bench.data.sources import source_of
+from ssl_bench.data.windows import Corpus
 from ssl_bench.files import atomic_write
 from ssl_bench.nn.distributed import alone, mean_over_ranks, own_share, rank
 from ssl_bench.spec.cell import Cell
@@ -61,10 +62,11 @@ def pretrain(
     first's, and the others get None. Raises FloatingPointError if the loss is no longer finite.
     """
     spec = cell.pretraining_spec
-    assert spec.corpus is not None
     assert spec.optimiser is not None
-    volumes, watched = load_corpus(spec.corpus, cell.sources)
-    corpus, held_out = (Corpus(scans, spec.crop, fabric.device) for scans in (volumes, watched))
+    scans = source_of(cell).load()
+    corpus, held_out = (
+        Corpus([case.image for case in scans[part]], spec.crop, fabric.device) for part in ("corpus", "held-out")
+    )
     watch = Stopwatch(runtime, attempt.earlier_cost)
     method = build_method(spec)
     method.backbone.checkpointing = runtime.checkpointing

@@ -72,7 +72,7 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
 def origin_of(cell: Cell) -> Origin:
     """What the file of the backbone that the pre-training `cell` makes says of it."""
     spec = cell.pretraining_spec
-    modality, region = _shown(spec.corpus, cell.sources.corpus_region)
+    modality, region = _shown(spec.corpus, cell.locations.corpus_region)
     return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100])
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ssl_bench.api.rng import Draws
 from ssl_bench.backbones.unet3d import DECODER_MODULES
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.methods.byol import BYOL
 from ssl_bench.transforms.views import two_views, view_size
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_bench.api.registry import METHODS
-from ssl_bench.data.embedded import load_corpus
+from ssl_bench.data.sources import source_of
 from ssl_bench.errors import UserError
 from ssl_bench.executors.cells.rank_process import GIVE_UP, GO_ON, STOP, Line, run_rank
 from ssl_bench.executors.cells.stopping import SIGNALS
@@ -62,9 +62,8 @@ def pretrain_on_ranks(
     """
     check_shares(cell, runtime)
     spec = cell.pretraining_spec
-    assert spec.corpus is not None
     # Once, before every rank wants it.
-    load_corpus(spec.corpus, cell.sources)
+    source_of(cell).load()
     context = multiprocessing.get_context("spawn")
     line = Line(context.Queue(), context.Value("i", GO_ON), context.Value("i", 0), os.getpid())
     with tempfile.TemporaryDirectory() as folder, progress.track(cell.title, spec.steps) as advance:

@@ -8,8 +8,8 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import Case
 from ssl_bench.data.synthetic.anatomy import load_anatomy
 from ssl_bench.data.synthetic.coronary import connected_to, surface_distance
 from ssl_bench.data.synthetic.coronary_tree import Arteries, grow_arteries

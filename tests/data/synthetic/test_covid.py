@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from ssl_bench.api.cases import Case, Split
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import Case, Split
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
 from ssl_bench.data.synthetic.covid import (

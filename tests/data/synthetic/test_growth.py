@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_bench.api.cases import SPLITS, Case
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import SPLITS, Case, Task
+from ssl_bench.api.task import Task
 from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
 from ssl_bench.data.synthetic.corpus import EMBEDDED, grow_corpus
 from ssl_bench.data.synthetic.ct import acquire
