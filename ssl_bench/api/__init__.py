@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssl_bench.api.backbone import Backbone as Backbone
+    from ssl_bench.api.backbone import BackboneFacts as BackboneFacts
     from ssl_bench.api.backbone import Features as Features
     from ssl_bench.api.cases import Found as Found
     from ssl_bench.api.cases import Problem as Problem
     from ssl_bench.api.cases import SourceCase as SourceCase
     from ssl_bench.api.downstream import Downstream as Downstream
+    from ssl_bench.api.executor import Devices as Devices
+    from ssl_bench.api.executor import Executor as Executor
+    from ssl_bench.api.executor import ExecutorFacts as ExecutorFacts
+    from ssl_bench.api.executor import ExecutorSettings as ExecutorSettings
     from ssl_bench.api.method import CorpusView as CorpusView
     from ssl_bench.api.method import Method as Method
     from ssl_bench.api.method import MethodConfig as MethodConfig
@@ -32,9 +37,10 @@ if TYPE_CHECKING:
     from ssl_bench.api.task import TaskFacts as TaskFacts
 
 _NAMES = {
-    "backbone": ("Backbone", "Features"),
+    "backbone": ("Backbone", "BackboneFacts", "Features"),
     "cases": ("Found", "Problem", "SourceCase"),
     "downstream": ("Downstream",),
+    "executor": ("Devices", "Executor", "ExecutorFacts", "ExecutorSettings"),
     "method": ("CorpusView", "Method", "MethodConfig", "Windows"),
     "method_facts": ("MethodFacts",),
     "protocol": ("CaseBatches", "Protocol", "ProtocolFacts", "ProtocolSettings", "Training"),

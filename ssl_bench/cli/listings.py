@@ -1,4 +1,4 @@
-"""``methods``, ``tasks`` and ``protocols``: what there is."""
+"""``methods``, ``tasks``, ``protocols``, ``backbones`` and ``executors``: what there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry
+from ssl_bench.api.registry import BACKBONES, EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry
 from ssl_bench.cli import options
 
 
@@ -22,9 +22,19 @@ def tasks(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     print_facts(TASKS, ("title", "kind", "metric", "modality", "region", "dataset", "licence"), as_json)
 
 
-def protocols(as_json: options.Json = False) -> None:
+def protocols(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The evaluation protocols."""
     print_facts(PROTOCOLS, ("title", "source"), as_json)
+
+
+def backbones(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """The networks that methods pre-train, chosen by --set backbone=NAME."""
+    print_facts(BACKBONES, ("title", "source"), as_json)
+
+
+def executors(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """Where the cells of a matrix can run."""
+    print_facts(EXECUTORS, ("title",), as_json)
 
 
 def print_facts(registry: Registry[Any], columns: tuple[str, ...], as_json: bool) -> None:

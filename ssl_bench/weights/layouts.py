@@ -7,7 +7,7 @@ neither says nor shows whose it is, nobody is named.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ssl_bench.weights.origin import KEY
 from ssl_bench.weights.reading import Contents
@@ -17,7 +17,8 @@ class Layout(NamedTuple):
     """A way in which weights come."""
 
     title: str
-    network: Literal["unet3d", "models_genesis"]
+    network: str
+    """The backbone's name."""
     licence: str
 
 
