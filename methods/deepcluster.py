@@ -93,7 +93,7 @@ class DeepCluster(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        view = one_view(volumes, draws, view_size(self.crop))
+        view = one_view(volumes, draws, view_size(self.crop, self.backbone.stride))
         logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
         return {"loss": F.cross_entropy(logits, moved(self.labels, logits.device))}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssl_bench.api.backbone import Backbone as Backbone
+    from ssl_bench.api.backbone import BackboneFacts as BackboneFacts
     from ssl_bench.api.backbone import Features as Features
     from ssl_bench.api.cases import Case as Case
     from ssl_bench.api.cases import Found as Found
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from ssl_bench.api.cases import Split as Split
     from ssl_bench.api.dataset import Dataset as Dataset
     from ssl_bench.api.downstream import Downstream as Downstream
+    from ssl_bench.api.executor import Devices as Devices
+    from ssl_bench.api.executor import Executor as Executor
+    from ssl_bench.api.executor import ExecutorFacts as ExecutorFacts
+    from ssl_bench.api.executor import ExecutorSettings as ExecutorSettings
     from ssl_bench.api.generator import Generator as Generator
     from ssl_bench.api.method import CorpusView as CorpusView
     from ssl_bench.api.method import Method as Method
@@ -34,10 +39,11 @@ if TYPE_CHECKING:
     from ssl_bench.api.task import TaskFacts as TaskFacts
 
 _NAMES = {
-    "backbone": ("Backbone", "Features"),
+    "backbone": ("Backbone", "BackboneFacts", "Features"),
     "cases": ("Case", "Found", "Problem", "SourceCase", "Split"),
     "dataset": ("Dataset",),
     "downstream": ("Downstream",),
+    "executor": ("Devices", "Executor", "ExecutorFacts", "ExecutorSettings"),
     "generator": ("Generator",),
     "method": ("CorpusView", "Method", "MethodConfig", "Windows"),
     "method_facts": ("MethodFacts",),

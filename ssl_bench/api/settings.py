@@ -71,6 +71,8 @@ class Preset(Settings):
     name: str
     ranked: bool
     """Whether results may stand in a leaderboard: a smoke test's may not."""
+    backbone: str = "unet3d"
+    """The network that methods pre-train, by its name."""
     width: PositiveInt = Field(multiple_of=8)
     """Channels of the backbone at full resolution."""
     crop: int = Field(ge=16)

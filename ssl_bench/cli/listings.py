@@ -1,4 +1,4 @@
-"""``methods``, ``tasks`` and ``protocols``: what there is."""
+"""``methods``, ``tasks``, ``protocols``, ``backbones`` and ``executors``: what there is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry
+from ssl_bench.api.registry import BACKBONES, EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry
 from ssl_bench.cli import options
 
 if TYPE_CHECKING:
@@ -26,9 +26,19 @@ def tasks(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     print_facts(TASKS, ("title", "kind", "metric", "modality", "region", "dataset", "licence"), as_json, _data_of)
 
 
-def protocols(as_json: options.Json = False) -> None:
+def protocols(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The evaluation protocols."""
     print_facts(PROTOCOLS, ("title", "source"), as_json)
+
+
+def backbones(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """The networks that methods pre-train, chosen by --set backbone=NAME."""
+    print_facts(BACKBONES, ("title", "source"), as_json)
+
+
+def executors(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """Where the cells of a matrix can run."""
+    print_facts(EXECUTORS, ("title",), as_json)
 
 
 def _data_of(task: type[Task]) -> dict[str, Any]:

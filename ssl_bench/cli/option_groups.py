@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ssl_bench.api.registry import EXECUTORS
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from ssl_bench.api.executor import Devices, Executor
     from ssl_bench.store.store import Store
     from ssl_bench.training.runtime import Runtime
 
@@ -52,9 +54,30 @@ class Scheduling:
 
     executor: options.Executor = "inline"
     workers: options.Workers = None
-    retries: options.Retries = 1
+    retries: options.Retries = None
     cell_timeout: options.CellTimeout = None
+    executor_set: options.ExecutorSet = None
     slurm: options.Slurm = None
+
+    def chosen(self, asked: Devices) -> Executor:
+        """The executor with its options. Raises UserError for an unknown one, and for options that it does not have."""
+        from ssl_bench.api.settings import nested, validated
+
+        if self.executor not in EXECUTORS.names():
+            raise UserError(f"--executor {self.executor}: unknown; use {', '.join(EXECUTORS.names())}")
+        plugin = EXECUTORS.load(self.executor)
+        values = nested(self.executor_set or [], "--executor-set")
+        for name in ("workers", "retries", "cell_timeout"):
+            value = getattr(self, name)
+            if value is not None and name not in plugin.Settings.model_fields:
+                raise UserError(f"--{name.replace('_', '-')} {value}: needs --executor local")
+            values |= {} if value is None else {name: value}
+        for pair in self.slurm or []:
+            if self.executor != "slurm":
+                raise UserError(f"--slurm {pair}: needs --executor slurm")
+            nested([pair], "--slurm", values)
+        where = "--slurm" if self.slurm else "--executor-set"
+        return plugin(validated(plugin.Settings, values, where), asked)
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,12 @@ class PretrainingExecution(Execution):
 
     devices: options.Devices = None
     strategy: options.StrategyOption = options.Strategy.single
+
+    def asked(self, precision: options.Precision | None) -> Devices:
+        """What the options say of devices, for an executor."""
+        from ssl_bench.api.executor import Devices
+
+        return Devices(self.device, self.devices, self.strategy, self.threads, precision)
 
     def runtime(self) -> Runtime:
         """Raises UserError for a device that is not there, and for devices without a use."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
+from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.api.settings import Preset, validated
 from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
@@ -41,8 +41,11 @@ class Planner:
             self._options(name)  # a wrong one is refused though no cell of that method may be planned
         self.precision = precision
         self.data = data or DataSources(Locations(), preset.cohort)
-        unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
-        comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
+        BACKBONES.check(preset.backbone)
+        # Fields that presets did not always have, while they say nothing.
+        silent = {name for name, nothing in (("data", {}), ("backbone", "unet3d")) if getattr(preset, name) == nothing}
+        comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"} | silent)
+        comparable["precision"] = precision
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         # Of two changes to one setting the later holds.
         changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
@@ -51,6 +54,7 @@ class Planner:
         self._setting_of = functools.cache(self._resolve_setting)
         self._pretraining_spec = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
+        self._protocol_source = functools.cache(PROTOCOLS.source_digest)
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
 
     def pretraining(self, method: str, seed: int) -> Cell:
@@ -61,7 +65,7 @@ class Planner:
             spec=spec,
             setting=self._setting_of(method),
             locations=self.data.locations,
-            plugins=plugin_files(method, None),
+            plugins=plugin_files(method, backbone=self.preset.backbone),
         )
 
     def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
@@ -89,6 +93,7 @@ class Planner:
             data=self._cases(task),
             protocol=protocol,
             protocol_settings=self._protocol_settings(protocol, method),
+            protocol_source=self._protocol_source(protocol),
             crop=self.preset.crop,
             overlap=self.preset.overlap,
             precision=self.precision,
@@ -102,13 +107,17 @@ class Planner:
             overlap=() if backbone.corpus is None else self.data.leaks(task),
             left_out=self.data.task(task).left_out,
             backbone_file=file,
-            plugins=plugin_files(method, task),
+            plugins=plugin_files(method, task, protocol, backbone.network),
         )
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""
         plugin, bare = PROTOCOLS.load(protocol), protocol.rpartition("-v")[0]
-        settings = validated(plugin.Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}")
+        # A protocol that the preset does not know is trained as the one most like it.
+        like = self.preset.protocols["linear" if plugin.facts.frozen_backbone else "finetune"]
+        required = [name for name, field in plugin.Settings.model_fields.items() if field.is_required()]
+        values = {name: like[name] for name in required if name in like} | self.preset.protocols.get(bare, {})
+        settings = validated(plugin.Settings, values, f"protocols.{bare}")
         if method is not None and not plugin.facts.frozen_backbone:
             options = self._options(method)
             settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
@@ -153,4 +162,6 @@ class Planner:
             corpus=corpus,
             precision=self.precision if plugin.facts.mixed_precision else "float32",
             seed=seed,
+            network=self.preset.backbone,
+            network_source=BACKBONES.source_digest(self.preset.backbone),
         )

@@ -175,6 +175,8 @@ class ExternalBackbone(Settings):
     """Channels at full resolution."""
     network: str = "unet3d"
     """The backbone's name."""
+    network_source: str | None = None
+    """SHA-256 of a third-party backbone's file; None for a built-in one."""
     origin: Origin = Origin()
 
     @property

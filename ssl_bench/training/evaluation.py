@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -56,7 +56,8 @@ def evaluate(
     train, validation, test = (cases[split] for split in SPLITS)
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
-    backbone, match, licence = _backbone(spec, weights, task.facts.modality)
+    backbone, match, licence = _backbone(spec, weights)
+    backbone.modality = task.facts.modality
     backbone.checkpointing = runtime.checkpointing
     with seeded_initialisation(stream_seed(spec.seed, "downstream head", spec.task)):
         model = protocol.build(backbone, task.facts.kind, len(task.facts.classes))
@@ -124,13 +125,13 @@ def evaluate(
     return record
 
 
-def _backbone(spec: EvaluationSpec, weights: Path | None, modality: Literal["CT", "MR"]) -> tuple[Backbone, Match, str]:
+def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:
     """The backbone with its weights, how they fitted, and their licence if they came from outside."""
     if isinstance(spec.backbone, ExternalBackbone):
         assert weights is not None
-        return build_external(spec.backbone, weights, modality)
-    backbone = build_backbone(spec.backbone.width, spec.seed)
-    return backbone, load_weights(backbone, weights), ""
+        return build_external(spec.backbone, weights)
+    backbone = build_backbone(spec.backbone.width, spec.seed, spec.backbone.network)
+    return backbone, load_weights(backbone, weights, spec.backbone.network), ""
 
 
 def _volume(case: Case) -> Tensor:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, Windows
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation, stream_seed
-from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import Corpus
 from ssl_bench.files import atomic_write
@@ -28,7 +27,7 @@ from ssl_bench.training.loss_curve import LossCurve
 from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, require_finite
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, Stopwatch, provenance
-from ssl_bench.weights.loading import origin_of
+from ssl_bench.weights.loading import origin_of, shown_by
 from ssl_bench.weights.origin import KEY_ENTRY, ORIGIN_ENTRY, SPEC_ENTRY
 
 if TYPE_CHECKING:
@@ -38,16 +37,19 @@ LAST_STEPS = 20
 """The held-out loss is watched after each of the last steps, so that its mean is more than one number."""
 
 
-def build_backbone(width: int, seed: int) -> UNet3D:
-    """The backbone that every method of this seed starts from."""
+def build_backbone(width: int, seed: int, network: str = "unet3d") -> Backbone:
+    """The backbone that every method of this seed starts from. Raises UserError for one that is not registered."""
+    plugin = BACKBONES.load(network)
     with seeded_initialisation(stream_seed(seed, "backbone")):
-        return UNet3D(width).to(memory_format=torch.channels_last_3d)
+        return plugin(width).to(memory_format=torch.channels_last_3d)
 
 
 def build_method(spec: PretrainingSpec) -> Method:
     """The method around a fresh backbone."""
     plugin = METHODS.load(spec.method)
-    backbone = build_backbone(spec.width, spec.seed)
+    backbone = build_backbone(spec.width, spec.seed, spec.network)
+    # Before a method copies it.
+    backbone.modality = shown_by(spec.corpus)[0] or "CT"
     with seeded_initialisation(stream_seed(spec.seed, "heads")):
         method = plugin(backbone, plugin.Config.model_validate(spec.options), spec.crop)
     return method.to(memory_format=torch.channels_last_3d)

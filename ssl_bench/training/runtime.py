@@ -46,7 +46,7 @@ class Runtime:
     """How often a cell saves its state, from which it goes on after an interruption; 0 after every step."""
 
 
-def alone(runtime: Runtime) -> Runtime:
+def on_one_device(runtime: Runtime) -> Runtime:
     """The same on its first device, without ranks."""
     return replace(runtime, ranks=())
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import Origin
 
@@ -36,6 +37,28 @@ def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
         first = error.errors()[0]
         reason = ": ".join((*map(str, first["loc"]), first["msg"]))[:120]
         raise UserError(f"{path}: its metadata {ORIGIN_ENTRY} make no sense ({reason!r}); pre-train it anew") from error
+
+
+class Made(NamedTuple):
+    """Which network a file of ssl-bench says that it holds."""
+
+    network: str
+    width: int
+
+
+def read_network(path: Path, metadata: Mapping[str, str]) -> Made:
+    """The backbone that the metadata of the file `path` of ssl-bench state; the shared one where they state none.
+
+    Raises UserError for a backbone that is not registered here.
+    """
+    try:
+        spec = json.loads(metadata[SPEC_ENTRY])
+        made = Made(str(spec["network"]), int(spec["width"]))
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return Made("unet3d", 0)
+    if made.network not in BACKBONES.names():
+        raise UserError(f"{path}: holds the backbone {made.network[:40]!r}, which is not here; name it with --plugin")
+    return made
 
 
 def _origin_by_method(spec: str) -> Origin:

@@ -10,16 +10,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl_bench.backbones.models_genesis import ModelsGenesis
-from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.api.declarations import first_line
+from ssl_bench.api.registry import BACKBONES
 from ssl_bench.errors import UserError
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP
 from ssl_bench.spec.specification import Origin
-from ssl_bench.weights.origin import read_origin
+from ssl_bench.weights.origin import read_network, read_origin
 from ssl_bench.weights.releases import GENESIS, OWN, Release, group, unet_release
 from ssl_bench.weights.tensors import Contents, listed, read
 
 UNET_START = "inc.double_conv.0.weight"
+GENESIS_WIDTH = 64
+"""Channels at full resolution of the released network."""
 GENESIS_START = "down_tr64.ops.0.conv1.weight"
 PREFIX = re.compile(r"((module|unet_pre|unet)\.)*")
 """What wrappers put before a network's names: data parallelism, GVSL's downstream and its pre-training module."""
@@ -68,19 +70,30 @@ def read_weights(path: Path) -> Weights:
     that network is missing, of another shape, of another kind of number, or not finite.
     """
     contents = read(path)
+    if (made := read_network(path, contents.metadata)).network != OWN.network:
+        release = OWN._replace(network=made.network)
+        wanted = _wanted(path, *made)
+        return _weights(path, contents, release, made.width, wanted, [""], f"{made.network} of width {made.width}")
     if prefixes := _prefixes(contents.tensors, UNET_START):
         width = _unet_width(path, contents.tensors, prefixes)
         release = unet_release(contents, prefixes)
-        with torch.device("meta"):
-            wanted = UNet3D(width).state_dict()
+        wanted = _wanted(path, release.network, width)
         return _weights(path, contents, release, width, wanted, prefixes, f"3D U-Net of width {width}")
     if prefixes := _prefixes(contents.tensors, GENESIS_START):
-        with torch.device("meta"):
-            network = ModelsGenesis("CT")
-        wanted = network.state_dict()
-        return _weights(path, contents, GENESIS, network.local_channels, wanted, prefixes, "Models Genesis network")
+        wanted = _wanted(path, GENESIS.network, GENESIS_WIDTH)
+        return _weights(path, contents, GENESIS, GENESIS_WIDTH, wanted, prefixes, "Models Genesis network")
     groups = listed(name.partition(".")[0] for name in contents.tensors)
     raise UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but {groups}")
+
+
+def _wanted(path: Path, network: str, width: int) -> dict[str, Tensor]:
+    """The tensors of a network, without their values. Raises UserError for one that does not build."""
+    plugin = BACKBONES.load(network)
+    try:
+        with torch.device("meta"):
+            return plugin(width).state_dict()
+    except Exception as error:  # Code and width come from elsewhere.
+        raise UserError(f"{path}: no {network} of width {width} can be built: {first_line(error)}") from error
 
 
 def _prefixes(tensors: Mapping[str, Tensor], start: str) -> list[str]:
@@ -131,7 +144,7 @@ def _weights(
     for other in others:
         same = all(other + name in tensors and _equal(tensors[other + name], fitting[name]) for name in fitting)
         remarks.append(f"{other}* {'holds the same' if same else 'holds other weights, which are not used'}")
-    origin = read_origin(path, contents.metadata) if release is OWN else Origin()
+    origin = read_origin(path, contents.metadata) if release.title == OWN.title else Origin()
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
     return Weights(release, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)

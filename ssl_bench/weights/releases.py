@@ -7,7 +7,7 @@ neither says nor shows where it comes from, its origin is called unknown.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ssl_bench.weights.origin import KEY_ENTRY
 from ssl_bench.weights.tensors import Contents
@@ -17,7 +17,8 @@ class Release(NamedTuple):
     """One form in which weights are published."""
 
     title: str
-    network: Literal["unet3d", "models_genesis"]
+    network: str
+    """The backbone's name."""
     licence: str
 
 

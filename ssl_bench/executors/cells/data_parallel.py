@@ -30,7 +30,8 @@ from ssl_bench.training.attempt import Attempt, RankDiedError, Stopped, TakenOve
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
 
-POLL_SECONDS = 0.2
+STEP_SECONDS = 0.2
+"""How soon a request to stop reaches the ranks where no step ends."""
 PORT = "MASTER_PORT"
 """The launcher leaves it in the environment, where the next pre-training would find it taken."""
 
@@ -118,7 +119,7 @@ def _watch(work: Callable[[], None], line: Line, advance: Callable[[str], None],
         try:
             while not future.done():
                 with contextlib.suppress(queue.Empty):
-                    advance(line.steps.get(timeout=POLL_SECONDS))
+                    advance(line.steps.get(timeout=STEP_SECONDS))
                 stopped = stopped or _told(attempt)
                 if stopped:
                     line.order.value = GIVE_UP if isinstance(stopped, TakenOver) else STOP
