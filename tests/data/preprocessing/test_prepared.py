@@ -51,14 +51,14 @@ def test_the_class_of_a_whole_volume_is_kept(tmp_path: Path) -> None:
 def test_what_found_the_lungs_is_part_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     voxels, _ = phantom((4.0, 3.0, 3.0))
     case = SourceCase("a", save(tmp_path / "a.nii", voxels, (4.0, 3.0, 3.0)), 1, "a")
-    recipes = [
+    declared = [
         Preprocessing(intensity="ct", region="lungs", spacing_mm=4.0, lungs=how) for how in ("auto", "threshold")
     ]
-    (first,), (second,) = (prepare_all([case], recipe, None) for recipe in recipes)
+    (first,), (second,) = (prepare_all([case], preprocessing, None) for preprocessing in declared)
     assert first.notes == ("lungs by threshold",)
     assert first.digest == second.digest
     monkeypatch.setattr(prepared, "chosen", lambda how: "lungmask")
-    _, (problem,) = prepare([case], recipes[0], None, 1, silent)
+    _, (problem,) = prepare([case], declared[0], None, 1, silent)
     assert "lungmask" in problem.reason
 
 
