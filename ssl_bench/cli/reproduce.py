@@ -47,8 +47,8 @@ def reproduce(
     if made:
         found.caveats.append("No plan of it is here that reads: this one is made from its record, without paths.")
     if as_json:
-        plans = [planned.model_dump(mode="json") for planned in found.cells]
-        typer.echo(json.dumps({"key": key, "title": cell.title, "ran": ran, **found._asdict(), "cells": plans}, indent=1))
+        answer = {"key": key, "title": cell.title, "ran": ran, **found._asdict()}
+        typer.echo(json.dumps(answer | {"cells": [each.model_dump(mode="json") for each in found.cells]}, indent=1))
     else:
         typer.echo(script(found, ran, str(store.folder)), nl=False)
 

@@ -8,6 +8,7 @@ from ssl_bench.data.embedded import corpus_spec, data_spec
 from ssl_bench.data.layouts.own_tasks import register_own
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.specification import PretrainingSpec
 
 
 def register(cell: Cell) -> None:
@@ -19,22 +20,22 @@ def register(cell: Cell) -> None:
     for file in cell.plugins:
         add_plugin_file(file)
     register_own(cell.sources)
-    # Sizes are no part of a fingerprint.
-    spec, cohort, planned_and_here = cell.spec, load_preset("smoke").cohort, {}
-    backbone = getattr(spec, "backbone", spec)
-    if not backbone.is_external:
-        version, source = METHODS.load(backbone.method).facts.version, METHODS.source_digest(backbone.method)
-        planned = (backbone.method_version, backbone.plugin_source)
-        planned_and_here[f"method {backbone.method!r}"] = (planned, (version, source))
-    if backbone.corpus and not backbone.corpus.is_real:
-        planned_and_here["the embedded corpus"] = (backbone.corpus.fingerprint, corpus_spec(cohort).fingerprint)
-    if cell.kind == "evaluation" and not cell.evaluation.data.is_real:
-        task, data = cell.evaluation.task, cell.evaluation.data
-        here = data_spec(task, cohort, cell.sources.anatomy).fingerprint
-        planned_and_here[f"the cohort of task {task!r}"] = (data.fingerprint, here)
-    for what, (planned, here) in planned_and_here.items():
-        if planned != here:
-            raise UserError(
-                f"cell {cell.key}: {what} is another one here than in its plan; install the versions that ssl-bench "
-                "reproduce names, or plan it again with ssl-bench run"
-            )
+    backbone, cohort = cell.backbone, load_preset("smoke").cohort  # Its sizes are no part of a fingerprint.
+    if isinstance(backbone, PretrainingSpec):
+        facts, source = METHODS.load(backbone.method).facts, METHODS.source_digest(backbone.method)
+        if (facts.version, source) != (backbone.method_version, backbone.plugin_source):
+            raise _another(cell, f"method {backbone.method!r}")
+    corpus, data = backbone.corpus, cell.evaluation.data if cell.kind == "evaluation" else None
+    if corpus and not corpus.is_real and corpus.fingerprint != corpus_spec(cohort).fingerprint:
+        raise _another(cell, "the embedded corpus")
+    if data and not data.is_real:
+        task = cell.evaluation.task
+        if data.fingerprint != data_spec(task, cohort, cell.sources.anatomy).fingerprint:
+            raise _another(cell, f"the cohort of task {task!r}")
+
+
+def _another(cell: Cell, what: str) -> UserError:
+    return UserError(
+        f"cell {cell.key}: {what} is another one here than in its plan; install the versions that ssl-bench reproduce "
+        "names, or plan it again with ssl-bench run"
+    )

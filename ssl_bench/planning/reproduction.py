@@ -56,24 +56,20 @@ def reproduction_of(cell: Cell, ran: Mapping[str, Any], pretraining: AnyRecord |
 
 def cell_of(record: AnyRecord) -> Cell:
     """The cell that `record` is of, without its plan: `UNKNOWN` stands wherever it needs a path."""
-    spec = record.spec
-    backbone, task = getattr(spec, "backbone", spec), getattr(spec, "task", "")
+    cell = Cell(kind=record.kind, spec=record.spec, setting=record.setting)
+    task, corpus = getattr(record.spec, "task", ""), cell.backbone.corpus
     kind, dash, _ = task.partition("-")
-    of_folder = bool(task and spec.data and spec.data.is_real)
-    return Cell(
-        kind=record.kind,
-        spec=spec,
-        setting=record.setting,
-        sources=Sources(
-            data_roots={task: UNKNOWN} if of_folder else {},
-            own_tasks={task: kind} if of_folder and dash and kind in BUILDERS else {},  # type: ignore[dict-item]
-            corpus=UNKNOWN if backbone.corpus and backbone.corpus.is_real else None,
-            # Whether what is left is what the record is of shows in its fingerprint.
-            skip_problems=True,
-        ),
-        overlap=tuple(getattr(record, "overlap", ())),
-        left_out=tuple(getattr(record, "left_out", ())),
-        backbone_file=UNKNOWN if backbone.is_external else None,
+    of_folder = bool(task and record.spec.data and record.spec.data.is_real)
+    sources = Sources(
+        data_roots={task: UNKNOWN} if of_folder else {},
+        own_tasks={task: kind} if of_folder and dash and kind in BUILDERS else {},  # type: ignore[dict-item]
+        corpus=UNKNOWN if corpus and corpus.is_real else None,
+        # Whether what is left is what the record is of shows in its fingerprint.
+        skip_problems=True,
+    )
+    known = {name: tuple(getattr(record, name, ())) for name in ("overlap", "left_out")}
+    return cell.model_copy(
+        update={**known, "sources": sources, "backbone_file": UNKNOWN if cell.backbone.is_external else None}
     )
 
 
