@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ssl_bench.api.registry import EXECUTORS
@@ -89,6 +90,7 @@ class Execution:
     threads: options.Threads = None
     checkpointing: options.Checkpointing = False
     checkpoint_seconds: options.CheckpointSeconds = 300.0
+    log: options.LogOption = options.Log.none
     as_json: options.Json = False
     quiet: options.Quiet = False
 
@@ -102,8 +104,12 @@ class Execution:
         """Raises UserError for a device that is not there."""
         from ssl_bench.training.runtime import resolve_runtime
 
-        found = resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing)
-        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+        return self._with_the_rest(resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing))
+
+    def _with_the_rest(self, found: Runtime) -> Runtime:
+        if self.log is options.Log.tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+            raise UserError("--log tensorboard: needs a package that is not here; pip install 'ssl-bench[tensorboard]'")
+        return replace(found, checkpoint_seconds=self.checkpoint_seconds, log=self.log.value)
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,7 @@ class PretrainingExecution(Execution):
             return super().runtime()
         if self.devices is None or self.device != "auto":
             raise UserError("--strategy ddp: name the devices with --devices 0,1 and leave out --device")
-        found = resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing)
-        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+        return self._with_the_rest(resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing))
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -36,6 +36,13 @@ class Strategy(StrEnum):
     ddp = "ddp"
 
 
+class Log(StrEnum):
+    """For whom a cell writes its numbers as they come."""
+
+    none = ""
+    tensorboard = "tensorboard"
+
+
 def completion(registry: Registry[Any]) -> Callable[[str], list[str]]:
     """Names of `registry` for the shell."""
 
@@ -110,6 +117,15 @@ Checkpointing = Annotated[
 ]
 CheckpointSeconds = Annotated[
     float, typer.Option(min=0, help="How often a cell saves the state that it resumes from; 0: after every step.")
+]
+LogOption = Annotated[
+    Log,
+    typer.Option(
+        "--log",
+        metavar="tensorboard",
+        show_default=False,
+        help="tensorboard: write losses, learning rates and scores as they come, into logs/tensorboard of the results.",
+    ),
 ]
 Executor = Annotated[
     str,

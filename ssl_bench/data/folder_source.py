@@ -86,9 +86,8 @@ class FolderSource(DataSource[Spec]):
         found: Found = self.found
         preparation = self._preparation
         with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
-            usable = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
-        prepared, bad = usable
-        problems: list[Problem] = [*found.problems, *bad]
+            prepared, problems = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
+        problems = [*found.problems, *problems]
         if problems and (not preparation.skip_problems or not prepared):
             raise UserError(_summary(problems))
         if not prepared:

@@ -120,12 +120,13 @@ class CellJob:
             # A requeued job may start without the GPU it was promised.
             raise RuntimeError("no GPU: CUDA_VISIBLE_DEVICES is empty")
         self.child = subprocess.Popen([
-            sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet",
+            sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet", "--debug",
             "--results", str(self.results),
             *(["--strategy", "ddp", "--devices", ",".join(self.runtime.ranks)] if self.runtime.ranks
               else ["--device", self.runtime.device, "--threads", str(self.settings.cpus)]),
             "--checkpoint-seconds", str(self.runtime.checkpoint_seconds),
             *(["--checkpointing"] if self.runtime.checkpointing else []),
+            *(["--log", self.runtime.log] if self.runtime.log else []),
         ])  # fmt: skip
         code = self.child.wait()
         if code:

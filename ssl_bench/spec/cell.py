@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import CellSpec, EvaluationSpec, PretrainingSpec
+from ssl_bench.spec.specification import CellSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 
 class Cell(BaseModel):
@@ -55,10 +55,15 @@ class Cell(BaseModel):
         return self.spec
 
     @property
+    def backbone(self) -> PretrainingSpec | ExternalBackbone:
+        """The backbone that an evaluation starts from, or that a pre-training makes."""
+        return self.spec.backbone if isinstance(self.spec, EvaluationSpec) else self.spec
+
+    @property
     def pretraining(self) -> Cell | None:
         """The pre-training this evaluation rests on; None if it needs none."""
-        backbone = getattr(self.spec, "backbone", None)
-        if not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
+        backbone = self.backbone
+        if self.kind == "pretraining" or not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
             return None
         return Cell(
             kind="pretraining", spec=backbone, setting=self.setting, locations=self.locations, plugins=self.plugins

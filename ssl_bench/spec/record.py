@@ -23,6 +23,8 @@ Curve = Annotated[list[dict[str, float]], BeforeValidator(_undefined_for_null)]
 Numbers = Annotated[dict[str, float], BeforeValidator(_undefined_for_null)]
 
 SCHEMA = 1
+TRACEBACK_CHARACTERS = 16_000
+"""The innermost calls and the error stand at the end of a traceback."""
 SEMI_REAL = "semi-real (1 anatomy)"
 """What data grown from the embedded anatomies are called."""
 
@@ -50,6 +52,8 @@ class _Record(BaseModel):
     status: Literal["ok", "failed"]
     reason: str | None = None
     """Why a failed cell failed: the error's last line."""
+    traceback: str = ""
+    """Of a failed cell, where in the code it failed: the last `TRACEBACK_CHARACTERS` of Python's traceback."""
     setting: Setting
     data: str
     """``real``, or `SEMI_REAL`."""

@@ -31,7 +31,7 @@ class Store:
     """Plans in ``cells/``, evaluations in ``records/``, backbones with their own records in ``pretrained/``.
 
     ``checkpoints/`` holds the state of cells that have not ended, ``leases/`` who works on them, ``logs/`` what they
-    print in a process of their own, ``examples/`` what the report's pictures show of them.
+    print in a process of their own and write for TensorBoard, ``examples/`` what the report's pictures show of them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,26 +123,26 @@ class Store:
     ) -> bool:
         """Keep `record`, and what its attempt wrote besides; True unless there was a success before.
 
-        The first success of a cell wins unless `replace`; a failure takes a name of its own. The `weights` of a
-        pre-training take their place after the record that names their digest, so that whoever comes too late touches
-        neither. Those `examples` that there are do too, and any others go before it: wherever this ends, what lies
-        beside a record is its own. Raises OSError.
+        The first success of a cell wins unless `replace`; a failure takes a name of its own. What lies beside a record
+        always belongs to it, wherever this is interrupted: examples of an earlier success are removed before the record
+        is written, and the `weights` of a pre-training and the `examples` take their places after it, so that an
+        attempt that comes too late touches neither. Raises OSError.
         """
         path, text = self._record_path(cell), record.model_dump_json(indent=1) + "\n"
         if record.status == "failed":
-            path = path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json")
-        elif replace or not path.exists():
+            return publish_first(path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json"), text)
+        # A cell lacks pictures without examples, nothing else.
+        if replace or not path.exists():
             with contextlib.suppress(OSError):
                 self.examples_path(cell.key).unlink(missing_ok=True)
-        if replace and record.status == "ok":
+        if replace:
             with atomic_write(path) as temporary:
                 temporary.write_text(text, "utf-8")
         elif not publish_first(path, text):
             return False
-        if weights is not None and record.kind == "pretraining" and record.status == "ok":
+        if weights is not None and record.kind == "pretraining":
             weights.replace(self.backbone_path(cell.key))
-        if examples is not None and record.status == "ok":
-            # A cell may have kept none, and lacks pictures without them, nothing else.
+        if examples is not None:
             with contextlib.suppress(OSError):
                 examples.replace(self.examples_path(cell.key))
         return True
@@ -201,6 +201,10 @@ class Store:
         """Where a process that works on the cell called `key` prints."""
         return self.folder / "logs" / f"{key}.log"
 
+    def events_path(self, cell: Cell) -> Path:
+        """The folder into which the cell writes its numbers as they come, for whoever watches it."""
+        return self.folder.joinpath("logs", "tensorboard", *_names(cell), cell.key)
+
     def records(
         self,
         pretraining: type[PretrainingRecord] = PretrainingRecord,
@@ -251,8 +255,7 @@ class Store:
     def _record_path(self, cell: Cell) -> Path:
         if cell.kind == "pretraining":
             return self.folder / "pretrained" / cell.key / "record.json"
-        names = (cell.evaluation.method, cell.evaluation.task, cell.evaluation.protocol)
-        return self.folder.joinpath("records", *map(_file_name, names), f"{cell.key}.json")
+        return self.folder.joinpath("records", *_names(cell), f"{cell.key}.json")
 
 
 def results_folder(option: Path | None) -> Path:
@@ -272,6 +275,13 @@ def _read(path: Path, model: type[AnyRecord]) -> AnyRecord | None:
         except OSError:
             print(f"warning: {path} does not read and is ignored", file=sys.stderr)  # noqa: T201
         return None
+
+
+def _names(cell: Cell) -> list[str]:
+    """Method, task and protocol of an evaluation, method and ``pretraining`` of a pre-training, as folders."""
+    if cell.kind == "pretraining":
+        return [_file_name(cell.pretraining_spec.method), "pretraining"]
+    return [_file_name(name) for name in (cell.evaluation.method, cell.evaluation.task, cell.evaluation.protocol)]
 
 
 def _of_one_attempt(path: Path) -> Path:

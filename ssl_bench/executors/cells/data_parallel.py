@@ -78,6 +78,7 @@ def pretrain_on_ranks(
             weights=weights,
             checkpoint=attempt.path,
             examples=attempt.examples,
+            events=attempt.events,
             confirm=attempt.confirm,
             written=written,
             line=line,

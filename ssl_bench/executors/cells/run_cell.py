@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
@@ -20,6 +21,7 @@ from ssl_bench.training.attempt import Attempt, RankDiedError, Stopped, TakenOve
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, on_one_device
 
+LOG = logging.getLogger(__name__)
 CLAIMED_SECONDS = 2.0
 """Between two looks at cells that other processes work on."""
 
@@ -87,6 +89,7 @@ def _attempt(
         told_to_stop,
         examples,
         partial(confirm_claim, lease.path, lease.token),
+        store.events_path(cell) if runtime.log else None,
     )
     try:
         try:
@@ -95,7 +98,9 @@ def _attempt(
             raise
         except Exception as error:
             reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
-            record = failure(cell, own, reason, watch.read())
+            where = "".join(traceback.format_exception(error))
+            LOG.debug("%s [%s] failed:\n%s", cell.title, cell.key, where)
+            record = failure(cell, own, reason, watch.read(), where)
             may_go_on = isinstance(error, RankDiedError)
         if lease.look():
             raise TakenOver
