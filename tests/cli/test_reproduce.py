@@ -295,11 +295,11 @@ def test_a_record_without_a_plan_knows_no_paths_and_says_so(
         load(plan(*carried_out(reproduce(store, cell.key))[0]))
     # Its user puts theirs in, and that is all it takes.
     path = Path("reproduced") / "cells" / f"{cell.key}.json"
-    known = cell.backbone_file or cell.sources.data_roots[cell.evaluation.task]
+    known = cell.backbone_file or cell.locations.data_roots[cell.evaluation.task]
     path.write_text(path.read_text().replace('"PATH"', json.dumps(str(known))))
     again = plan("cell", cell.key, "--results", "reproduced")
     assert again.key == cell.key
-    assert (again.sources.data_roots, again.backbone_file) == (cell.sources.data_roots, cell.backbone_file)
+    assert (again.locations.data_roots, again.backbone_file) == (cell.locations.data_roots, cell.backbone_file)
     load(again)
 
 
@@ -418,7 +418,7 @@ def test_text_in_a_plan_stays_text(text: str, plan: Plan, store: Store, tmp_path
         update={
             "setting": cell.setting.model_copy(update={"overrides": [text]}),
             "left_out": (text,),
-            "sources": cell.sources.model_copy(update={"corpus": tmp_path / text, "corpus_region": text}),
+            "locations": cell.locations.model_copy(update={"corpus": tmp_path / text, "corpus_region": text}),
         }
     )
     store.plan(hostile)
