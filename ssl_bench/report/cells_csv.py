@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from ssl_bench.report.published import published_beside
 from ssl_bench.report.results import CSV_COLUMNS, TYPES, read_results
 from ssl_bench.report.table import Row

@@ -188,9 +188,7 @@ def compare_rows(table: Table, column: Column, baseline: str) -> ColumnStatistic
     complete = [
         place
         for place, summary in summaries.items()
-        if rows[place] in table.complete_rows
-        and summary.cases == scores.cases
-        and not np.isnan(summary.estimate.value)
+        if rows[place] in table.complete_rows and summary.cases == scores.cases and not np.isnan(summary.estimate.value)
     ]
     return ColumnStatistics(
         cases=scores.cases,

@@ -11,6 +11,7 @@ from ssl_bench.report.table import Column, Table, column_parts
 
 _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
 
+
 def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
     """The caption as LaTeX: setting, seeds, test cases, marks, and what the data are."""
     setting, seeds = table.setting, ", ".join(map(str, table.seeds))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.table import Column, Row, Table, column_title
 
+
 @dataclass(frozen=True)
 class ParadigmSummary:
     """What the rows of one paradigm reach together."""

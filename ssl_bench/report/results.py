@@ -112,7 +112,10 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         pretrainings = list(store.read("pretraining", parser_of(reader.pretraining)))
         cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation, details))), _CELLS)
         cells["_options"] = pd.Series(_row_options(cells), dtype=object)
-        labels = [f"{method} ({said})" if said else method for method, said in zip(cells["method"], cells["_options"], strict=True)]
+        labels = [
+            f"{method} ({said})" if said else method
+            for method, said in zip(cells["method"], cells["_options"], strict=True)
+        ]
         cells["row"] = pd.Series(labels, dtype=object)
         return StoreFrames(
             cells,
@@ -273,7 +276,7 @@ def _evaluation(
         made.get("commit"),
         data.column,
         corpus.fingerprint if corpus else "",
-        "" if backbone.is_external else backbone.key,
+        backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
         setting,
         backbone,
         data,
@@ -334,10 +337,7 @@ def _held_out(points: Sequence[Mapping[str, float]]) -> list[tuple[str, float, f
 def _frame(lines: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
     columns = zip(*lines, strict=True) if lines else [()] * len(names)
     return pd.DataFrame(
-        {
-            name: pd.Series(column, dtype=TYPES.get(name, object))
-            for name, column in zip(names, columns, strict=True)
-        }
+        {name: pd.Series(column, dtype=TYPES.get(name, object)) for name, column in zip(names, columns, strict=True)}
     )
 
 

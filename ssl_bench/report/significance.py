@@ -10,6 +10,7 @@ from ssl_bench.report.markdown_table import escaped, markdown_table
 from ssl_bench.report.notes import test_notes
 from ssl_bench.report.table import Row, Table, column_title
 
+
 def statistics_section(table: Table, baseline: str) -> str:
     """Every column's rows with intervals, tests against `baseline` and the best, and ranks; empty without cases."""
     found = [(column, compare_rows(table, column, baseline)) for column in table.columns]

@@ -226,7 +226,7 @@ class Store:
         folder, depth = _FOLDERS[kind]
         for path in _json_files(self.folder / folder, depth):
             name = path.rpartition(os.sep)[2]
-            if (name == "record.json" if kind == "pretraining" else ".failed-" not in name):
+            if name == "record.json" if kind == "pretraining" else ".failed-" not in name:
                 parsed = _read(path, parse)
                 if parsed is not None:
                     yield parsed

@@ -176,7 +176,7 @@ def paradigms_of(rows: Iterable[Row]) -> list[str]:
 
 def origin_of(table: Table, semi_real: bool | None = None) -> str:
     """What the data are and how large the runs were; `semi_real` where it is not the table's own."""
-    real = table.data == "real" if semi_real is None else not semi_real
+    real = table.is_real if semi_real is None else not semi_real
     data = "real data" if real else "semi-real, one anatomy"
     preset = f"preset {plain(table.setting.preset)}" + (" with changes" if table.setting.overrides else "")
     return f"{data} · {preset}" + ("" if table.setting.ranked else ", not ranked")
