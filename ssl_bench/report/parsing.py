@@ -120,7 +120,8 @@ class ParsedRecord:
     def cases(self) -> list[dict[str, Any]]:
         """The scores of the test cases."""
         found = from_json(self._fields.get(b"cases", b"[]").removesuffix(b","))
-        return found if all(type(case) is dict for case in found) else _CASES.validate_python(found)
+        whole = type(found) is list and all(type(case) is dict for case in found)
+        return found if whole else _CASES.validate_python(found)
 
     def _some(self, names: Iterable[bytes]) -> dict[bytes, bytes]:
         fields = self._fields

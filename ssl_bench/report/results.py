@@ -326,10 +326,10 @@ def _held_out(points: Sequence[Mapping[str, float]]) -> list[tuple[str, float, f
     """Each held-out loss: before the first step, and its mean after each of the last 20."""
     if not points:
         return []
-    end = points[-1]["step"]
+    end = points[-1].get("step", 0)
     found = []
     for name in (name for name in points[0] if name != "step"):
-        last = [point[name] for point in points if name in point and point["step"] > max(0, end - 20)]
+        last = [point[name] for point in points if name in point and point.get("step", 0) > max(0, end - 20)]
         found.append((name, points[0][name], statistics.fmean(last) if last else nan))
     return found
 
