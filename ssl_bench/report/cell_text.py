@@ -1,17 +1,13 @@
-"""What a report prints of one cell of a table, in whatever format."""
+"""How a report prints numbers, in whatever format."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Sequence
+import math
 
-from ssl_bench.report.table import Row, Table
-from ssl_bench.spec.record import EvaluationRecord
+import numpy as np
 
-MARKS = {
-    "†": "read through a random, frozen decoder",
-    "◦": "not converged: the best validation score lies in the last tenth of the steps",
-}
+from ssl_bench.report.statistics import Interval
+from ssl_bench.report.table import Place, Row, Table
 
 
 def percent(fraction: float, sign: str = "") -> str:
@@ -19,27 +15,32 @@ def percent(fraction: float, sign: str = "") -> str:
     return f"{round(100 * fraction, 6):{sign}.1f}"
 
 
-def score_text(scores: Sequence[float]) -> str:
-    """The mean of `scores` over seeds x 100, with their standard deviation where there are several."""
-    mean = percent(statistics.mean(scores))
-    return f"{mean} ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else mean
-
-
-def marks(records: Iterable[EvaluationRecord]) -> str:
-    """Which of `MARKS` the seeds of one cell bear."""
-    found = list(records)
-    decoder = any(record.modules is not None and record.modules.decoder == "random, frozen" for record in found)
-    return ("†" if decoder else "") + ("" if all(record.converged for record in found) else "◦")
-
-
-def network_and_licence(table: Table, row: Row) -> tuple[str, str]:
-    """Of a row whose weights come from a file."""
-    record = next(record for by_seed in table.cells[row].values() for record in by_seed.values())
-    return getattr(record.spec.backbone, "network", "unknown"), record.licence or "not recorded"
+def score_text(place: Place) -> str:
+    """The mean over seeds x 100, with the standard deviation where there are several; a dash without a score."""
+    if not place.scored:
+        return "–"
+    return percent(place.mean) + (f" ± {100 * place.spread:.1f}" if place.scored > 1 else "")
 
 
 def mean_text(table: Table, row: Row) -> str:
     """The mean over the columns x 100; a dash where the row lacks a cell."""
-    if not table.is_complete(row):
-        return "–"
-    return percent(statistics.mean(statistics.mean(table.scores(row, column)) for column in table.columns))
+    mean = table.mean(row)
+    return "–" if mean is None else percent(mean)
+
+
+def interval_text(interval: Interval, sign: str = "") -> str:
+    """The value with its interval, x 100; `sign` as in a format string."""
+    if np.isnan(interval.value):
+        return "n/a"
+    value, low, high = (percent(float(part), sign) for part in (interval.value, interval.low, interval.high))
+    return f"{value} [{'n/a' if np.isnan(interval.low) else f'{low}, {high}'}]"
+
+
+def p_text(p: float) -> str:
+    """To three digits, a smaller one in its magnitude; NaN as n/a."""
+    return "n/a" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def number_text(value: float, digits: int) -> str:
+    """With so many digits; NaN as a dash."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
 import numpy as np
+import pandas as pd
 
 from ssl_bench.errors import UserError
-from ssl_bench.report.case_scores import case_names, read_scores, subtract
-from ssl_bench.report.cell_text import percent
-from ssl_bench.report.comparison import summarise
+from ssl_bench.report.cell_text import interval_text, p_text, percent
+from ssl_bench.report.comparison import Scores, lines_of, read_scores, subtract, summarise
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.significance import interval, p_value
+from ssl_bench.report.notes import SEMI_REAL
+from ssl_bench.report.results import StoreFrames, read_results
 from ssl_bench.report.statistics import holm
-from ssl_bench.report.table import SEMI_REAL, Row, row_of
-from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.report.table import Row
 from ssl_bench.store.store import Store
 
-
-class _Place(NamedTuple):
-    """What two cells share that may be compared, whatever else a change did to them."""
-
-    preset: str
-    row: Row
-    task: str
-    protocol: str
-    column: str
-    cases: str
-    seed: int
+PLACE = ["preset", "paradigm", "method", "options", "task", "protocol", "cohort", "_cases_digest", "seed"]
+"""What two cells share that may be compared, whatever else a change did to them."""
+SHOWN = ["preset", "label", "task", "protocol"]
 
 
 def write_changes(before: Store, after: Store) -> str:
@@ -38,15 +26,17 @@ def write_changes(before: Store, after: Store) -> str:
     Cells pair by key; of the others, those that agree in preset, method, options, task, protocol, seed and cases.
     Raises UserError where that leaves a choice, and where nothing pairs.
     """
-    old, new = _evaluations(before), _evaluations(after)
-    pairs = [(old[key], new[key]) for key in old.keys() & new.keys()]
-    old_places, new_places = _by_place(old, new, before), _by_place(new, old, after)
-    pairs += [(old_places[place], new_places[place]) for place in old_places.keys() & new_places.keys()]
-    groups: dict[tuple[str, ...], list[tuple[EvaluationRecord, EvaluationRecord]]] = defaultdict(list)
-    for pair in pairs:
-        groups[_but_for_the_seed(pair)].append(pair)
-    alone = len(old) + len(new) - 2 * len(pairs)
-    rows = _rows(group for _, group in sorted(groups.items()))
+    frames = read_results(before), read_results(after)
+    old, new = _cells(frames[0], 0), _cells(frames[1], len(frames[0].cells))
+    by_key = old.merge(new, on="key", suffixes=("", "_after"))
+    rest = [
+        _without_choice(one[~one["key"].isin(other["key"])], store)
+        for one, other, store in ((old, new, before), (new, old, after))
+    ]
+    by_place = rest[0].merge(rest[1], on=PLACE, suffixes=("", "_after"))
+    pairs = pd.concat([by_key, by_place], ignore_index=True)
+    cases = _joined_cases(*frames)
+    rows = _rows(pairs, cases)
     if not rows:
         raise UserError(
             f"--compare {before.folder} {after.folder}: no cell stands in both with the same method, options, task, "
@@ -54,66 +44,84 @@ def write_changes(before: Store, after: Store) -> str:
         )
     header = ["Preset", "Method", "Task", "Protocol", "Seeds", "Cases", "Before", "After", "After - before [95 %]"]
     header += ["d", "p", "p, corrected"]
-    same = sum(first.cases == second.cases for first, second in pairs)
     note = (
         "Mean over test cases, x 100. Paired tests over cases, conditional on the seeds run, corrected by Holm over "
-        f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {same} hold exactly the same scores; in one "
-        f"folder only: {alone}.\n"
+        f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {_same(pairs, cases)} hold exactly the same "
+        f"scores; in one folder only: {len(old) + len(new) - 2 * len(pairs)}.\n"
     )
-    if any(record.data.startswith("semi-real") for pair in pairs for record in pair):
+    if any(cells["data"].str.startswith("semi-real").any() for cells in (old, new)):
         note = f"{SEMI_REAL}\n\n{note}"
     return "\n".join(["# After against before\n", note, markdown_table(header, rows)])
 
 
-def _evaluations(store: Store) -> dict[str, EvaluationRecord]:
-    return {record.key: record for record in store.records() if isinstance(record, EvaluationRecord) and record.cases}
+def _cells(frames: StoreFrames, start: int) -> pd.DataFrame:
+    """Those that hold scores of cases, once each, with their lines and all that decided their scores but the seed.
 
-
-def _by_place(
-    records: dict[str, EvaluationRecord], others: dict[str, EvaluationRecord], store: Store
-) -> dict[_Place, EvaluationRecord]:
-    """The records whose key the other store lacks."""
-    found: dict[_Place, EvaluationRecord] = {}
-    for key in records.keys() - others.keys():
-        place = _place(records[key])
-        if place in found:
-            raise UserError(
-                f"--compare: {store.folder} holds cells {found[place].key} and {key} of {place.row.label}, "
-                f"{place.task}, {place.protocol}, seed {place.seed}; name folders of one setting and "
-                "corpus each"
+    Lines count from `start`.
+    """
+    cells = frames.cells[frames.cells["cases"] > 0]
+    backbones = {id(one): one.model_dump_json(exclude={"seed"}) for one in cells["_backbone"]}
+    data = {id(one): one.model_dump_json() for one in cells["_data"]}
+    named = cells.assign(
+        line=cells.index + start,
+        label=list(map(lambda *parts: Row(*parts).label, cells["paradigm"], cells["method"], cells["options"])),
+        decided_by=[
+            f"{backbones[id(backbone)]}{data[id(labelled)]}{downstream!r}"
+            for backbone, labelled, downstream in zip(
+                cells["_backbone"], cells["_data"], cells["_downstream"], strict=True
             )
-        found[place] = records[key]
-    return found
+        ],
+    )
+    return named.drop_duplicates("key", keep="last")
 
 
-def _place(record: EvaluationRecord) -> _Place:
-    spec = record.spec
-    names = (spec.task, spec.protocol, spec.data.column, record.cases_digest)
-    return _Place(record.setting.preset, row_of(record), *names, spec.seed)
+def _without_choice(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """`cells`, if no two of them could pair with the same one. Raises UserError otherwise."""
+    for _, alike in cells[cells.duplicated(PLACE, keep=False)].groupby(PLACE, sort=False):
+        (_, first), (_, second), *_ = alike.iterrows()
+        raise UserError(
+            f"--compare: {store.folder} holds cells {first['key']} and {second['key']} of {first['label']}, "
+            f"{first['task']}, {first['protocol']}, seed {first['seed']}; name folders of one setting and corpus each"
+        )
+    return cells
 
 
-def _but_for_the_seed(pair: tuple[EvaluationRecord, EvaluationRecord]) -> tuple[str, ...]:
-    place = _place(pair[0])
-    specs = (record.spec.model_dump_json(exclude={"seed": True, "backbone": {"seed"}}) for record in pair)
-    return (place.preset, place.row.label, place.task, place.protocol, *specs)
+def _joined_cases(before: StoreFrames, after: StoreFrames) -> pd.DataFrame:
+    """The cases of both; those of `after` count their cells from where `before` ends."""
+    later = after.cases.assign(cell=after.cases["cell"] + len(before.cells))
+    joined = pd.concat([before.cases.astype({"case": object}), later.astype({"case": object})], ignore_index=True)
+    return joined.astype({"case": "category"})
 
 
-def _rows(groups: Iterable[Sequence[tuple[EvaluationRecord, EvaluationRecord]]]) -> list[list[str]]:
+def _same(pairs: pd.DataFrame, cases: pd.DataFrame) -> int:
+    """How many pairs hold exactly the same scores."""
+    count = 0
+    for places in zip(pairs["line"], pairs["line_after"], strict=True):
+        one, other = (lines_of(cases, np.array([place]))[0].drop(columns="cell") for place in places)
+        count += one.reset_index(drop=True).equals(other.reset_index(drop=True))
+    return count
+
+
+def _scores(pairs: pd.DataFrame, cases: pd.DataFrame) -> Scores | None:
+    """Of `pairs`, which differ in their seeds alone: those before the change, then those after it."""
+    cells = np.concatenate([pairs["line"], pairs["line_after"]])
+    sides = np.repeat([0, 1], len(pairs))
+    return read_scores(cases, cells, sides, np.tile(pairs["seed"], 2), pairs["metric"].iloc[0])
+
+
+def _rows(pairs: pd.DataFrame, cases: pd.DataFrame) -> list[list[str]]:
     rows, p = [], []
     generator = np.random.default_rng(0)
-    for pairs in groups:
-        place = _place(pairs[0][0])
-        cases = case_names(record for pair in pairs for record in pair)
-        before, after = (read_scores({pair[side].spec.seed: pair[side] for pair in pairs}, cases) for side in (0, 1))
-        difference = subtract(after, before, generator)
-        if difference is None:
+    for shown, group in pairs.groupby([*SHOWN, "decided_by", "decided_by_after"]):
+        scores = _scores(group, cases)
+        difference = subtract(scores, 0, generator).get(1) if scores else None
+        if scores is None or difference is None:
             continue
         d = difference.standardised
         p.append(difference.p)
         rows.append([
-            place.preset, place.row.label, place.task, place.protocol,
-            str(len(before.by_seed)), str(difference.cases),
-            *(percent(float(summarise(scores).estimate.value)) for scores in (before, after)),
-            interval(difference.estimate, "+"), f"{d:+.2f}" if np.isfinite(d) else "n/a", p_value(difference.p),
+            *shown[: len(SHOWN)], str(len(scores.seeds)), str(difference.cases),
+            *(percent(float(summary.estimate.value)) for summary in summarise(scores).values()),
+            interval_text(difference.estimate, "+"), f"{d:+.2f}" if np.isfinite(d) else "n/a", p_text(difference.p),
         ])  # fmt: skip
-    return [[*row, p_value(float(corrected))] for row, corrected in zip(rows, holm(np.array(p)), strict=True)]
+    return [[*row, p_text(float(corrected))] for row, corrected in zip(rows, holm(np.array(p)), strict=True)]

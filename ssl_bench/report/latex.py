@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from ssl_bench.report.cell_text import marks
+from ssl_bench.report.cell_text import percent
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.latex_caption import caption, protocol_titles
 from ssl_bench.report.latex_text import latex
-from ssl_bench.report.reading import no_collection, read_for_tables
+from ssl_bench.report.results import no_collection, read_results
 from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
-from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
 
 SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
@@ -27,7 +25,7 @@ def write_latex(store: Store, baseline: str | None = None) -> str:
     In small type the difference to the row whose label is `baseline`, scratch where it is None. Raises UserError if
     no table has that row.
     """
-    tables = tables_of(record for record in read_for_tables(store) if isinstance(record, EvaluationRecord))
+    tables = tables_of(read_results(store))
     baseline = baseline_label(tables, baseline)
     parts = ["% \\usepackage{booktabs,graphicx}\n" if tables else "% No cell has succeeded yet.\n"]
     return "\n".join([*parts, *[_environment(table, baseline, number) for number, table in enumerate(tables, 1)]])
@@ -35,8 +33,7 @@ def write_latex(store: Store, baseline: str | None = None) -> str:
 
 def scene_of(column: Column, table: Table) -> str:
     """``inner`` or ``inter``, as the records of the column say; empty where none does, or they differ."""
-    found = {record.scene for record in table.records(column)}
-    known = found & {"inner", "inter"}
+    known = set(table.lines(column)["scene"]) & {"inner", "inter"}
     return known.pop() if len(known) == 1 else ""
 
 
@@ -109,22 +106,23 @@ def _body(columns: Sequence[Column], table: Table, baseline: str) -> list[str]:
 
 
 def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | None) -> str:
-    scores = table.scores(row, column)
-    if not scores:
+    place = table.place(row, column)
+    if place is None:
         return r"\multicolumn{2}{c}{--}"
-    text = f"{_percent(scores):.1f}"
+    text = percent(place.mean)
     text = rf"\textbf{{{text}}}" if is_best else text
-    beside = rf"\,{{\scriptsize$\pm${100 * statistics.stdev(scores):.1f}}}" if len(scores) > 1 else ""
-    signs = "".join(MARKS[mark] for mark in marks(table.cells[row][column].values()))
+    beside = rf"\,{{\scriptsize$\pm${100 * place.spread:.1f}}}" if place.scored > 1 else ""
+    signs = "".join(MARKS[mark] for mark in place.marks)
     beside += f"$^{{{signs}}}$" if signs else ""
-    seeds = table.cells[row][column].keys()
-    same_seeds = base is not None and seeds == table.cells[base].get(column, {}).keys()
-    if base is not None and row != base and same_seeds and len(scores) == len(other := table.scores(base, column)):
+    other = table.place(base, column) if base is not None and row != base else None
+    if other is not None and base is not None and _ran_alike(table, column, row, base):
         # Of the printed numbers, so that the table agrees with itself.
-        difference = f"{round(_percent(scores), 1) - round(_percent(other), 1):+.1f}"
+        difference = f"{float(percent(place.mean)) - float(percent(other.mean)):+.1f}"
         beside += rf"\,{{\tiny({difference.replace('-', '$-$')})}}"
     return f"{text} & {beside}".rstrip()
 
 
-def _percent(scores: Sequence[float]) -> float:
-    return round(100 * statistics.fmean(scores), 6)
+def _ran_alike(table: Table, column: Column, row: Row, other: Row) -> bool:
+    """Whether both have the same seeds in `column`, and as many scores."""
+    seeds = [set(table.lines(column, one)["seed"]) for one in (row, other)]
+    return seeds[0] == seeds[1] and table.places[row, column].scored == table.places[other, column].scored

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ssl_bench.report.cell_text import marks
 from ssl_bench.report.latex_text import latex
+from ssl_bench.report.notes import SEMI_REAL_CAPTION, overlaps
 from ssl_bench.report.table import Column, Table, column_parts
 
 _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
-SEMI_REAL = (
-    "All volumes are semi-real, grown from one anatomy: the scores are not comparable with those of any paper, and "
-    "methods with a deformable matching head are favoured."
-)
 
 
 def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
@@ -31,7 +27,7 @@ def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
         sentences.append("Bold: the best row of a column among those that have every cell.")
     else:
         sentences.append("This preset only proves that everything runs: nothing here is ranked.")
-    shown = {mark for row in table.cells.values() for records in row.values() for mark in marks(records.values())}
+    shown = {mark for place in table.places.values() for mark in place.marks}
     if "†" in shown:
         sentences.append(r"$\dagger$: read through a random, frozen decoder.")
     if "◦" in shown:
@@ -60,7 +56,7 @@ def _cases(table: Table, columns: Sequence[Column]) -> str:
     found = {}
     for column in columns:
         title, _, cases = column_parts(column, table)
-        count = max(len(record.cases) for record in table.records(column))
+        count = table.lines(column)["cases"].max()
         found[column[0], cases] = f"{latex(title + cases)} {count}"
     return ", ".join(found.values())
 
@@ -71,14 +67,12 @@ def _differences(table: Table, baseline: str) -> list[str]:
 
 
 def _data(table: Table) -> list[str]:
-    sentences = [SEMI_REAL] if table.data.startswith("semi-real") else []
+    sentences = [] if table.is_real else [SEMI_REAL_CAPTION]
     if table.corpus is not None and table.corpus.is_real:
         sentences.append(f"Pre-trained on {table.corpus.volumes} scans (corpus {_code(table.corpus.fingerprint)}).")
-    elif table.corpus is not None and table.data == "real":
+    elif table.corpus is not None and table.is_real:
         sentences.append("Pre-trained on an embedded, semi-real corpus (one anatomy), evaluated on real data.")
-    for task, cases in table.said_by_task("overlap").items():
-        sentences.append(f"{latex(task)}: {len(cases)} validation or test cases are in the pre-training corpus too.")
-    return sentences
+    return [*sentences, *[f"{sentence}." for sentence, _ in overlaps(table, latex)]]
 
 
 def _code(text: str) -> str:

@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.table import Column, Row, Table, column_title
 
-PARADIGM_NOTE = (
-    "The mean score of each paradigm's rows; a row with options of its own counts as one. Rows that lack a cell enter "
-    "no mean."
-)
-
 
 @dataclass(frozen=True)
 class ParadigmSummary:
@@ -49,9 +44,9 @@ def paradigm_table(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def _summary(table: Table, paradigm: str, rows: list[Row]) -> ParadigmSummary:
-    complete = [row for row in rows if table.is_complete(row)]
+    complete = [row for row in rows if row in table.complete_rows]
     means = {
-        column: statistics.fmean(statistics.fmean(table.scores(row, column)) for row in complete)
+        column: statistics.fmean(table.places[row, column].mean for row in complete)
         for column in table.columns
         if complete
     }

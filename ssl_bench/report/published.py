@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.resources
-import statistics
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from typing import NamedTuple
 from ssl_bench.api.settings import load_preset, preset_names
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.table import Row, Table, changed_options, column_parts
+from ssl_bench.report.results import changed_options
+from ssl_bench.report.table import Row, Table, column_parts
 
 ON_SEMI_REAL = (
     "**measured here on semi-real volumes grown from one anatomy, published on patients' scans. The two cannot be "
@@ -71,8 +71,7 @@ def published_section(tables: Sequence[Table]) -> str:
     for table in tables:
         header, rows = published_table(table)
         if header[1:]:
-            semi_real = table.data.startswith("semi-real")
-            parts.append(f"Preset `{table.setting.preset}`: {ON_SEMI_REAL if semi_real else ON_REAL}\n")
+            parts.append(f"Preset `{table.setting.preset}`: {ON_REAL if table.is_real else ON_SEMI_REAL}\n")
             parts.append(markdown_table(header, rows))
     if not parts:
         parts = ["Nothing was measured that could stand beside them.\n", markdown_table(*_whole_table())]
@@ -91,7 +90,7 @@ def sources_note() -> str:
 def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of the columns of `table` that papers have too, as plain text."""
     columns = [column for column in table.columns if published_at("scratch", column[0], column[1])]
-    here = "here, semi-real" if table.data.startswith("semi-real") else "here"
+    here = "here" if table.is_real else "here, semi-real"
     header = ["Method"]
     for column in columns:
         task, protocol, _ = column
@@ -101,9 +100,9 @@ def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
         cells = [row.label]
         for column in columns:
             published = published_beside(row, table.setting.preset, column[0], column[1])
-            scores = table.scores(row, column)
+            place = table.place(row, column)
             cells.append(f"{published.percent:.1f}" if published else "–")
-            cells.append(percent(statistics.mean(scores)) if scores else "–")
+            cells.append(percent(place.mean) if place else "–")
         rows.append(cells)
     return header, rows
 

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssl_bench.report.cell_text import percent
+from ssl_bench.report.cell_text import interval_text, p_text
 from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_rows
 from ssl_bench.report.markdown_table import escaped, markdown_table
-from ssl_bench.report.statistics import ENOUGH_SEEDS, Estimate
+from ssl_bench.report.notes import test_notes
 from ssl_bench.report.table import Row, Table, column_title
-
-SEMI_REAL = (
-    "Semi-real data: intervals and tests speak of the volumes that the generator could have drawn, not of patients."
-)
-NOTE = (
-    "All x 100. Intervals are 95 %, over test cases, and hold for the seeds that were run; the standard deviation of "
-    f"the score over seeds stands beside them, and an interval for new seeds from {ENOUGH_SEEDS} seeds on. p is "
-    "two-sided, from paired tests over cases (sign flips; for AUC DeLong's), corrected by Holm within the column and "
-    "over no other: a small one says that these trained networks differ, not that other seeds would. d is the "
-    "difference in standard deviations of the paired differences. Could show: the true difference that this test set "
-    "finds in 80 % of draws at the corrected level. Rank: the places that the pairwise tests leave open. How, and how "
-    "it was checked: docs/statistics.md."
-)
 
 
 def statistics_section(table: Table, baseline: str) -> str:
@@ -33,8 +20,8 @@ def statistics_section(table: Table, baseline: str) -> str:
         for column, column_statistics in found
         if column_statistics is not None
     ]
-    notes = [SEMI_REAL, NOTE] if table.data.startswith("semi-real") else [NOTE]
-    return "\n".join(["### Statistics\n", *[f"{note}\n" for note in notes], *parts]) if parts else ""
+    notes = [f"{note}\n" for note in test_notes(table)]
+    return "\n".join(["### Statistics\n", *notes, *parts]) if parts else ""
 
 
 def families(column: ColumnStatistics) -> str:
@@ -77,7 +64,7 @@ def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str
         low, high = summary.new_seeds
         rows.append([
             row.label,
-            interval(summary.estimate),
+            interval_text(summary.estimate),
             _number(summary.seed_spread),
             "n/a" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}",
             *_difference(column, row),
@@ -92,9 +79,9 @@ def _difference(column: ColumnStatistics, row: Row) -> list[str]:
         return ["–"] * 4
     detectable = difference.detectable(len(column.differences))
     return [
-        interval(difference.estimate, "+"),
+        interval_text(difference.estimate, "+"),
         f"{difference.standardised:+.2f}" if np.isfinite(difference.standardised) else "n/a",
-        p_value(column.difference_p[row]),
+        p_text(column.difference_p[row]),
         "none" if np.isinf(detectable) else _number(detectable),
     ]
 
@@ -102,25 +89,12 @@ def _difference(column: ColumnStatistics, row: Row) -> list[str]:
 def _standing(standing: Standing | None) -> list[str]:
     if standing is None:
         return ["–", "–"]
-    return ["–" if np.isnan(standing.best_p) else p_value(standing.best_p), rank_interval(standing)]
+    return ["–" if np.isnan(standing.best_p) else p_text(standing.best_p), rank_interval(standing)]
 
 
 def rank_interval(standing: Standing) -> str:
     """The first and the last rank that a row may hold."""
     return f"{standing.first}" if standing.first == standing.last else f"{standing.first}-{standing.last}"
-
-
-def interval(estimate: Estimate, sign: str = "") -> str:
-    """The value with its interval, x 100; `sign` as in a format string."""
-    if np.isnan(estimate.value):
-        return "n/a"
-    value, low, high = (percent(float(part), sign) for part in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{'n/a' if np.isnan(estimate.low) else f'{low}, {high}'}]"
-
-
-def p_value(p: float) -> str:
-    """To three digits, a smaller one in its magnitude; NaN as n/a."""
-    return "n/a" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
 def _number(value: float) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 Array = NDArray[np.float64]
 EXACT_UP_TO = 20
@@ -23,7 +24,7 @@ ENOUGH_SEEDS = 5
 _CHUNK = 64
 
 
-class Estimate(NamedTuple):
+class Interval(NamedTuple):
     """A value with its 95 % interval and standard error over test cases."""
 
     value: Array
@@ -32,7 +33,7 @@ class Estimate(NamedTuple):
     error: Array
 
 
-def mean_estimate(values: Array) -> Estimate:
+def mean_estimate(values: Array) -> Interval:
     """The mean of `values` (..., cases) with Hall's skewness-corrected t interval; NaN bounds without spread."""
     cases = values.shape[-1]
     mean, spread = values.mean(-1), values.std(-1, ddof=1) if cases > 1 else np.full(values.shape[:-1], np.nan)
@@ -43,7 +44,7 @@ def mean_estimate(values: Array) -> Estimate:
     reach = special.stdtrit(cases - 1, 0.975) / np.sqrt(cases) if cases > 1 else np.nan
     low = mean - spread * _hall(reach, skewness, cases)
     high = mean - spread * _hall(-reach, skewness, cases)
-    return Estimate(mean, low, high, spread / np.sqrt(cases))
+    return Interval(mean, low, high, spread / np.sqrt(cases))
 
 
 def _hall(quantile: float, skewness: Array, cases: int) -> Array:
@@ -61,28 +62,34 @@ def auc_components(probabilities: Array, positive: NDArray[np.bool_]) -> Array:
     A positive case's is the share of negative cases ranked below it, a negative case's that of positive ones above it;
     ties count half. Their mean over either class is the AUC. NaN where a class has no case.
     """
-    ahead = stats.rankdata(probabilities, axis=-1)
+    ahead = _ranks(probabilities)
     components = np.full(probabilities.shape, np.nan)
     if positive.any() and not positive.all():
         for label in (True, False):
             members = positive == label
-            within = stats.rankdata(probabilities[..., members], axis=-1)
+            within = _ranks(probabilities[..., members])
             below = (ahead[..., members] - within) / (~members).sum()
             components[..., members] = below if label else 1 - below
     return components
 
 
-def auc_estimate(components: Array, positive: NDArray[np.bool_]) -> Estimate:
+def _ranks(values: Array) -> Array:
+    """The rank of each of `values` (..., cases) among its row's, 1 for the smallest; equal ones share their mean."""
+    rows = pd.DataFrame(values.reshape(-1, values.shape[-1]))
+    return rows.rank(axis=1).to_numpy().reshape(values.shape)
+
+
+def auc_estimate(components: Array, positive: NDArray[np.bool_]) -> Interval:
     """The AUC with DeLong's interval on the logit scale; NaN bounds at 0 and 1, where DeLong's variance is zero."""
     value, error = _delong(components, positive)
     inside = (value > 0) & (value < 1)
     safe = np.where(inside, value, 0.5)
-    reach = np.where(inside, stats.norm.ppf(0.975) * error / (safe * (1 - safe)), np.nan)
+    reach = np.where(inside, special.ndtri(0.975) * error / (safe * (1 - safe)), np.nan)
     low, high = (special.expit(special.logit(safe) + side * reach) for side in (-1, 1))
-    return Estimate(value, low, high, error)
+    return Interval(value, low, high, error)
 
 
-def auc_difference(components: Array, positive: NDArray[np.bool_]) -> tuple[Estimate, Array]:
+def auc_difference(components: Array, positive: NDArray[np.bool_]) -> tuple[Interval, Array]:
     """DeLong's paired comparison from differences of components (..., cases): the difference, and its p.
 
     Student's t with cases - 2 degrees of freedom stands for DeLong's normal, which finds too much in small test sets.
@@ -92,7 +99,7 @@ def auc_difference(components: Array, positive: NDArray[np.bool_]) -> tuple[Esti
     reach = special.stdtrit(freedom, 0.975) * np.where(error > 0, error, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(error == 0, np.where(value == 0, 1.0, 0.0), 2 * special.stdtr(freedom, -np.abs(value) / error))
-    return Estimate(value, value - reach, value + reach, error), p
+    return Interval(value, value - reach, value + reach, error), p
 
 
 def _delong(components: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:

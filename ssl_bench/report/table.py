@@ -1,43 +1,54 @@
-"""The model of a leaderboard: which records stand in one table, its rows and its columns."""
+"""The model of a leaderboard: which cells stand in one table, its rows and its columns."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from ssl_bench.api.method_facts import PARADIGMS
-from ssl_bench.spec.record import EvaluationRecord, Setting
-from ssl_bench.spec.specification import CorpusSpec, ExternalBackbone, Origin, PretrainingSpec
-
-SEMI_REAL = (
-    "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
-    "lesions and simulated acquisition (1 anatomy). Smooth warps of one anatomy are exactly what a method with a "
-    "deformable matching head can invert, so such methods are favoured here. Scores are not comparable with any "
-    "paper's, and differences speak of the generator, not of patients."
-)
-
+from ssl_bench.report.results import StoreFrames
+from ssl_bench.spec.record import Setting
+from ssl_bench.spec.specification import CorpusSpec
 
 Column = tuple[str, str, str]
 """Task, protocol, and what identifies the cases."""
 
+MARKS = {
+    "†": "read through a random, frozen decoder",
+    "◦": "not converged: the best validation score lies in the last tenth of the steps",
+}
 
-@dataclass(frozen=True)
-class Row:
+
+class Row(NamedTuple):
     """One method with one set of options."""
 
     paradigm: str
     method: str
     options: str
+    """Those that differ from the method's defaults, and the version where a table holds several."""
 
     @property
     def label(self) -> str:
-        """The method, with the options that differ from its defaults."""
+        """The method, with its options."""
         return f"{self.method} ({self.options})" if self.options else self.method
+
+
+class Place(NamedTuple):
+    """What a row has in a column, over its seeds."""
+
+    scored: int
+    """Seeds with a score that is defined."""
+    mean: float
+    """Of those scores; NaN without any."""
+    spread: float
+    """Their standard deviation; NaN below two."""
+    marks: str
+    """Which of `MARKS` its cells bear."""
 
 
 @dataclass
@@ -46,141 +57,142 @@ class Table:
 
     setting: Setting
     data: str
-    corpus: CorpusSpec | None = None
+    corpus: CorpusSpec | None
     """What the rows were pre-trained on; None where none was."""
-    cells: dict[Row, dict[Column, dict[int, EvaluationRecord]]] = field(default_factory=lambda: defaultdict(dict))
+    cells: pd.DataFrame
+    """Lines of the store's cells in the order of rows, columns and seeds, with ``_row`` and ``_column``: their places
+    in `rows` and `columns`."""
+    rows: list[Row]
+    """By paradigm, in the order of the GVSL supplement."""
+    columns: list[Column]
+    """Every column that some row has, protocol by protocol."""
+    frames: StoreFrames
+    """Of the whole store; the index of `cells` are the lines of its cells."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether its cases are patients'; else they are grown from one anatomy."""
+        return not self.data.startswith("semi-real")
 
     @cached_property
-    def columns(self) -> list[Column]:
-        """Every column that some row has, protocol by protocol."""
-        found = {column for row in self.cells.values() for column in row}
-        return sorted(found, key=lambda column: (column[1] != "linear-v1", column[1], column[0], column[2]))
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """Rows by paradigm, in the order of the GVSL supplement."""
-        order = {name: place for place, name in enumerate((*PARADIGMS, "external"))}
-        return sorted(self.cells, key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+    def places(self) -> dict[tuple[Row, Column], Place]:
+        """What stands in the table."""
+        cells = self.cells.assign(
+            score=self.cells["score"].where(np.isfinite(self.cells["score"])),
+            through_random=self.cells["decoder"] == "random, frozen",
+        )
+        groups = cells.groupby(["_row", "_column"], sort=False)
+        found = groups.agg(
+            scored=("score", "count"),
+            mean=("score", "mean"),
+            spread=("score", "std"),
+            through_random=("through_random", "any"),
+            converged=("converged", "all"),
+        )
+        return {
+            (self.rows[row], self.columns[column]): Place(
+                scored, mean, spread, "†" * through_random + "◦" * (not converged)
+            )
+            for (row, column), scored, mean, spread, through_random, converged in found.itertuples()
+        }
 
     @cached_property
     def seeds(self) -> list[int]:
         """Every seed that some cell has."""
-        return sorted({seed for row in self.cells.values() for records in row.values() for seed in records})
+        return sorted(set(self.cells["seed"]))
 
     @cached_property
     def complete_rows(self) -> list[Row]:
         """The rows with a score in every column for every seed: what is ranked, bold or averaged is one of these."""
-        return [
-            row for row in self.rows if all(len(self.scores(row, column)) == len(self.seeds) for column in self.columns)
-        ]
+        return [row for row in self.rows if all(self._scored(row, c) == len(self.seeds) for c in self.columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:
         """The keys of the pre-trainings that its cells rest on."""
-        backbones = (record.spec.backbone for record in self.records())
-        return {backbone.key for backbone in backbones if isinstance(backbone, PretrainingSpec)}
+        return set(self.cells["pretraining"]) - {""}
 
-    def records(self, column: Column | None = None) -> Iterator[EvaluationRecord]:
-        """Every record, or every one of `column`, row by row."""
-        for row in self.rows:
-            for place, by_seed in self.cells[row].items():
-                if column in (None, place):
-                    yield from by_seed.values()
+    def place(self, row: Row, column: Column) -> Place | None:
+        """What `row` has in `column`; None where it has no score there."""
+        found = self.places.get((row, column))
+        return found if found is not None and found.scored else None
 
-    def said_by_task(self, name: Literal["overlap", "left_out"]) -> dict[str, list[str]]:
-        """What the records of each task list under `name`, sorted and without repetition; only tasks that list any."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for record in self.records():
-            if listed := getattr(record, name):
-                found[record.spec.task].update(listed)
-        return {task: sorted(listed) for task, listed in sorted(found.items())}
+    def mean(self, row: Row) -> float | None:
+        """The mean of a row over all columns; None where it lacks a cell."""
+        if row not in self.complete_rows:
+            return None
+        return float(np.mean([self.places[row, column].mean for column in self.columns]))
+
+    def best_rows(self, column: Column) -> list[Row]:
+        """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
+        ranked = self.complete_rows if self.setting.ranked else []
+        means = {row: round(round(self.places[row, column].mean, 8), 3) for row in ranked}
+        return [row for row, mean in means.items() if mean == max(means.values())]
+
+    def lines(self, column: Column, row: Row | None = None) -> pd.DataFrame:
+        """The cells of `column`, or those that `row` has there, by row and seed."""
+        found = self._by_column[self.columns.index(column)]
+        return found if row is None else found[found["_row"] == self.rows.index(row)]
+
+    def by_row(self, column: Column) -> Iterator[tuple[Row, pd.DataFrame]]:
+        """The rows that have a cell in `column`, with their cells there."""
+        for place, found in self.lines(column).groupby("_row"):
+            yield self.rows[place], found
+
+    def listed_by_task(self, name: str) -> dict[str, list[str]]:
+        """What the cells of each task list in the column `name`, sorted and once; only tasks that list any."""
+        lists = self.cells[self.cells[name].map(bool)]
+        return {task: sorted(set(found.sum())) for task, found in lists.groupby("task")[name]}
 
     def row_called(self, label: str) -> Row | None:
         """The row with that label; None where there is none."""
         return next((row for row in self.rows if row.label == label), None)
 
-    def best_rows(self, column: Column) -> list[Row]:
-        """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
-        ranked = self.complete_rows if self.setting.ranked else []
-        means = {row: round(round(statistics.fmean(self.scores(row, column)), 8), 3) for row in ranked}
-        return [row for row, mean in means.items() if mean == max(means.values())]
+    @cached_property
+    def _by_column(self) -> dict[int, pd.DataFrame]:
+        return dict(iter(self.cells.groupby("_column")))
 
-    def scores(self, row: Row, column: Column) -> list[float]:
-        """The scores over seeds, undefined ones left out."""
-        records = self.cells[row].get(column, {})
-        found = [record.score for _, record in sorted(records.items()) if record.score is not None]
-        return [score for score in found if math.isfinite(score)]
-
-    def is_complete(self, row: Row) -> bool:
-        """Whether `row` is one of the `complete_rows`."""
-        return row in self.complete_rows
+    def _scored(self, row: Row, column: Column) -> int:
+        found = self.places.get((row, column))
+        return found.scored if found else 0
 
 
-def rows_of(records: Iterable[EvaluationRecord]) -> list[Row]:
-    """The row of each record: `row_of`, told apart where one name stands for several pieces of code or files."""
-    versions: dict[Row, set[str]] = defaultdict(set)
-    found = [(row_of(record), _version(record)) for record in records]
-    for row, version in found:
-        versions[row].add(version)
-    return [
-        row if len(versions[row]) == 1 else replace(row, options=", ".join(filter(None, (row.options, version))))
-        for row, version in found
-    ]
-
-
-def _version(record: EvaluationRecord) -> str:
-    backbone = record.spec.backbone
-    if isinstance(backbone, ExternalBackbone):
-        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
-        origin = "" if backbone.origin == Origin() else f", {backbone.origin.pretrains}"
-        return f"file {backbone.sha256[:6]}{origin}"
-    code = f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
-    return f"version {backbone.method_version}{code}"
-
-
-def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
-    """Records that differ in setting, kind of data or corpus never meet in a table.
+def tables_of(frames: StoreFrames) -> list[Table]:
+    """Cells that differ in setting, kind of data or corpus never meet in a table.
 
     A row that no corpus made stands in the table of each corpus.
     """
-    groups: dict[tuple[str, str], list[EvaluationRecord]] = defaultdict(list)
-    for record in records:
-        groups[record.setting.digest, record.data].append(record)
     tables = []
-    for (_, data), group in groups.items():
+    for _, group in frames.cells.groupby(["setting", "data"], sort=False):
         corpora: list[CorpusSpec] = []
-        for record in group:
-            corpus = corpus_of(record)
+        made_by = [backbone.corpus for backbone in group["_backbone"]]
+        for corpus in {id(corpus): corpus for corpus in made_by}.values():
             if corpus is not None and corpus not in corpora:
                 corpora.append(corpus)
-        rows = rows_of(group)
-        # Options of single methods, which not all cells share, are in the names of their rows.
-        shared = [one for one in group[0].setting.overrides if all(one in r.setting.overrides for r in group)]
-        setting = group[0].setting.model_copy(update={"overrides": shared})
-        for here in (*corpora,) or (None,):
-            table = Table(setting, data, here)
-            for record, row in zip(group, rows, strict=True):
-                if corpus_of(record) in (here, None):
-                    column = (record.spec.task, record.spec.protocol, record.spec.data.column)
-                    table.cells[row].setdefault(column, {})[record.spec.seed] = record
-            tables.append(table)
+        for corpus in (*corpora,) or (None,):
+            here = {id(made): made in (corpus, None) for made in made_by}
+            tables.append(_table(group[[here[id(made)] for made in made_by]], corpus, frames, _shared_setting(group)))
     return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
 
 
-def corpus_of(record: EvaluationRecord) -> CorpusSpec | None:
-    """What the record's backbone was pre-trained on; None where nothing is known or needed."""
-    return getattr(record.spec.backbone, "corpus", None)
+def _shared_setting(group: pd.DataFrame) -> Setting:
+    """The setting with the overrides that all cells share: options of single methods are in the names of their rows."""
+    settings = list({id(setting): setting for setting in group["_setting"]}.values())
+    shared = [one for one in settings[0].overrides if all(one in setting.overrides for setting in settings)]
+    return settings[0].model_copy(update={"overrides": shared})
 
 
-def row_of(record: EvaluationRecord) -> Row:
-    """The row that a record stands in."""
-    options: dict[str, Any] = getattr(record.spec.backbone, "options", {})
-    return Row(record.paradigm, record.spec.method, changed_options(options))
-
-
-def changed_options(options: dict[str, Any]) -> str:
-    """The options that differ from a method's defaults, in words."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
+def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, setting: Setting) -> Table:
+    order = {name: place for place, name in enumerate((*PARADIGMS, "external"))}
+    row_of = list(map(Row, cells["paradigm"], cells["method"], cells["_options"]))
+    column_of = list(zip(cells["task"], cells["protocol"], cells["cohort"], strict=True))
+    rows = sorted(set(row_of), key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+    columns = sorted(set(column_of), key=lambda column: (column[1] != "linear-v1", column[1], column[0], column[2]))
+    row_places, column_places = ({one: place for place, one in enumerate(found)} for found in (rows, columns))
+    cells = cells.assign(
+        _row=[row_places[row] for row in row_of], _column=[column_places[column] for column in column_of]
+    )
+    cells = cells.drop_duplicates(["_row", "_column", "seed"], keep="last").sort_values(["_row", "_column", "seed"])
+    return Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
 
 
 def column_title(column: Column, table: Table) -> str:
@@ -196,10 +208,10 @@ def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
     alike = [other for other in table.columns if other[:2] == column[:2] and _labels_and_fold(other, table) == said]
     # A folder's own name is not the abbreviation that a task's is.
     title = task if "-" in task else task.upper()
-    return title, next(table.records(column)).metric, said + (f" {cases[:6]}" if len(alike) > 1 else "")
+    return title, str(table.lines(column)["metric"].iloc[0]), said + (f" {cases[:6]}" if len(alike) > 1 else "")
 
 
 def _labels_and_fold(column: Column, table: Table) -> str:
-    data = next(table.records(column)).spec.data
-    labels = "" if data.label_fraction == 1 else f", {100 * data.label_fraction:g}% of labels"
-    return labels + (f", fold {data.fold}" if data.fold else "")
+    first: Any = table.lines(column).iloc[0]
+    labels = "" if first["label_fraction"] == 1 else f", {100 * first['label_fraction']:g}% of labels"
+    return labels + (f", fold {first['fold']}" if first["fold"] else "")

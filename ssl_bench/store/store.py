@@ -9,8 +9,9 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -23,8 +24,11 @@ from ssl_bench.weights.digest import tensors_digest
 CELL_KEY = re.compile(r"[0-9a-f]{16}")
 RECORD_BYTES = 1 << 20
 """No record is larger."""
-_RECORDS = ("pretrained/*/record.json", "records/*/*/*/*.json")
-_MODELS: dict[str, type[AnyRecord]] = {"pretraining": PretrainingRecord, "evaluation": EvaluationRecord}
+Kind = Literal["pretraining", "evaluation"]
+Parsed = TypeVar("Parsed")
+_FOLDERS: dict[Kind, tuple[str, int]] = {"pretraining": ("pretrained", 1), "evaluation": ("records", 3)}
+"""Where the records of a kind lie, and how many folders deep."""
+_MODELS: dict[Kind, type[AnyRecord]] = {"pretraining": PretrainingRecord, "evaluation": EvaluationRecord}
 
 
 class Store:
@@ -96,7 +100,7 @@ class Store:
     def record(self, cell: Cell) -> AnyRecord | None:
         """The cell's success, or None."""
         path = self._record_path(cell)
-        return _read(path, _MODELS[cell.kind]) if path.exists() else None
+        return _read(path, _MODELS[cell.kind].model_validate_json) if path.exists() else None
 
     def has_succeeded(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's success; quicker than reading it."""
@@ -106,7 +110,7 @@ class Store:
         """The latest failed attempt at the cell."""
         path = self._record_path(cell)
         latest = sorted(path.parent.glob(f"{path.stem}.failed-*.json"), key=lambda file: file.stat().st_mtime)
-        return _read(latest[-1], _MODELS[cell.kind]) if latest else None
+        return _read(latest[-1], _MODELS[cell.kind].model_validate_json) if latest else None
 
     def has_failed(self, cell: Cell) -> bool:
         """Whether an attempt at the cell failed and none succeeded."""
@@ -149,7 +153,7 @@ class Store:
 
     def is_whole(self, record: AnyRecord) -> bool:
         """Whether the weights are there that a pre-training's `record` speaks of; a file of others is set aside."""
-        if not isinstance(record, PretrainingRecord):
+        if record.kind == "evaluation":
             return True
         path = self.backbone_path(record.key)
         try:
@@ -202,25 +206,34 @@ class Store:
         return self.folder / "logs" / f"{key}.log"
 
     def events_path(self, cell: Cell) -> Path:
-        """The folder into which the cell writes its numbers as they come, for whoever watches it."""
+        """The folder into which the cell writes its numbers as they come."""
         return self.folder.joinpath("logs", "tensorboard", *_names(cell), cell.key)
 
-    def records(
-        self,
-        pretraining: type[PretrainingRecord] = PretrainingRecord,
-        evaluation: type[EvaluationRecord] = EvaluationRecord,
-    ) -> Iterator[AnyRecord]:
-        """Every success in the store, pre-trainings first, in the order of their paths.
+    def records(self) -> Iterator[AnyRecord]:
+        """Every success in the store, pre-trainings first, in the order of their paths."""
+        yield from self.pretrainings()
+        yield from self.evaluations()
 
-        Subclasses may be given that keep less of a record, but accept whatever their base does.
+    def pretrainings(self) -> Iterator[PretrainingRecord]:
+        """Every pre-training that succeeded, in the order of their paths."""
+        return self.read("pretraining", PretrainingRecord.model_validate_json)
+
+    def evaluations(self) -> Iterator[EvaluationRecord]:
+        """Every evaluation that succeeded, in the order of their paths."""
+        return self.read("evaluation", EvaluationRecord.model_validate_json)
+
+    def read(self, kind: Kind, parse: Callable[[bytes], Parsed]) -> Iterator[Parsed]:
+        """What `parse` makes of the JSON of every success of that kind, in the order of their paths.
+
+        A record for which `parse` raises ValueError is set aside as ``.corrupt`` with a warning.
         """
-        models: tuple[type[AnyRecord], ...] = (pretraining, evaluation)
-        for pattern, model in zip(_RECORDS, models, strict=True):
-            for path in sorted(self.folder.glob(pattern), key=lambda path: path.parts):
-                if ".failed-" not in path.name:
-                    record = _read(path, model)
-                    if record is not None:
-                        yield record
+        folder, depth = _FOLDERS[kind]
+        for path in _json_files(self.folder / folder, depth):
+            name = path.rpartition(os.sep)[2]
+            if name == "record.json" if kind == "pretraining" else ".failed-" not in name:
+                parsed = _read(path, parse)
+                if parsed is not None:
+                    yield parsed
 
     def keys(self, prefix: str) -> list[str]:
         """The keys of all plans and successes that begin with `prefix`, hexadecimal digits, sorted."""
@@ -236,16 +249,17 @@ class Store:
         """The success called `key`, whether or not it was planned here."""
         path = self.folder / "pretrained" / key / "record.json"
         if path.exists():
-            return _read(path, PretrainingRecord)
+            return _read(path, PretrainingRecord.model_validate_json)
         found = sorted(self.folder.glob(f"records/*/*/*/{key}.json"))
-        return _read(found[0], EvaluationRecord) if found else None
+        return _read(found[0], EvaluationRecord.model_validate_json) if found else None
 
     def failures(self) -> Iterator[AnyRecord]:
         """Every failed attempt whose cell has no success."""
-        for pattern, model in zip(_RECORDS, _MODELS.values(), strict=True):
-            for path in sorted(self.folder.glob(pattern.replace(".json", ".failed-*.json"))):
-                if not path.with_name(f"{path.name.partition('.failed-')[0]}.json").exists():
-                    record = _read(path, model)
+        for kind, (folder, depth) in _FOLDERS.items():
+            for path in _json_files(self.folder / folder, depth):
+                success, failed, _ = path.rpartition(".failed-")
+                if failed and not os.path.exists(f"{success}.json"):  # noqa: PTH110 - a hundred thousand paths
+                    record = _read(path, _MODELS[kind].model_validate_json)
                     if record is not None:
                         yield record
 
@@ -263,11 +277,28 @@ def results_folder(option: Path | None) -> Path:
     return option or Path(os.environ.get("SSL_BENCH_RESULTS") or "results")
 
 
-def _read(path: Path, model: type[AnyRecord]) -> AnyRecord | None:
-    """The record at `path`; one that does not read is set aside as ``.corrupt`` with a warning."""
+def _json_files(folder: str | Path, depth: int) -> Iterator[str]:
+    """The JSON files that lie `depth` folders below `folder`, in the order of their paths."""
     try:
-        return model.model_validate_json(path.read_bytes())
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if depth:
+            yield from _json_files(entry.path, depth - 1)
+        elif entry.name.endswith(".json"):
+            yield entry.path
+
+
+def _read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed | None:
+    """What `parse` makes of the file at `path`; one that does not read is set aside as ``.corrupt`` with a warning."""
+    with open(path, "rb") as file:  # noqa: PTH123 - a hundred thousand paths
+        content = file.read()
+    try:
+        return parse(content)
     except ValueError:
+        path = Path(path)
         aside = path.with_name(f"{path.name}.corrupt")
         try:
             path.replace(aside)

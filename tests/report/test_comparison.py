@@ -16,7 +16,9 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.report.changes import write_changes
 from ssl_bench.report.comparison import ColumnStatistics, compare_rows
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.significance import SEMI_REAL, statistics_section
+from ssl_bench.report.notes import SEMI_REAL_TESTS
+from ssl_bench.report.results import read_results
+from ssl_bench.report.significance import statistics_section
 from ssl_bench.report.statistics import auc_components, auc_difference, mean_estimate, sign_flip_p
 from ssl_bench.report.table import Row, tables_of
 from ssl_bench.spec.record import EvaluationRecord
@@ -60,7 +62,7 @@ def keep(
 
 
 def column(store: Store, baseline: str = "scratch") -> ColumnStatistics:
-    (table,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    (table,) = tables_of(read_results(store))
     found = compare_rows(table, table.columns[0], baseline)
     assert found is not None
     return found
@@ -76,7 +78,7 @@ def line(text: str, method: str) -> list[str]:
 
 
 def section(store: Store, baseline: str = "scratch") -> str:
-    (table,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    (table,) = tables_of(read_results(store))
     return statistics_section(table, baseline)
 
 
@@ -227,11 +229,11 @@ def test_without_its_baseline_a_column_compares_with_nothing_and_still_ranks(sto
 
 def test_only_generated_data_are_said_to_be(store: Store, tmp_path: Path) -> None:
     keep(store, "gvsl", BASE.tolist())
-    assert SEMI_REAL in write_markdown(store)
+    assert SEMI_REAL_TESTS in write_markdown(store)
     real = Store(tmp_path / "real")
     keep(real, "gvsl", BASE.tolist(), data="real")
     assert "### Statistics" in write_markdown(real)
-    assert SEMI_REAL not in write_markdown(real)
+    assert SEMI_REAL_TESTS not in write_markdown(real)
 
 
 def test_what_is_never_ranked_has_no_statistics(store: Store) -> None:

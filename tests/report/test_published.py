@@ -19,9 +19,9 @@ from ssl_bench.report.published import (
     published_section,
     read_published,
 )
-from ssl_bench.report.table import Row, tables_of
-from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.report.table import Row
 from ssl_bench.store.store import Store
+from tests.report.made_up import tables
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
 
@@ -104,9 +104,9 @@ def test_the_measured_tables_stay_as_they_are_and_the_page_says_what_stands_side
 
 @pytest.mark.parametrize("measured", [False, True], ids=["an empty store", "a protocol of our own alone"])
 def test_where_nothing_was_measured_the_published_table_stands_alone(measured: bool) -> None:
-    record = next(record for record in Store(REFERENCE).records() if isinstance(record, EvaluationRecord))
+    record = next(Store(REFERENCE).evaluations())
     probed = record.model_copy(update={"spec": record.spec.model_copy(update={"protocol": "probe-v1"})})
-    page = published_section(tables_of([probed] if measured else []))
+    page = published_section(tables(probed) if measured else [])
     assert "Nothing was measured that could stand beside them." in page
     header, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
     assert header[:3] == ["Method", "SHC linear published", "SAC linear published"]

@@ -12,23 +12,18 @@ from scipy import stats
 from ssl_bench.api.registry import METHODS
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.table import row_of
-from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.report.results import load_results
+from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
 
 FOLDER = Path(__file__).parents[2] / "results" / "reference"
 QUICK_METHODS = ["scratch", "models_genesis", "deepcluster", "simclr", "simsiam", "gvsl"]
 TASKS = ("shc", "sac", "sbm", "ccc")
 LONG_SCRATCH = "scratch (extra_finetune_steps=1100)"
-RECORDS = {preset: list(Store(FOLDER / preset).records()) for preset in ("quick", "small")}
-EVALUATIONS = {
-    preset: [record for record in records if isinstance(record, EvaluationRecord)]
-    for preset, records in RECORDS.items()
-}
-PRETRAININGS = {
-    preset: [record for record in records if isinstance(record, PretrainingRecord)]
-    for preset, records in RECORDS.items()
-}
+EVALUATIONS = {preset: list(Store(FOLDER / preset).evaluations()) for preset in ("quick", "small")}
+PRETRAININGS = {preset: list(Store(FOLDER / preset).pretrainings()) for preset in ("quick", "small")}
+RECORDS = {preset: [*PRETRAININGS[preset], *EVALUATIONS[preset]] for preset in ("quick", "small")}
+ROWS = {preset: load_results(FOLDER / preset).cells.set_index("key")["row"] for preset in ("quick", "small")}
 CELLS = {
     "quick": {(method, task, p) for method in QUICK_METHODS for task in TASKS for p in ("linear-v1", "finetune-v1")},
     "small": {
@@ -45,14 +40,14 @@ def finetuned_scratch(preset: str, task: str) -> EvaluationRecord:
     (record,) = [
         record
         for record in EVALUATIONS[preset]
-        if (row_of(record).label, record.spec.task, record.spec.protocol) == ("scratch", task, "finetune-v1")
+        if (ROWS[preset][record.key], record.spec.task, record.spec.protocol) == ("scratch", task, "finetune-v1")
     ]
     return record
 
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
 def test_every_cell_of_the_matrix_succeeded_once(preset: str) -> None:
-    found = [(row_of(record).label, record.spec.task, record.spec.protocol) for record in EVALUATIONS[preset]]
+    found = [(ROWS[preset][record.key], record.spec.task, record.spec.protocol) for record in EVALUATIONS[preset]]
     assert sorted(found) == sorted(CELLS[preset])
     pretrained = {method for method, _, _ in CELLS[preset]} - {"scratch", LONG_SCRATCH}
     assert sorted(record.spec.method for record in PRETRAININGS[preset]) == sorted(pretrained)

@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
-from ssl_bench.report import cells_csv, latex, markdown
-from ssl_bench.report.case_scores import Scores
-from ssl_bench.report.reading import RANKED, no_collection, read_for_pictures, read_for_tables
+from ssl_bench.errors import UserError
+from ssl_bench.report.comparison import Scores
+from ssl_bench.report.results import load_results, no_collection, read_results
 from ssl_bench.report.statistics import auc_components, sign_flip_p
-from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -35,46 +35,84 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(folder)
 
 
-def without_curves(record: AnyRecord) -> dict[str, object]:
-    """What a table may read of a record."""
-    found = record.model_dump()
-    if isinstance(record, EvaluationRecord):
-        kept = ("case", "dsc", "label", "probability")
-        found["cases"] = [{name: case[name] for name in kept if name in case} for case in record.cases]
-        found["validation_curve"] = []
-    else:
-        found["loss_curve"] = [*record.loss_curve[:5], *record.loss_curve[-20:]]
-    return found
+def test_the_cells_are_what_the_records_say(store: Store) -> None:
+    cells, records = read_results(store).cells, list(store.evaluations())
+    assert cells["key"].tolist() == [record.key for record in records]
+    for name, of in {
+        "score": lambda record: record.score,
+        "seed": lambda record: record.spec.seed,
+        "task": lambda record: record.spec.task,
+        "protocol": lambda record: record.spec.protocol,
+        "paradigm": lambda record: record.paradigm,
+        "metric": lambda record: record.metric,
+        "scene": lambda record: record.scene,
+        "best_step": lambda record: record.best_step,
+        "converged": lambda record: record.converged,
+        "decoder": lambda record: record.modules.decoder,
+        "wall_seconds": lambda record: record.cost["wall_seconds"],
+        "device": lambda record: record.provenance["device"],
+        "cohort": lambda record: record.spec.data.column,
+        "pretraining": lambda record: record.spec.backbone.key if record.spec.backbone.steps else "",
+        "_setting": lambda record: record.setting,
+        "_backbone": lambda record: record.spec.backbone,
+        "_data": lambda record: record.spec.data,
+        "_overlap": lambda record: record.overlap,
+        "_left_out": lambda record: record.left_out,
+    }.items():
+        assert cells[name].tolist() == [of(record) for record in records], name
 
 
-def test_short_records_are_the_whole_ones_without_curves_and_classes(store: Store) -> None:
-    short, whole = read_for_tables(store), list(store.records())
-    assert len(short) == RECORDS
-    assert [record.model_dump() for record in short] == [without_curves(record) for record in whole]
+def test_the_cases_classes_and_curves_are_what_the_records_say(store: Store) -> None:
+    found, records = load_results(store.folder), list(store.evaluations())
+    cases = [(record.key, case) for record in records for case in record.cases]
+    assert found.cases["key"].tolist() == [key for key, _ in cases]
+    assert found.cases["case"].tolist() == [case["case"] for _, case in cases]
+    for name in ("dsc", "label", "probability"):
+        expected = np.array([case.get(name) for _, case in cases], dtype=float)
+        np.testing.assert_array_equal(found.cases[name], expected)
+    classes = [(key, case, name) for key, case in cases for name in case.get("dsc_per_class", {})]
+    assert found.classes["structure"].tolist() == [name for *_, name in classes]
+    for measure, part in {"dsc": "dsc", "hd95_mm": "hd95_mm", "surface_dice": "surface_dice"}.items():
+        expected = np.array([case[f"{part}_per_class"][name] for _, case, name in classes], dtype=float)
+        np.testing.assert_array_equal(found.classes[measure], expected)
+    curves = found.curves.set_index(["key", "curve"])
+    for record in records[:20]:
+        scores = curves.loc[(record.key, "validation score")]
+        assert scores["value"].tolist() == [point["score"] for point in record.validation_curve]
+        assert scores["step"].tolist() == [point["step"] for point in record.validation_curve]
+    pretraining = next(store.pretrainings())
+    losses = curves.loc[(pretraining.key, "training loss")]
+    assert losses["value"].tolist() == pretraining.loss_curve
+    assert losses["step"].tolist() == list(range(1, len(pretraining.loss_curve) + 1))
 
 
-def test_records_for_pictures_keep_the_dsc_by_class_and_the_curves_alone(store: Store) -> None:
-    looked: list[str] = []
+def test_tables_read_the_same_cases_without_the_classes(store: Store) -> None:
+    short, whole = read_results(store), read_results(store, details=True)
+    assert short.cases.equals(whole.cases)
+    assert short.cells.equals(whole.cells)
+    assert not len(short.classes)
+    assert len(whole.classes)
 
-    def look(record: AnyRecord) -> None:
-        looked.append(record.key)
-        segmented = isinstance(record, EvaluationRecord) and record.metric == "DSC"
-        assert not segmented or "hd95_mm_per_class" in record.cases[0]
 
-    reduced, whole = read_for_pictures(store, look), list(store.records())
-    assert looked == [record.key for record in whole]
-    for ours, theirs in zip(reduced, whole, strict=True):
-        if not isinstance(theirs, EvaluationRecord) or not isinstance(ours, EvaluationRecord):
-            assert ours.model_dump() == without_curves(theirs)
-            continue
-        assert ours.validation_curve == theirs.validation_curve
-        for case, before in zip(ours.cases, theirs.cases, strict=True):
-            kept = {name: before[name] for name in (*RANKED, "dsc_per_class") if name in before}
-            assert case.keys() == kept.keys()
-            ours_by_class, by_class = case.pop("dsc_per_class", {}), kept.pop("dsc_per_class", {})
-            assert list(ours_by_class) == list(by_class)
-            np.testing.assert_array_equal([*ours_by_class.values()], np.array([*by_class.values()], dtype=float))
-            assert case == kept
+def test_a_record_may_be_laid_out_in_any_way(store: Store, tmp_path: Path) -> None:
+    for path in store.folder.rglob("*.json"):
+        copy = tmp_path / path.relative_to(store.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(json.dumps(json.loads(path.read_text()), indent=None if "shc" in path.parts else 3))
+    ours, theirs = load_results(tmp_path), load_results(store.folder)
+    for one, other in zip(ours, theirs, strict=True):
+        pandas.testing.assert_frame_equal(one, other)
+
+
+def test_a_class_may_be_called_anything(store: Store, tmp_path: Path) -> None:
+    path = next(store.folder.glob("records/*/shc/linear-v1/*.json"))
+    copy = tmp_path / path.relative_to(store.folder)
+    copy.parent.mkdir(parents=True)
+    names = ["a}", "}", 'b": {', "_per_class", '"dsc_per_class": {}']
+    cases = [{"case": "a", "dsc": 0.25, "dsc_per_class": dict.fromkeys(names, 0.5)}] * 2
+    copy.write_text(json.dumps(json.loads(path.read_text()) | {"cases": cases}, indent=1))
+    assert read_results(Store(tmp_path)).cases["dsc"].tolist() == [0.25, 0.25]
+    assert set(load_results(tmp_path).classes["structure"]) == set(names)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12, 25, 26, 400])
@@ -84,26 +122,16 @@ def test_the_ends_of_a_loss_curve_are_those_that_are_printed(steps: int, store: 
     copy = tmp_path / "pretrained" / path.parent.name / path.name
     copy.parent.mkdir(parents=True)
     copy.write_text(json.dumps(json.loads(path.read_text()) | {"loss_curve": curve}))
-    (short,) = read_for_tables(Store(tmp_path))
-    assert isinstance(short, PretrainingRecord)
-    assert short.loss_curve[:5] == curve[:5]
-    assert short.loss_curve[-20:] == curve[-20:]
-
-
-@pytest.mark.parametrize("write", [markdown.write_markdown, cells_csv.write_csv, latex.write_latex])
-def test_a_report_of_short_records_is_that_of_whole_ones(write, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    short = write(store)
-    for module in (markdown, cells_csv, latex):
-        monkeypatch.setattr(module, "read_for_tables", lambda store: list(store.records()))
-    assert write(store) == short
-    assert "method_02" in short.replace("\\_", "_")
+    found = read_results(Store(tmp_path)).pretrainings.iloc[0]
+    expected = [np.mean(part) if part else np.nan for part in (curve[:5], curve[-20:])]
+    np.testing.assert_allclose([found["loss_first"], found["loss_last"]], expected)
 
 
 def test_what_is_equal_in_many_records_is_one_object(store: Store) -> None:
-    records = [record for record in read_for_tables(store) if isinstance(record, EvaluationRecord)]
-    assert len({id(record.setting) for record in records}) == 1
-    assert len({id(record.spec.data) for record in records}) == 4
-    assert len({id(record.spec.backbone) for record in records}) == RECORDS / 9
+    cells = read_results(store).cells
+    assert cells["_setting"].map(id).nunique() == 1
+    assert cells["_data"].map(id).nunique() == 4
+    assert cells["_backbone"].map(id).nunique() == RECORDS / 9
 
 
 def test_a_corrupt_record_is_set_aside_with_a_warning_and_the_report_goes_on(
@@ -113,7 +141,7 @@ def test_a_corrupt_record_is_set_aside_with_a_warning_and_the_report_goes_on(
         copy = tmp_path / "records" / name / "shc" / "linear-v1" / path.name
         copy.parent.mkdir(parents=True)
         copy.write_bytes(path.read_bytes()[: 1000 if name == "a" else None])
-    assert len(read_for_tables(Store(tmp_path))) == 1
+    assert len(read_results(Store(tmp_path)).cells) == 1
     assert "does not read" in capsys.readouterr().err
     assert len(list(tmp_path.rglob("*.json.corrupt"))) == 1
 
@@ -124,9 +152,44 @@ def test_records_that_the_schema_allows_are_never_set_aside(store: Store, tmp_pa
     copy.parent.mkdir(parents=True)
     odd = [{}, {"case": 7, "dsc": "much", "label": None, "probability": [1]}, {"case": "a", "more": {"b": [None]}}]
     copy.write_text(json.dumps(json.loads(path.read_text()) | {"cases": odd}))
-    (record,) = read_for_tables(Store(tmp_path))
-    assert isinstance(record, EvaluationRecord)
-    assert record.cases == [{}, odd[1], {"case": "a"}]
+    found = load_results(tmp_path)
+    assert found.cases["case"].tolist() == ["None", "7", "a"]
+    assert not found.cases[["dsc", "label", "probability"]].notna().any(axis=None)
+    assert len(list(tmp_path.rglob("*.corrupt"))) == 0
+
+
+@pytest.mark.parametrize("field", ["key", "setting", "science", "provenance", "data"])
+@pytest.mark.parametrize("kind", ["records", "pretrained"])
+def test_a_record_that_lacks_what_the_schema_asks_for_is_set_aside(
+    field: str, kind: str, store: Store, tmp_path: Path
+) -> None:
+    path = next((store.folder / kind).rglob("*.json"))
+    copy = tmp_path / path.relative_to(store.folder)
+    copy.parent.mkdir(parents=True)
+    content = json.loads(path.read_text())
+    del content[field]
+    copy.write_text(json.dumps(content, indent=1))
+    assert not sum(map(len, load_results(tmp_path)))
+    assert len(list(tmp_path.rglob("*.corrupt"))) == 1
+
+
+@pytest.mark.parametrize(
+    "changed", [{"score": "much"}, {"seed": 1}, {"cases": 3}, {"cases": [1]}, {"setting": {}}, {"science": []}]
+)
+def test_a_record_that_the_schema_forbids_is_set_aside(
+    changed: dict[str, object], store: Store, tmp_path: Path
+) -> None:
+    path = next(store.folder.glob("records/*/shc/linear-v1/*.json"))
+    copy = tmp_path / path.relative_to(store.folder)
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps(json.loads(path.read_text()) | changed, indent=1))
+    expected = 1 if changed == {"seed": 1} else 0
+    assert len(read_results(Store(tmp_path)).cells) == expected, "another field is no part of the schema"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        load_results(tmp_path / "nowhere")
 
 
 def test_garbage_is_collected_again_after_a_report(store: Store) -> None:
@@ -146,10 +209,11 @@ def test_sign_flips_of_many_rows_are_those_of_each_alone(cases: int) -> None:
 
 def test_auc_components_are_those_of_each_seed_alone() -> None:
     generator = np.random.default_rng(0)
-    by_seed = {seed: generator.random(12).round(1) for seed in (3, 1, 2)}
-    positive = np.arange(12) % 3 == 0
-    scores, every, some = Scores(by_seed, positive), np.ones(12, dtype=bool), np.arange(12) != 4
-    assert np.array_equal(
-        scores.case_values([1, 3], every), np.stack([auc_components(by_seed[seed], positive) for seed in (1, 3)])
-    )
-    assert np.array_equal(scores.case_values([2], some), auc_components(by_seed[2][some], positive[some])[None])
+    values, positive = generator.random((2, 3, 12)).round(1), np.arange(12) % 3 == 0
+    scores = Scores((1, 2, 3), values, np.ones((2, 3), dtype=bool), positive)
+    every, some = np.ones(12, dtype=bool), np.arange(12) != 4
+    seeds = np.array([True, False, True])
+    alone = [[auc_components(values[row, seed], positive) for seed in (0, 2)] for row in (1, 0)]
+    assert np.array_equal(scores.case_values([1, 0], seeds, every), alone)
+    kept = auc_components(values[1, 1][some], positive[some])
+    assert np.array_equal(scores.case_values([1], np.array([False, True, False]), some), kept[None, None])

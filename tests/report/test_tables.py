@@ -12,15 +12,18 @@ import pytest
 
 from ssl_bench.api.settings import load_preset
 from ssl_bench.planning.planner import Planner
-from ssl_bench.report.cells_csv import CSV_COLUMNS, PANDAS, write_csv
+from ssl_bench.report.cells_csv import PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.markdown_table import markdown_table
+from ssl_bench.report.notes import SEMI_REAL
 from ssl_bench.report.paradigms import paradigm_summary
-from ssl_bench.report.table import SEMI_REAL, Table, column_title, tables_of
+from ssl_bench.report.results import CSV_COLUMNS, read_results
+from ssl_bench.report.table import Table, column_title, tables_of
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.spec.specification import ExternalBackbone, Origin
 from ssl_bench.store.store import Store
+from tests.report.made_up import tables
 
 
 @pytest.fixture
@@ -49,8 +52,14 @@ def keep_cell(store: Store, cell: Cell, **extra: object) -> None:
 
 
 def table(store: Store) -> Table:
-    (found,) = tables_of(record for record in store.records() if isinstance(record, EvaluationRecord))
+    (found,) = tables_of(read_results(store))
     return found
+
+
+def means(table: Table) -> dict[str, float]:
+    """Of each row in the table's one column."""
+    (column,) = table.columns
+    return {row.label: table.places[row, column].mean for row in table.rows}
 
 
 def lines(store: Store, method: str) -> list[list[str]]:
@@ -179,9 +188,9 @@ def test_options_that_differ_make_a_row_of_their_own(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.7)
     keep(store, "gvsl", "shc", 0, 0.6, planner("methods.gvsl.direction=a_to_b"))
     assert [row[1] for row in lines(store, "gvsl")] == ["gvsl", "gvsl (direction=a_to_b)"]
-    records = [record for record in store.records() if isinstance(record, EvaluationRecord)]
+    records = list(store.evaluations())
     for order in (records, records[::-1]):
-        assert tables_of(order)[0].setting.overrides == []
+        assert tables(*order)[0].setting.overrides == []
 
 
 def test_smoke_is_never_ranked(store: Store) -> None:
@@ -285,15 +294,12 @@ def test_csv_of_an_empty_store_is_a_header(store: Store) -> None:
 
 def test_two_versions_of_a_method_are_two_rows(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.3)
-    (first,) = store.records()
-    assert isinstance(first, EvaluationRecord)
+    (first,) = store.evaluations()
     newer = first.spec.backbone.model_copy(update={"method_version": 9})
     spec = first.spec.model_copy(update={"backbone": newer})
     second = first.model_copy(update={"spec": spec, "score": 0.9})
-    (found,) = tables_of([first, second])
-    (column,) = found.columns
-    shown = {row.label: found.scores(row, column) for row in found.rows}
-    assert shown == {"gvsl (version 1)": [0.3], "gvsl (version 9)": [0.9]}
+    (found,) = tables(first, second)
+    assert means(found) == {"gvsl (version 1)": 0.3, "gvsl (version 9)": 0.9}
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -302,16 +308,14 @@ def test_a_file_read_before_and_after_its_origin_was_known_is_two_rows(store: St
         external = ExternalBackbone(name="theirs", sha256="a" * 64, width=16, origin=origin)
         cell = planner().external(Path("theirs.safetensors"), external, "shc", "linear", 0)
         keep_cell(store, cell, score=score, paradigm="external")
-    found = table(store)
-    (column,) = found.columns
-    shown = {row.label: found.scores(row, column) for row in found.rows}
-    assert shown == {"external:theirs (file aaaaaa)": [0.3], "external:theirs (file aaaaaa, encoder)": [0.9]}
+    expected = {"external:theirs (file aaaaaa)": 0.3, "external:theirs (file aaaaaa, encoder)": 0.9}
+    assert means(table(store)) == expected
 
 
 def test_an_undefined_score_makes_no_row_complete(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.3)
     (record,) = store.records()
-    (found,) = tables_of([record.model_copy(update={"score": float("nan")})])
+    (found,) = tables(record.model_copy(update={"score": float("nan")}))
     assert found.complete_rows == []
 
 

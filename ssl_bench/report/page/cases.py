@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
-from ssl_bench.report.reading import as_float
+from ssl_bench.report.results import as_float
 from ssl_bench.spec.record import EvaluationRecord
 
 OTHER_MEASURES = {

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Mapping
 
-from ssl_bench.report.cell_text import MARKS, marks, score_text
+from ssl_bench.report.cell_text import interval_text, p_text, score_text
 from ssl_bench.report.comparison import ColumnStatistics
 from ssl_bench.report.page.configuration import Blocks
-from ssl_bench.report.page.details import Said, evaluation_detail
+from ssl_bench.report.page.details import Described, evaluation_detail
 from ssl_bench.report.page.model import Cell
-from ssl_bench.report.significance import interval, p_value, rank_interval
-from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.report.significance import rank_interval
+from ssl_bench.report.table import MARKS, Column, Row, Table
+from ssl_bench.spec.record import EvaluationRecord
 
 
 def cell_id(table: Table, row: Row, column: Column, table_id: str) -> str:
     """Where on the page the cell's details stand: after the key of its first seed."""
-    records = table.cells[row][column]
-    return f"{table_id}-{records[min(records)].key}"
+    return f"{table_id}-{table.lines(column, row)['key'].iloc[0]}"
 
 
 def cell_of(
@@ -26,40 +25,37 @@ def cell_of(
     column: Column,
     best: Collection[Row],
     tests: ColumnStatistics | None,
-    said: Mapping[str, Said],
+    described: Mapping[str, Described[EvaluationRecord]],
     blocks: Blocks,
     table_id: str,
 ) -> Cell | None:
     """What `row` has in `column`; None where it has nothing.
 
-    `best` are the best rows of the column; `tests` is None in a table that is not ranked; `said` is what the
-    page says of each record, by key.
+    `best` are the best rows of the column; `tests` is None in a table that is not ranked; `described` are the
+    evaluations by key.
     """
-    records = table.cells[row].get(column)
-    if not records:
+    place = table.places.get((row, column))
+    if place is None:
         return None
-    scores = table.scores(row, column)
     summary = tests.summaries.get(row) if tests else None
     standing = tests.standings.get(row) if tests else None
     difference = tests.differences.get(row) if tests else None
-    value, _, bounds = interval(difference.estimate, "+").partition(" ") if difference else ("", "", "")
+    value, _, bounds = interval_text(difference.estimate, "+").partition(" ") if difference else ("", "", "")
     p = tests.difference_p[row] if tests and difference else float("nan")
     number = float(difference.estimate.value) if difference else float("nan")
     return Cell(
         id=cell_id(table, row, column, table_id),
-        score=score_text(scores) if scores else "undefined",
-        marks=[(mark, MARKS[mark]) for mark in marks(records.values())] if scores else [],
+        score=score_text(place) if place.scored else "undefined",
+        marks=[(mark, MARKS[mark]) for mark in place.marks] if place.scored else [],
         best=row in best,
         may_be_best=standing is not None and standing.first == 1,
-        interval=interval(summary.estimate).partition(" ")[2] if summary else "",
+        interval=interval_text(summary.estimate).partition(" ")[2] if summary else "",
         rank=rank_interval(standing) if standing else "",
         difference=value,
         difference_interval=bounds,
-        p=p_value(p) if difference else "",
+        p=p_text(p) if difference else "",
         direction="" if not p < 0.05 else "better" if number > 0 else "worse",
-        score_number=100 * statistics.mean(scores) if scores else None,
+        score_number=100 * place.mean if place.scored else None,
         difference_number=None if number != number else 100 * number,
-        details=[
-            evaluation_detail(record, said[record.key], blocks, table_id) for _, record in sorted(records.items())
-        ],
+        details=[evaluation_detail(described[key], blocks, table_id) for key in table.lines(column, row)["key"]],
     )

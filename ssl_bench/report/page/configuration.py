@@ -52,8 +52,7 @@ class Blocks:
 
     def of_backbone(self, backbone: PretrainingSpec | ExternalBackbone) -> Block:
         """All that decided the weights but the seed."""
-        name = backbone.method if isinstance(backbone, PretrainingSpec) else f"external:{backbone.name}"
-        return self.block(f"Backbone: {name}", backbone.model_dump(mode="json", exclude={"seed"}))
+        return self.block(f"Backbone: {backbone.method}", backbone.model_dump(mode="json", exclude={"seed"}))
 
     def of_environment(self, record: EvaluationRecord | PretrainingRecord) -> Block:
         """Versions, commit and machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from markupsafe import Markup
 
@@ -12,7 +12,7 @@ from ssl_bench.report.page.cases import case_dots, case_facts
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.curves import curve
 from ssl_bench.report.page.model import Detail, Facts
-from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import PretrainingSpec
 
 COSTS = {
@@ -28,48 +28,38 @@ SCENES = {
 }
 
 
-class Said(NamedTuple):
-    """What the page says of one whole record, so that none has to be kept."""
+Record = TypeVar("Record", EvaluationRecord, PretrainingRecord)
 
+
+class Described(NamedTuple, Generic[Record]):
+    """What the page says of one record, and the record without its cases and curves, so that no whole one is kept."""
+
+    record: Record
     facts: Facts
     curves: Sequence[Markup]
 
 
-def said_of(record: AnyRecord) -> Said:
+def evaluation_detail(described: Described[EvaluationRecord], blocks: Blocks, table: str) -> Detail:
+    """All that the page says of an evaluation; `table` is the id of the table it stands in."""
+    record, facts, curves = described
+    backbone, title, pretraining = record.spec.backbone, f"Seed {record.spec.seed}", ""
+    if isinstance(backbone, PretrainingSpec):
+        title += f", backbone of seed {backbone.seed}" if backbone.seed != record.spec.seed else ""
+        pretraining = f"{table}-{backbone.key}" if backbone.steps else ""
+    return Detail(record.key, title, facts, curves, blocks.of_evaluation(record), pretraining)
+
+
+def pretraining_detail(described: Described[PretrainingRecord], blocks: Blocks) -> Detail:
+    """All that the page says of a pre-training."""
+    record, facts, curves = described
+    found = [blocks.of_backbone(record.spec), blocks.of_environment(record)]
+    return Detail(record.key, record.spec.title, facts, curves, found)
+
+
+def describe_evaluation(record: EvaluationRecord) -> Described[EvaluationRecord]:
     """`record` in facts and curves."""
-    return _said_of_pretraining(record) if isinstance(record, PretrainingRecord) else _said_of_evaluation(record)
-
-
-def evaluation_detail(record: EvaluationRecord, said: Said, blocks: Blocks, table: str) -> Detail:
-    """`record`, of which the page says `said`; `table` is the id of the table it stands in."""
-    backbone = record.spec.backbone
-    pretrained = isinstance(backbone, PretrainingSpec) and backbone.steps > 0
-    seed = f"seed {record.spec.seed}"
-    if isinstance(backbone, PretrainingSpec) and backbone.seed != record.spec.seed:
-        seed += f", backbone of seed {backbone.seed}"
-    return Detail(
-        key=record.key,
-        title=seed[0].upper() + seed[1:],
-        facts=said.facts,
-        curves=said.curves,
-        blocks=blocks.of_evaluation(record),
-        pretraining=f"{table}-{backbone.key}" if isinstance(backbone, PretrainingSpec) and pretrained else "",
-    )
-
-
-def pretraining_detail(record: PretrainingRecord, said: Said, blocks: Blocks) -> Detail:
-    """`record`, of which the page says `said`."""
-    return Detail(
-        key=record.key,
-        title=f"{record.spec.method} pre-training, seed {record.spec.seed}",
-        facts=said.facts,
-        curves=said.curves,
-        blocks=[blocks.of_backbone(record.spec), blocks.of_environment(record)],
-    )
-
-
-def _said_of_evaluation(record: EvaluationRecord) -> Said:
-    return Said(
+    return Described(
+        record.model_copy(update={"cases": [], "validation_curve": []}),
         facts=_present(
             ("Score", "undefined" if record.score is None else f"{percent(record.score)} {record.metric}, x 100"),
             *case_facts(record),
@@ -89,10 +79,12 @@ def _said_of_evaluation(record: EvaluationRecord) -> Said:
     )
 
 
-def _said_of_pretraining(record: PretrainingRecord) -> Said:
+def describe_pretraining(record: PretrainingRecord) -> Described[PretrainingRecord]:
+    """`record` in facts and curves."""
     looks = record.held_out_curve
     names = [name for name in looks[0] if name != "step"] if looks else []
-    return Said(
+    return Described(
+        record.model_copy(update={"loss_curve": [], "held_out_curve": []}),
         facts=_present(
             ("Volumes seen", str(record.volumes_seen)),
             ("Features", _health(record.health)),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ssl_bench.report import notes
 from ssl_bench.report import table as report_table
 from ssl_bench.report.comparison import baseline_label
-from ssl_bench.report.page.details import Said, said_of
+from ssl_bench.report.page.details import describe_evaluation, describe_pretraining
 from ssl_bench.report.page.figures import figures_of
 from ssl_bench.report.page.model import Lines, Page, Table
 from ssl_bench.report.page.tables import table_of
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.published import sources_note
-from ssl_bench.report.reading import read_for_pictures
-from ssl_bench.spec.record import SEMI_REAL as SEMI_REAL_DATA
-from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.report.results import StoreFrames, no_collection, read_results
+from ssl_bench.report.table import tables_of
+from ssl_bench.spec.record import SEMI_REAL, AnyRecord
 from ssl_bench.store.store import Store
 
 Pictures = Callable[[report_table.Table, Store, str], Sequence[Picture]]
@@ -23,21 +24,28 @@ Pictures = Callable[[report_table.Table, Store, str], Sequence[Picture]]
 
 def gather(store: Store, published: bool, baseline: str | None, pictures: Pictures) -> Page:
     """All that the page says of `store`. Raises UserError if no table has the row `baseline`."""
-    said: dict[str, Said] = {}
-    records = read_for_pictures(store, lambda record: said.update({record.key: said_of(record)}))
-    evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
-    pretrainings = [record for record in records if isinstance(record, PretrainingRecord)]
-    failures = list(store.failures())
-    found = report_table.tables_of(evaluations)
+    frames = read_results(store, details=True)
+    found = tables_of(frames)
     label = baseline_label(found, baseline)
+    with no_collection():
+        evaluations = {record.key: describe_evaluation(record) for record in store.evaluations()}
+        pretrainings = {record.key: describe_pretraining(record) for record in store.pretrainings()}
     tables = [
-        table_of(f"t{place}", table, label, pretrainings, said, published, figures_of(pictures(table, store, label)))
+        table_of(
+            f"t{place}",
+            table,
+            label,
+            evaluations,
+            pretrainings,
+            published,
+            figures_of(pictures(table, store, label)),
+        )
         for place, table in enumerate(found, 1)
     ]
-    semi_real = any(record.data == SEMI_REAL_DATA for record in evaluations)
+    failures = list(store.failures())
     return Page(
-        summary=_summary(evaluations, pretrainings, failures),
-        warning=report_table.SEMI_REAL if semi_real else "",
+        summary=_summary(frames, len(failures)),
+        warning=notes.SEMI_REAL if (frames.cells["data"] == SEMI_REAL).any() else "",
         filters=_filters(tables),
         tables=tables,
         published_note=sources_note() if published else "",
@@ -48,17 +56,13 @@ def gather(store: Store, published: bool, baseline: str | None, pictures: Pictur
     )
 
 
-def _summary(
-    evaluations: Sequence[EvaluationRecord], pretrainings: Sequence[PretrainingRecord], failures: Sequence[AnyRecord]
-) -> str:
+def _summary(frames: StoreFrames, failures: int) -> str:
+    cells = frames.cells
     counts = [
-        (len(evaluations), "cell"),
-        (len({record.spec.method for record in evaluations}), "method"),
-        (len({record.spec.task for record in evaluations}), "task"),
-        (len({record.spec.protocol for record in evaluations}), "protocol"),
-        (len({record.spec.seed for record in evaluations}), "seed"),
-        (len(pretrainings), "pre-training"),
-        (len(failures), "failed cell"),
+        (len(cells), "cell"),
+        *((cells[name].nunique(), name) for name in ("method", "task", "protocol", "seed")),
+        (len(frames.pretrainings), "pre-training"),
+        (failures, "failed cell"),
     ]
     return ", ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in counts)
 
@@ -75,7 +79,4 @@ def _filters(tables: Sequence[Table]) -> list[tuple[str, str, Sequence[str]]]:
 
 
 def _what(record: AnyRecord) -> str:
-    spec = record.spec
-    if isinstance(record, EvaluationRecord):
-        return f"{record.spec.task} {record.spec.protocol}, seed {spec.seed}"
-    return f"pre-training, seed {spec.seed}"
+    return record.spec.title.removeprefix(f"{record.spec.method} ")

@@ -10,10 +10,9 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ssl_bench.report.markdown import PRETRAINING_NOTE
+from ssl_bench.report import notes
 from ssl_bench.report.page.figures import without_largest
 from ssl_bench.report.page.gathering import Pictures, gather
-from ssl_bench.report.paradigms import PARADIGM_NOTE
 from ssl_bench.report.pictures import pictures_of
 from ssl_bench.store.store import Store
 
@@ -38,8 +37,8 @@ def write_html(
     style, script = _asset("page.css"), _asset("page.js")
     render = partial(
         environment.get_template("page.html.j2").render,
-        paradigm_note=PARADIGM_NOTE,
-        pretraining_note=PRETRAINING_NOTE,
+        paradigm_note=notes.PARADIGMS,
+        pretraining_note=notes.PRETRAININGS,
         style=style,
         script=script,
         style_digest=_digest(style),

@@ -7,46 +7,43 @@ from collections.abc import Mapping, Sequence
 from ssl_bench.report import table as report_table
 from ssl_bench.report.cell_text import mean_text
 from ssl_bench.report.comparison import compare_rows
-from ssl_bench.report.markdown import pretraining_table
+from ssl_bench.report.markdown import pretraining_table, pretrainings_of
+from ssl_bench.report.notes import data_notes, environments, test_notes, unranked
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
-from ssl_bench.report.page.details import Said, pretraining_detail
+from ssl_bench.report.page.details import Described, pretraining_detail
 from ssl_bench.report.page.model import Column, ColumnTests, Figure, Lines, Row, Table
-from ssl_bench.report.page.notes import notes_of
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
-from ssl_bench.report.significance import NOTE, SEMI_REAL, comparison_table, families
+from ssl_bench.report.significance import comparison_table, families
 from ssl_bench.report.table import column_parts, column_title
-from ssl_bench.spec.record import PretrainingRecord
+from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 
 
 def table_of(
     name: str,
     table: report_table.Table,
     baseline: str,
-    pretrainings: Sequence[PretrainingRecord],
-    said: Mapping[str, Said],
+    evaluations: Mapping[str, Described[EvaluationRecord]],
+    pretrainings: Mapping[str, Described[PretrainingRecord]],
     published: bool,
     figures: Sequence[Figure],
 ) -> Table:
-    """Everything about `table`; `name` begins every id in it, `said` is what the page says of each record, by key."""
+    """Everything about `table`; `name` begins every id in it, the records stand under their keys."""
     blocks, setting = Blocks(name), table.setting
     tests = {column: compare_rows(table, column, baseline) if setting.ranked else None for column in table.columns}
     columns, best = _columns(table), {column: table.best_rows(column) for column in table.columns}
-    semi_real = table.data.startswith("semi-real")
     paradigm_of = {row.method: row.paradigm for row in table.rows}
-    rested_on = sorted(
-        (record for record in pretrainings if record.key in table.pretraining_keys),
-        key=lambda record: (record.spec.method, record.spec.seed),
-    )
+    rested_on = pretrainings_of(table)
     header, lines = pretraining_table(rested_on)
     rows = [
         Row(
             label=row.label,
             paradigm=row.paradigm,
-            complete=table.is_complete(row),
+            complete=row in table.complete_rows,
             cells=[
-                cell_of(table, row, column, best[column], tests[column], said, blocks, name) for column in table.columns
+                cell_of(table, row, column, best[column], tests[column], evaluations, blocks, name)
+                for column in table.columns
             ],
             mean=mean_text(table, row),
         )
@@ -59,7 +56,7 @@ def table_of(
         data=table.data,
         ranked=setting.ranked,
         baseline=baseline if any(found and found.differences for found in tests.values()) else "",
-        notes=notes_of(table),
+        notes=_notes(table),
         columns=columns,
         rows=rows,
         paradigms=_paradigms(table, columns),
@@ -73,15 +70,28 @@ def table_of(
             for column, (key, found) in zip(columns, tests.items(), strict=True)
             if found is not None
         ],
-        test_notes=[SEMI_REAL, NOTE] if semi_real else [NOTE],
-        pretrainings=Lines(*_with_paradigms([paradigm_of.get(r.spec.method, "") for r in rested_on], header, lines)),
-        pretraining_details=[pretraining_detail(record, said[record.key], blocks) for record in rested_on],
-        pretraining_ids=[f"{name}-{record.key}" for record in rested_on],
+        test_notes=test_notes(table),
+        pretrainings=Lines(*_with_paradigms([paradigm_of.get(m, "") for m in rested_on["method"]], header, lines)),
+        pretraining_details=[pretraining_detail(pretrainings[key], blocks) for key in rested_on["key"]],
+        pretraining_ids=[f"{name}-{key}" for key in rested_on["key"]],
         blocks=list(blocks),
         figures=figures,
         published=_published(table, columns) if published else Lines((), ()),
-        published_note=ON_SEMI_REAL.replace("**", "") if semi_real else ON_REAL,
+        published_note=ON_REAL if table.is_real else ON_SEMI_REAL.replace("**", ""),
     )
+
+
+def _notes(table: report_table.Table) -> list[str]:
+    seeds = ", ".join(map(str, table.seeds))
+    spread = f", then mean ± standard deviation over seeds {seeds}" if len(table.seeds) > 1 else f", seed {seeds}"
+    incomplete = "A row that lacks a cell or a seed is incomplete: shown, without a mean, never bold and never ranked."
+    return [
+        *unranked(table, str),
+        f"Mean over test cases, x 100{spread}. Setting {table.setting.digest}.",
+        *([incomplete] if len(table.complete_rows) < len(table.rows) else []),
+        *data_notes(table, str, str),
+        *environments(table),
+    ]
 
 
 def _columns(table: report_table.Table) -> list[Column]:

@@ -26,7 +26,7 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
         scores,
         style,
     )
-    from ssl_bench.report.pictures.kept import examples_of, pretrainings_of
+    from ssl_bench.report.pictures.kept import examples_of
 
     examples, base = examples_of(table, store), table.row_called(baseline)
     with style.drawing():
@@ -40,6 +40,6 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
             *features.feature_pictures(table, examples),
             *pretext.pretext_pictures(table, examples),
             *health.health_pictures(table, base),
-            *cost.cost_pictures(table, pretrainings_of(table, store), base),
+            *cost.cost_pictures(table, base),
         ]
     return style.uniquely_named(pictures)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from ssl_bench.report.comparison import lines_of
 from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
-from ssl_bench.spec.record import EvaluationRecord
 
 DARK = 47
 """Of a DSC in per cent: below, white is read better on its colour than black."""
@@ -22,23 +21,26 @@ def class_pictures(table: Table) -> list[Picture]:
     pictures = []
     for columns in columns_by_protocol(table).values():
         for column in columns:
-            classes = class_names(table.records(column))
-            if len(classes) > 1:
-                pictures.append(_heat_map(table, column, classes))
+            scores = class_scores(table, column)
+            if scores["structure"].nunique() > 1:
+                pictures.append(_heat_map(table, column, scores))
     return pictures
 
 
-def class_names(records: Iterable[EvaluationRecord]) -> list[str]:
-    """The names of the foreground classes, in the task's order; none for a classification."""
-    rows = [case.get("dsc_per_class") for record in records for case in record.cases]
-    return list(dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row))
+def class_scores(table: Table, column: Column) -> pd.DataFrame:
+    """Every structure of every test case of `column` with its DSC, structures in the task's order, and ``_row``."""
+    lines = table.lines(column)
+    found, counts = lines_of(table.frames.classes, lines.index.to_numpy())
+    return found.assign(_row=np.repeat(lines["_row"].to_numpy(), counts))
 
 
-def _heat_map(table: Table, column: Column, classes: list[str]) -> Picture:
+def _heat_map(table: Table, column: Column, scores: pd.DataFrame) -> Picture:
     import seaborn
 
-    rows = [row for row in table.rows if class_names(table.cells[row].get(column, {}).values())]
-    values = np.stack([_means(table.cells[row][column].values(), classes) for row in rows], axis=1)
+    classes, shown = list(dict.fromkeys(scores["structure"])), sorted(set(scores["_row"]))
+    rows = [table.rows[place] for place in shown]
+    means = scores.pivot_table("dsc", "structure", "_row", "mean", dropna=False, observed=True)
+    values = 100 * means.reindex(index=classes, columns=shown).to_numpy()
     title = f"DSC of every structure: {in_words(table, column)}"
     figure = new_figure(title, origin_of(table), 0.19 * len(classes) + 1.2)
     axes = figure.subplots()
@@ -80,11 +82,3 @@ def _extremes(values: NDArray[np.float64], classes: list[str]) -> str:
         return ""
     worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
     return f" Over all methods {plain(worst)} is segmented worst and {plain(best)} best."
-
-
-def _means(records: Iterable[EvaluationRecord], classes: list[str]) -> NDArray[np.float64]:
-    """(classes,) in per cent, NaN where undefined."""
-    rows = [case.get("dsc_per_class") for record in records for case in record.cases]
-    values = np.array([[row.get(name) for name in classes] for row in rows if isinstance(row, Mapping)], dtype=float)
-    counts = np.isfinite(values).sum(0)
-    return np.where(counts, 100 * np.nansum(values, 0) / np.maximum(counts, 1), np.nan)

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pandas as pd
 
 from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
-from ssl_bench.spec.specification import PretrainingSpec
 
 
-def cost_pictures(table: Table, pretrainings: Mapping[str, PretrainingRecord], baseline: Row | None) -> list[Picture]:
+def cost_pictures(table: Table, baseline: Row | None) -> list[Picture]:
     """One picture a protocol: scores against device-hours of pre-training and evaluation; a line at `baseline`'s score.
 
-    `pretrainings` are the store's by their keys; a row whose pre-training is not among them is left out.
+    A row whose pre-training has no record in the store is left out.
     """
-    pictures = []
+    pictures, by_cell = [], device_hours(table)
     for protocol, columns in columns_by_protocol(table).items():
-        found = {
-            column: mean_over_seeds(table, column, lambda record: device_hours(record, pretrainings))
-            for column in columns
-        }
+        found = {column: mean_over_seeds(table, column, by_cell) for column in columns}
         hours = {column: by_row for column, by_row in found.items() if by_row}
         if hours:
             pictures.append(_cost(table, protocol, hours, baseline))
     return pictures
 
 
-def device_hours(record: EvaluationRecord, pretrainings: Mapping[str, PretrainingRecord]) -> float | None:
-    """Of the evaluation and the pre-training it rests on; None where one of them is not known."""
-    backbone = record.spec.backbone
-    if not isinstance(backbone, PretrainingSpec):
-        return None
-    seconds = record.cost.get("device_seconds")
-    if backbone.steps:
-        before = pretrainings.get(backbone.key)
-        earlier = before.cost.get("device_seconds") if before is not None else None
-        seconds = None if seconds is None or earlier is None else seconds + earlier
-    return None if seconds is None else seconds / 3600
+def device_hours(table: Table) -> pd.Series:
+    """Of each cell and the pre-training that it rests on, by the cell's line; NaN where one of them is not known."""
+    cells, pretrainings = table.cells, table.frames.pretrainings
+    before = cells["pretraining"].map(dict(zip(pretrainings["key"], pretrainings["device_seconds"], strict=True)))
+    before = before.astype(float).mask(cells["pretraining"] == "", 0.0)
+    return (cells["device_seconds"] + before).mask(cells["paradigm"] == "external") / 3600
 
 
 def _cost(table: Table, protocol: str, hours: dict[Column, dict[Row, float]], baseline: Row | None) -> Picture:

@@ -39,7 +39,7 @@ def convergence_pictures(table: Table, baseline: Row | None) -> list[Picture]:
 
 
 def _curves(table: Table, column: Column) -> dict[Row, Curve]:
-    found = {row: validation_curve(table.cells[row].get(column, {}).values()) for row in table.rows}
+    found = {row: validation_curve(table, cells.index.to_numpy()) for row, cells in table.by_row(column)}
     return {row: curve for row, curve in found.items() if curve is not None}
 
 

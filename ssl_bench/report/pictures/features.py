@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ssl_bench.report.pictures.classes import class_names
+from ssl_bench.report.pictures.classes import class_scores
 from ssl_bench.report.pictures.gallery import first_example
 from ssl_bench.report.pictures.measures import columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
@@ -58,7 +58,7 @@ def _colours(table: Table, column: Column, shown: dict[Row, LocalFeatures]) -> P
 
 
 def _embedding(table: Table, column: Column, shown: dict[Row, LocalFeatures]) -> Picture:
-    classes = ["background", *class_names(table.records(column))]
+    classes = ["background", *dict.fromkeys(class_scores(table, column)["structure"])]
     looks = _class_looks({int(label) for features in shown.values() for label in np.unique(features.labels)})
     title = f"t-SNE of local features by structure, {in_words(table, column)}"
     figure, panels = new_panels(title, origin_of(table), len(shown), 4, 1.75, entries=len(looks))

@@ -39,8 +39,8 @@ def gallery_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
 
 def first_example(table: Table, row: Row, column: Column, examples: Mapping[str, Examples]) -> Examples:
     """What the row's cell of the lowest seed kept; empty where there is nothing."""
-    records = table.cells[row].get(column, {})
-    return examples.get(records[min(records)].key, Examples()) if records else Examples()
+    keys = table.lines(column, row)["key"]
+    return examples.get(keys.iloc[0], Examples()) if len(keys) else Examples()
 
 
 def _gallery(table: Table, column: Column, shown: dict[Row, tuple[SegmentedSlice, ...]]) -> Picture:

@@ -7,7 +7,6 @@ from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import add_legend, finish, new_figure, origin_of, plain, row_styles
 from ssl_bench.report.table import Row, Table
-from ssl_bench.spec.record import EvaluationRecord
 
 
 def health_pictures(table: Table, baseline: Row | None) -> list[Picture]:
@@ -16,8 +15,8 @@ def health_pictures(table: Table, baseline: Row | None) -> list[Picture]:
     The score of `baseline` is a line.
     """
     protocol, columns = next(iter(columns_by_protocol(table).items()))
-    spread = {column: mean_over_seeds(table, column, _spread) for column in columns}
-    rank = {column: mean_over_seeds(table, column, _rank) for column in columns}
+    spread = {column: mean_over_seeds(table, column, 1000 * table.cells["feature_std"]) for column in columns}
+    rank = {column: mean_over_seeds(table, column, table.cells["effective_rank"]) for column in columns}
     if not any((*spread.values(), *rank.values())):
         return []
     styles = row_styles(table)
@@ -41,12 +40,3 @@ def health_pictures(table: Table, baseline: Row | None) -> list[Picture]:
     )
     description = f"Scatter plots of score against feature spread and effective rank under {plain(protocol)}."
     return [finish(figure, ("health", protocol), title, caption, description, "svg")]
-
-
-def _spread(record: EvaluationRecord) -> float | None:
-    spread = record.health.get("feature_std")
-    return None if spread is None else 1000 * spread
-
-
-def _rank(record: EvaluationRecord) -> float | None:
-    return record.health.get("effective_rank")

@@ -54,7 +54,7 @@ def _titles(table: Table, cohorts: Sequence[Fractions]) -> list[str]:
     largest = [list(fractions.values())[-1] for fractions in cohorts]
     titles = []
     for column in largest:
-        fold = getattr(next(table.records(column)).spec.data, "fold", 0)
+        fold = table.lines(column)["fold"].iloc[0]
         name = plain(column[0] if "-" in column[0] else column[0].upper())
         titles.append(f"{name}, fold {fold}" if fold else name)
     counts = Counter(titles)

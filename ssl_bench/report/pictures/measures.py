@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ssl_bench.report.case_scores import case_names, read_scores
-from ssl_bench.report.comparison import summarise
+from ssl_bench.report.comparison import column_scores, lines_of, summarise
 from ssl_bench.report.pictures.style import plain
 from ssl_bench.report.table import Column, Row, Table, column_parts
-from ssl_bench.spec.record import EvaluationRecord
 
 
 class Measured(NamedTuple):
@@ -26,18 +24,16 @@ class Measured(NamedTuple):
 
 def measured(table: Table, column: Column) -> dict[Row, Measured]:
     """Every row of the column that has a score: the mean over its seeds."""
-    found = {row: table.cells[row][column] for row in table.rows if table.scores(row, column)}
-    cases = case_names(record for by_seed in found.values() for record in by_seed.values())
-    scores = {}
-    for row, by_seed in found.items():
-        value = low = high = math.nan
-        if cases:
-            estimate = summarise(read_scores(by_seed, cases)).estimate
-            value, low, high = float(estimate.value), float(estimate.low), float(estimate.high)
-        if math.isnan(value):
-            value = float(np.mean(table.scores(row, column)))
-        scores[row] = Measured(100 * value, 100 * low, 100 * high)
-    return scores
+    scores = column_scores(table, column)
+    summaries = {} if scores is None else summarise(scores)
+    found = {}
+    for place, row in enumerate(table.rows):
+        if (here := table.place(row, column)) is not None:
+            value = low = high = math.nan
+            if place in summaries:
+                value, low, high = (float(part) for part in summaries[place].estimate[:3])
+            found[row] = Measured(100 * (here.mean if math.isnan(value) else value), 100 * low, 100 * high)
+    return found
 
 
 def metric_of(table: Table, column: Column) -> str:
@@ -61,7 +57,7 @@ def cohorts_by_protocol(table: Table) -> dict[str, list[Fractions]]:
     """The columns of each protocol, those together that differ in the fraction of the training labels alone."""
     found: dict[str, dict[tuple[str, str], Fractions]] = {}
     for column in table.columns:
-        data = next(table.records(column)).spec.data
+        data = table.lines(column)["_data"].iloc[0]
         # The number of training cases follows from the fraction.
         rest = data.model_dump_json(exclude={"label_fraction": True, "counts": {"train"}})
         found.setdefault(column[1], {}).setdefault((column[0], rest), {})[data.label_fraction] = column
@@ -105,22 +101,16 @@ class Curve(NamedTuple):
         return next((step for step, found in zip(self.steps, self.scores, strict=True) if found >= score), None)
 
 
-def validation_curve(records: Iterable[EvaluationRecord]) -> Curve | None:
-    """The mean over seeds at the steps that all of `records` validated; None without any."""
-    curves = [
-        {
-            look["step"]: look["score"]
-            for look in record.validation_curve
-            if math.isfinite(look.get("step", math.nan)) and math.isfinite(look.get("score", math.nan))
-        }
-        for record in records
-    ]
-    common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
-    if not common:
-        return None
-    return Curve(common, [100 * float(np.mean([curve[step] for curve in curves])) for step in common])
+def validation_curve(table: Table, cells: NDArray[np.intp]) -> Curve | None:
+    """The mean over `cells`, by their lines, at the steps that all of them validated; None without any."""
+    found, _ = lines_of(table.frames.curves, cells)
+    found = found[(found["curve"] == "validation score") & np.isfinite(found["step"]) & np.isfinite(found["value"])]
+    found = found.drop_duplicates(["cell", "step"], keep="last")
+    means = found.groupby("step")["value"].agg(["mean", "count"])
+    common = means[means["count"] == len(cells)]
+    return Curve(list(common.index), list(100 * common["mean"])) if len(common) else None
 
 
 def trains_everything(table: Table, column: Column) -> bool:
     """Whether the column's protocol left no part of the network frozen."""
-    return all(record.modules is not None and not record.modules.frozen for record in table.records(column))
+    return bool(table.lines(column)["_trains_everything"].all())

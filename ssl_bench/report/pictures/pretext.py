@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, plain
 from ssl_bench.report.table import Row, Table
-from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.store.example_file import Examples, PretextExample
 
 GRID_LINES = 16
@@ -26,11 +25,9 @@ def pretext_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
 
 
 def pretraining_key(table: Table, row: Row) -> str | None:
-    """The key of the pre-training behind the row's lowest seed; None for weights from a file."""
-    records = [record for by_seed in table.cells[row].values() for record in by_seed.values()]
-    first = min(records, key=lambda record: record.spec.seed)
-    backbone = first.spec.backbone
-    return backbone.key if isinstance(backbone, PretrainingSpec) else None
+    """The key of the pre-training behind the row's lowest seed; None without one."""
+    cells = table.cells[table.cells["_row"] == table.rows.index(row)]
+    return str(cells.sort_values("seed", kind="stable")["pretraining"].iloc[0]) or None
 
 
 def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from ssl_bench.report.pictures.measures import measured
 from ssl_bench.report.pictures.style import GREY, Style, plain
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.spec.record import EvaluationRecord
 
 
 def draw_points(
@@ -33,16 +32,15 @@ def draw_points(
 
 def dashed_line(table: Table, columns: Iterable[Column], baseline: Row | None) -> str:
     """What a caption says of the line of `baseline`; nothing where no column has one."""
-    drawn = baseline is not None and any(table.scores(baseline, column) for column in columns)
+    drawn = baseline is not None and any(table.place(baseline, column) for column in columns)
     return f" Dashed: the score of {plain(baseline.label)}." if baseline is not None and drawn else ""
 
 
-def mean_over_seeds(table: Table, column: Column, of: Callable[[EvaluationRecord], float | None]) -> dict[Row, float]:
-    """The mean of `of` for every row with a score for which each seed has a finite value."""
+def mean_over_seeds(table: Table, column: Column, values: pd.Series) -> dict[Row, float]:
+    """The mean of `values`, by the lines of cells, for every row with a score for which each seed has a finite one."""
     found = {}
-    for row in table.rows:
-        values = [of(record) for record in table.cells[row].get(column, {}).values() if record.score is not None]
-        finite = [value for value in values if value is not None and math.isfinite(value)]
-        if finite and len(finite) == len(values):
-            found[row] = float(np.mean(finite))
+    for row, cells in table.by_row(column):
+        here = values[cells.index[cells["score"].notna()]]
+        if len(here) and np.isfinite(here).all():
+            found[row] = float(here.mean())
     return found

@@ -33,7 +33,7 @@ def score_pictures(table: Table, baseline: Row | None) -> list[Picture]:
 
 def _scores(table: Table, protocol: str, columns: list[Column], baseline: Row | None) -> Picture:
     styles = row_styles(table)
-    rows = [row for row in table.rows if any(column in table.cells[row] for column in columns)]
+    rows = [row for row in table.rows if any((row, column) in table.places for column in columns)]
     across = min(PANELS, len(columns))
     down = -(-len(columns) // across)
     title = f"Scores under {plain(protocol)}, with 95 % intervals over test cases"

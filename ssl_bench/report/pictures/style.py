@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
@@ -55,6 +57,7 @@ def drawing() -> Iterator[None]:
         "font.family": ["DejaVu Sans"],
         "font.size": 9,
         "axes.titlesize": 9,
+        "axes.titley": 1.0,
         "axes.labelsize": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -107,9 +110,27 @@ def finish(
     figure: Figure, name: Sequence[str], title: str, caption: str, description: str, format_: Literal["svg", "png"]
 ) -> Picture:
     """The picture that `figure` is; `name` holds the parts of its name."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                # Given a place, an empty label asks every tick for its size no more.
+                axis.set_label_coords(0.5, 0.5)
+    lay_out(figure, format_)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=format_, metadata={"Date": None} if format_ == "svg" else {"Software": None})
     return Picture(slug(*name), title, caption, description, buffer.getvalue(), format_)
+
+
+def lay_out(figure: Figure, format_: Literal["svg", "png"]) -> None:
+    """Give the panels and titles of `figure` their places: once, where `Figure.savefig` would draw it twice for that."""
+    canvas = FigureCanvasSVG(figure) if format_ == "svg" else FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        if format_ == "svg":
+            # As the format's own renderer does; places depend on it in their last digits.
+            figure.set_dpi(canvas.fixed_dpi)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def uniquely_named(pictures: Sequence[Picture]) -> list[Picture]:
@@ -176,7 +197,7 @@ def paradigms_of(rows: Iterable[Row]) -> list[str]:
 
 def origin_of(table: Table, semi_real: bool | None = None) -> str:
     """What the data are and how large the runs were; `semi_real` where it is not the table's own."""
-    real = table.data == "real" if semi_real is None else not semi_real
+    real = table.is_real if semi_real is None else not semi_real
     data = "real data" if real else "semi-real, one anatomy"
     preset = f"preset {plain(table.setting.preset)}" + (" with changes" if table.setting.overrides else "")
     return f"{data} · {preset}" + ("" if table.setting.ranked else ", not ranked")

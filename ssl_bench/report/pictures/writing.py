@@ -9,9 +9,8 @@ from ssl_bench.files import atomic_write
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.pictures import pictures_of
 from ssl_bench.report.pictures.style import slug
-from ssl_bench.report.reading import no_collection, read_for_pictures
+from ssl_bench.report.results import no_collection, read_results
 from ssl_bench.report.table import tables_of
-from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
 
 
@@ -22,7 +21,7 @@ def write_pictures(store: Store, folder: Path, baseline: str | None = None) -> l
     `baseline` is the label of the row that they set the others against, scratch where it is None. Raises UserError if
     no table has it, or if they cannot be written.
     """
-    tables = tables_of(record for record in read_for_pictures(store) if isinstance(record, EvaluationRecord))
+    tables = tables_of(read_results(store, details=True))
     baseline = baseline_label(tables, baseline)
     written: list[Path] = []
     seen: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from ssl_bench.report.pictures import Picture
 from ssl_bench.report.table import Table
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
+from tests.report.made_up import StoreOf
 from tests.report.page.conftest import write
 from tests.report.page.reading import Element, read
 from tests.report.page.stores import evaluation, keep, pretraining, thousand_cells
@@ -52,7 +53,7 @@ def hostile_record() -> EvaluationRecord:
         update={
             "spec": record.spec.model_copy(update={"backbone": backbone, "task": HOSTILE, "protocol": HOSTILE}),
             "paradigm": HOSTILE,
-            "provenance": {HOSTILE: {HOSTILE: HOSTILE}, "commit": HOSTILE, "created": "\ud800" + HOSTILE},
+            "provenance": {HOSTILE: {HOSTILE: HOSTILE}, "commit": HOSTILE, "created": HOSTILE},
             "cases": [
                 {"case": HOSTILE, "dsc": 0.5, "dsc_per_class": {HOSTILE: 0.5, "b": 0.1}},
                 {"case": "b", "dsc": 0.1},
@@ -65,23 +66,19 @@ def hostile_record() -> EvaluationRecord:
     )
 
 
-class HostileStore(Store):
+def hostile_store(folder: Path) -> Store:
     """Holds what no file can be named after."""
-
-    def records(self):  # type: ignore[no-untyped-def]
-        held_out = [{"step": 1.0, HOSTILE: 1.0}, {"step": 2.0, HOSTILE: 0.5}]
-        made = pretraining("gvsl")
-        spec = made.spec.model_copy(update={"method": HOSTILE})
-        changed = {"setting": hostile_record().setting, "held_out_curve": held_out, "spec": spec}
-        return iter([made.model_copy(update=changed), hostile_record()])
-
-    def failures(self):  # type: ignore[no-untyped-def]
-        return iter([hostile_record().model_copy(update={"status": "failed", "reason": HOSTILE})])
+    held_out = [{"step": 1.0, HOSTILE: 1.0}, {"step": 2.0, HOSTILE: 0.5}]
+    made, record = pretraining("gvsl"), hostile_record()
+    spec = made.spec.model_copy(update={"method": HOSTILE})
+    made = made.model_copy(update={"setting": record.setting, "held_out_curve": held_out, "spec": spec})
+    failed = record.model_copy(update={"status": "failed", "reason": "\ud800" + HOSTILE})
+    return StoreOf(made, record, failed=[failed], folder=folder)
 
 
 def test_text_from_records_stays_text(tmp_path: Path) -> None:
     picture = Picture("p", HOSTILE, HOSTILE, HOSTILE, b"<svg/>", "svg")
-    page = read(write(HostileStore(tmp_path), pictures=lambda *_: [picture]))
+    page = read(write(hostile_store(tmp_path), pictures=lambda *_: [picture]))
     assert len(page.find("script")) == 1
     assert len(page.find("style")) == 1
     assert {element.attributes["src"][:26] for element in page.find("img")} == {"data:image/svg+xml;base64,"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from ssl_bench.api.settings import load_preset
 from ssl_bench.planning.planner import Planner
 from ssl_bench.report.pictures import style
-from ssl_bench.report.table import Row, Table, tables_of
-from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.report.table import Row, Table
+from ssl_bench.spec.record import AnyRecord, EvaluationRecord
 from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice
+from tests.report.made_up import detailed_table
 
 PARADIGMS = {"scratch": "none", "gvsl": "geometric", "simsiam": "centroid-relative", "byol": "centroid-relative"}
 CURVES = {"scratch": (0.2, 0.4, 0.6), "gvsl": (0.5, 0.7, 0.65), "simsiam": (0.1, 0.2, 0.3), "byol": (0.1, 0.6, 0.7)}
@@ -70,9 +71,8 @@ RECORDS = [
 ]
 
 
-def only_table(records: list[EvaluationRecord]) -> Table:
-    (table,) = tables_of(records)
-    return table
+def only_table(records: Sequence[AnyRecord]) -> Table:
+    return detailed_table(*records)
 
 
 @pytest.fixture(scope="session")

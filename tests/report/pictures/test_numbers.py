@@ -63,7 +63,7 @@ def test_a_picture_of_one_column_says_of_how_many_labels_it_is(figures: Figures)
 
 
 def test_another_baseline_is_what_pictures_set_the_others_against(table: Table, figures: Figures) -> None:
-    scores, health, cost = score_pictures(table, GVSL)[0], *health_pictures(table, GVSL), cost_pictures(table, {}, GVSL)
+    scores, health, cost = score_pictures(table, GVSL)[0], *health_pictures(table, GVSL), cost_pictures(table, GVSL)
     assert [label.get_text() for label in figures[0].axes[0].get_yticklabels()][3] == "gvsl (baseline)"
     for figure, value in ((figures[0], "x"), (figures[2], "y"), (figures[3], "y")):
         for axes in figure.axes:
@@ -80,7 +80,7 @@ def test_another_baseline_is_what_pictures_set_the_others_against(table: Table, 
 
 
 def test_without_the_baseline_no_picture_speaks_of_it(table: Table, figures: Figures) -> None:
-    pictures = [*score_pictures(table, None), *health_pictures(table, None), *cost_pictures(table, {}, None)]
+    pictures = [*score_pictures(table, None), *health_pictures(table, None), *cost_pictures(table, None)]
     assert not [picture.name for picture in pictures if "ashed" in picture.caption]
     assert not [
         line for figure in figures for axes in figure.axes for line in axes.lines if line.get_linestyle() == "--"
@@ -161,17 +161,17 @@ def test_health_is_a_mean_over_seeds_against_the_score(table: Table, figures: Fi
     assert points(rank, "s") == [pytest.approx((5, 45))]
 
 
-def test_cost_is_that_of_pretraining_and_evaluation(table: Table, figures: Figures) -> None:
+def test_cost_is_that_of_pretraining_and_evaluation(figures: Figures) -> None:
     gvsl = next(found for found in RECORDS if found.spec.method == "gvsl")
     backbone = gvsl.spec.backbone
     both = [backbone.model_copy(update={"seed": seed}) for seed in (0, 1)]
-    pretrainings = {
-        spec.key: PretrainingRecord.model_validate(  # type: ignore[arg-type]
-            {**gvsl.model_dump(), "science": spec, "cost": {"device_seconds": seconds}}
+    pretrainings = [
+        PretrainingRecord.model_validate(
+            {**gvsl.model_dump(), "key": spec.key, "science": spec, "cost": {"device_seconds": seconds}}  # type: ignore[union-attr]
         )
         for spec, seconds in zip(both, (3600, 7200), strict=True)
-    }
-    cost_pictures(table, pretrainings, SCRATCH)
+    ]
+    cost_pictures(only_table([*RECORDS, *pretrainings]), SCRATCH)
     axes = titled(figures[0], "SHC DSC")
     assert points(axes, "o") == [pytest.approx((0.1, 20)), pytest.approx((1.6, 60))], "without a record: left out"
 

@@ -19,6 +19,7 @@ from ssl_bench.report.pictures.writing import write_pictures
 from ssl_bench.report.table import Row, Table
 from ssl_bench.store.example_file import Examples, write_examples
 from ssl_bench.store.store import Store
+from tests.report.made_up import StoreOf, as_json
 from tests.report.pictures.conftest import RECORDS, SCRATCH, only_table, record
 
 FROM_EXAMPLES = {"gallery-shc-linear-v1", "gallery-shc-finetune-v1", "features-shc", "t-sne-shc", "pretext"}
@@ -109,9 +110,8 @@ def test_names_that_collide_are_numbered() -> None:
 def test_pictures_are_written_below_the_folder_whatever_a_record_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "results")
     setting = RECORDS[0].setting.model_copy(update={"preset": "../../elsewhere"})
-    monkeypatch.setattr(Store, "records", lambda self: iter([record("gvsl", "shc", "linear", (0.5,), setting=setting)]))
+    store = StoreOf(record("gvsl", "shc", "linear", (0.5,), setting=setting), folder=tmp_path / "results")
     monkeypatch.setattr(Figure, "savefig", lambda figure, buffer, **_: buffer.write(b"drawn"))
     written = write_pictures(store, tmp_path / "pictures")
     assert written
@@ -120,11 +120,10 @@ def test_pictures_are_written_below_the_folder_whatever_a_record_is_called(
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "records", lambda self: iter(RECORDS[:1]))
     monkeypatch.setattr(Figure, "savefig", lambda figure, buffer, **_: None)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file.*cannot be written"):
-        write_pictures(Store(tmp_path / "results"), tmp_path / "file")
+        write_pictures(StoreOf(RECORDS[0], folder=tmp_path / "results"), tmp_path / "file")
 
 
 def test_the_baseline_of_every_picture_is_the_one_asked_for(
@@ -137,11 +136,10 @@ def test_the_baseline_of_every_picture_is_the_one_asked_for(
     assert not [caption for caption in captions if "scratch" in caption]
 
 
-def test_an_unknown_baseline_is_refused_before_a_picture_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Store, "records", lambda self: iter(RECORDS[:1]))
-    (tmp_path / "results").mkdir()
+def test_an_unknown_baseline_is_refused_before_a_picture_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "results" / "records" / "scratch" / "shc" / "linear-v1" / f"{RECORDS[0].key}.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(as_json(RECORDS[0]))
     with pytest.raises(UserError, match="--baseline nobody: no such row"):
         report(Format.md, None, tmp_path / "results", False, "nobody", None, tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()

@@ -1,0 +1,87 @@
+"""What must be known to read a table, said once for all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ssl_bench.report.statistics import ENOUGH_SEEDS
+from ssl_bench.report.table import Table
+
+SEMI_REAL = (
+    "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
+    "lesions and simulated acquisition (1 anatomy). Smooth warps of one anatomy are exactly what a method with a "
+    "deformable matching head can invert, so such methods are favoured here. Scores are not comparable with any "
+    "paper's, and differences speak of the generator, not of patients."
+)
+SEMI_REAL_TESTS = (
+    "Semi-real data: intervals and tests speak of the volumes that the generator could have drawn, not of patients."
+)
+SEMI_REAL_CAPTION = (
+    "All volumes are semi-real, grown from one anatomy: the scores are not comparable with those of any paper, and "
+    "methods with a deformable matching head are favoured."
+)
+TESTS = (
+    "All x 100. Intervals are 95 %, over test cases, and hold for the seeds that were run; the standard deviation of "
+    f"the score over seeds stands beside them, and an interval for new seeds from {ENOUGH_SEEDS} seeds on. p is "
+    "two-sided, from paired tests over cases (sign flips; for AUC DeLong's), corrected by Holm within the column and "
+    "over no other: a small one says that these trained networks differ, not that other seeds would. d is the "
+    "difference in standard deviations of the paired differences. Could show: the true difference that this test set "
+    "finds in 80 % of draws at the corrected level. Rank: the places that the pairwise tests leave open. How, and how "
+    "it was checked: docs/statistics.md."
+)
+PARADIGMS = (
+    "The mean score of each paradigm's rows; a row with options of its own counts as one. Rows that lack a cell enter "
+    "no mean."
+)
+PRETRAININGS = (
+    "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
+    "the first step → mean after each of the last 20 steps."
+)
+Written = Callable[[str], str]
+"""How a format writes a text out of a record."""
+
+
+def unranked(table: Table, code: Written) -> list[str]:
+    """That nothing is ranked here; empty for a table in which something is."""
+    preset = f"Preset {code(table.setting.preset)} only proves that everything runs: nothing here is ranked."
+    return [] if table.setting.ranked else [preset]
+
+
+def test_notes(table: Table) -> list[str]:
+    """How to read the statistics of a table."""
+    return [TESTS] if table.is_real else [SEMI_REAL_TESTS, TESTS]
+
+
+def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
+    """On which data the numbers rest, and the licences of weights from files; `code` writes names and digests."""
+    corpus = table.corpus
+    if corpus is not None and corpus.is_real:
+        yield f"Pre-trained on {corpus.volumes} scans of a folder, corpus {code(corpus.fingerprint)}."
+    elif corpus is not None and table.is_real:
+        yield "Pre-trained on the embedded, semi-real corpus (1 anatomy), evaluated on real data."
+    for sentence, cases in overlaps(table, text):
+        shown = f"{', '.join(cases[:5])}{', …' if len(cases) > 5 else ''}"
+        yield f"{sentence}, which the user allowed ({text(shown)})."
+    for task, left_out in table.listed_by_task("_left_out").items():
+        yield f"{text(task)}: {len(left_out)} cases could not be used; their records say why."
+    for row in table.rows:
+        if row.paradigm == "external":
+            first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]
+            yield (
+                f"{code(row.label)}: weights from a file, network {first['network']}; licence of the weights: "
+                f"{text(first['licence'] or 'not recorded')}."
+            )
+
+
+def overlaps(table: Table, text: Written) -> Iterator[tuple[str, list[str]]]:
+    """For each task whose test or validation cases are in the corpus: a sentence without its stop, and the cases."""
+    for task, cases in table.listed_by_task("_overlap").items():
+        yield f"{text(task)}: {len(cases)} validation or test cases are in the pre-training corpus too", cases
+
+
+def environments(table: Table) -> Iterator[str]:
+    """Where cells of one table ran on different code or machines: scores may differ in their last digits by that."""
+    for name, title in (("commit", "commits"), ("device", "kinds of device"), ("precision", "precisions")):
+        found = sorted({str(made.get(name, "unknown")) for made in table.cells["_provenance"]})
+        if len(found) > 1:
+            yield f"Cells of different {title} stand here: {', '.join(found)}; each cell's drawer says which."

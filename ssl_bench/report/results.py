@@ -1,0 +1,368 @@
+"""A store's records as data frames, from which every report is made and a researcher goes on."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import nan
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ssl_bench.errors import UserError
+from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.store.store import Store
+
+CSV_COLUMNS = (
+    "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
+    "label_fraction", "split", "fold", "overlap", "scene", "protocol",
+    "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
+    "peak_process_mib", "precision", "device", "key",
+)  # fmt: skip
+_PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort", "corpus",
+           "pretraining")  # fmt: skip
+_PRETRAININGS = (
+    "key", "preset", "setting", "data", "method", "options", "seed", "volumes_seen", "loss_first", "loss_last",
+    "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus",
+)  # fmt: skip
+TYPES: dict[str, type] = {
+    **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
+    **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "volumes_seen"), int),
+    **dict.fromkeys(
+        ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
+         "effective_rank", "loss_first", "loss_last"), float,
+    ),
+}  # fmt: skip
+"""Of the columns that are no text."""
+_MEASURES = {"dsc": "dsc_per_class", "hd95_mm": "hd95_mm_per_class", "surface_dice": "surface_dice_per_class"}
+"""Of a class in a test case, with its name in a record."""
+
+
+class Results(NamedTuple):
+    """The successes of a results folder. Every score is a fraction, an undefined one NaN.
+
+    A frame's ``key`` names the cell: the 16 digits that ``ssl-bench reproduce`` takes.
+    """
+
+    cells: pd.DataFrame
+    """One line an evaluation, as in ``report --format csv``: what it is (``preset``, ``overrides``, ``setting``,
+    ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
+    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``: DSC or AUC; ``score``: the mean over
+    test cases; ``cases``, ``best_step``, ``converged``) and what it took (``wall_seconds``, ``peak_process_mib``).
+    ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
+    features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
+    ``pretraining``: the key in `pretrainings`, empty without one."""
+    pretrainings: pd.DataFrame
+    """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps."""
+    cases: pd.DataFrame
+    """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
+    classes: pd.DataFrame
+    """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
+    ``surface_dice``."""
+    curves: pd.DataFrame
+    """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
+    ``validation score`` and ``validation loss``, a pre-training ``training loss`` and ``held-out`` losses by name."""
+
+
+def load_results(folder: str | Path) -> Results:
+    """The successes of a results folder as data frames.
+
+    Example: ``ssl_bench.load_results("results").cells.groupby(["method", "task"]).score.mean()``
+
+    Records that do not read are set aside as ``.corrupt`` with a warning. Raises UserError if there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder; name one that ssl-bench run has filled")
+    found = read_results(Store(Path(folder)), details=True)
+    curves = [_by_key(found.curves, found.cells), _by_key(found.pretraining_curves, found.pretrainings)]
+    return Results(
+        found.cells[list(_PUBLIC)],
+        found.pretrainings[list(_PRETRAININGS)],
+        _by_key(found.cases, found.cells),
+        _by_key(found.classes, found.cells),
+        pd.concat(curves, ignore_index=True),
+    )
+
+
+class StoreFrames(NamedTuple):
+    """The frames that reports are made of: those of `Results`, with what a report shows besides.
+
+    Frames of parts of a cell say in ``cell`` at which line of `cells`, or of `pretrainings`, it stands. Columns that
+    begin with an underscore hold objects: the setting, the specifications and lists of the records.
+    """
+
+    cells: pd.DataFrame
+    pretrainings: pd.DataFrame
+    cases: pd.DataFrame
+    classes: pd.DataFrame
+    curves: pd.DataFrame
+    pretraining_curves: pd.DataFrame
+
+
+def read_results(store: Store, details: bool = False) -> StoreFrames:
+    """The successes of `store` as frames; `classes` and both frames of curves are empty unless `details`."""
+    with no_collection():
+        reader = _Reader(details)
+        pretrainings = list(store.read("pretraining", parser_of(reader.pretraining)))
+        cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation, details))), _CELLS)
+        cells["_options"] = pd.Series(_row_options(cells), dtype=object)
+        labels = [
+            f"{method} ({said})" if said else method
+            for method, said in zip(cells["method"], cells["_options"], strict=True)
+        ]
+        cells["row"] = pd.Series(labels, dtype=object)
+        return StoreFrames(
+            cells,
+            _frame(pretrainings, (*_PRETRAININGS, "_held_out")),
+            reader.cases.frame(),
+            reader.classes.frame(),
+            reader.curves.frame(),
+            reader.pretraining_curves.frame(),
+        )
+
+
+def _row_options(cells: pd.DataFrame) -> list[str]:
+    """The options of each line, and the version of the code or file where its table holds several under one name."""
+    versions = cells["_version"].where(_several_versions(cells), "")
+    return [", ".join(filter(None, pair)) for pair in zip(cells["options"], versions, strict=True)]
+
+
+def _several_versions(cells: pd.DataFrame) -> pd.Series:
+    same = ["setting", "data", "paradigm", "method", "options"]
+    return cells.groupby(same, sort=False, dropna=False)["_version"].transform("nunique") > 1
+
+
+def changed_options(options: Mapping[str, Any]) -> str:
+    """The options that differ from a method's defaults, in words."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
+
+
+class _Columns:
+    """Numbers by column, a line at a time; texts are kept once."""
+
+    def __init__(self, numbers: Sequence[str], texts: Sequence[str]) -> None:
+        self._places = array("i")
+        self._numbers = {name: array("d") for name in numbers}
+        self._codes = {name: array("i") for name in texts}
+        self._texts: dict[str, dict[str, int]] = {name: {} for name in texts}
+
+    def add(self, place: int, texts: Mapping[str, Iterable[str]], numbers: Mapping[str, Sequence[Any]]) -> None:
+        """As many lines about the cell at `place` as each of the columns is long."""
+        for name, values in texts.items():
+            known = self._texts[name]
+            self._codes[name].extend([known.setdefault(value, len(known)) for value in values])
+        for name, found in numbers.items():
+            try:
+                self._numbers[name].extend(found)
+            except (TypeError, OverflowError):
+                lines = len(self._places)
+                del self._numbers[name][lines:]
+                self._numbers[name].extend(map(as_float, found))
+        self._places.extend([place] * len(found))
+
+    def frame(self) -> pd.DataFrame:
+        """All lines, in the order in which they came."""
+        texts = {
+            name: pd.Categorical.from_codes(np.asarray(codes), list(self._texts[name]))
+            for name, codes in self._codes.items()
+        }
+        numbers = {name: np.asarray(values) for name, values in self._numbers.items()}
+        return pd.DataFrame({"cell": np.asarray(self._places), **texts, **numbers})
+
+
+class _Reader:
+    """Takes records apart: a line of `StoreFrames` each, and lines for their cases, classes and curves."""
+
+    def __init__(self, details: bool) -> None:
+        self._details = details
+        self._evaluations = self._pretrainings = 0
+        self.cases = _Columns(["dsc", "probability", "label"], ["case"])
+        self.classes = _Columns(list(_MEASURES), ["case", "structure"])
+        self.curves = _Columns(["step", "value"], ["curve"])
+        self.pretraining_curves = _Columns(["step", "value"], ["curve"])
+
+    def evaluation(self, record: ParsedRecord) -> tuple[Any, ...]:
+        """The line of an evaluation. Everything is parsed before anything is kept."""
+        backbone, data, downstream, fields = record.evaluation(self._details)
+        cases, place = record.cases(), self._evaluations
+        line = (*_evaluation(record, backbone, data, fields, len(cases)), downstream)
+        self._evaluations += 1
+        numbers = {name: [case.get(name, nan) for case in cases] for name in ("dsc", "probability", "label")}
+        self.cases.add(place, {"case": [str(case.get("case")) for case in cases]}, numbers)
+        if self._details:
+            for case in cases:
+                self._add_classes(place, case)
+            _add_curves(self.curves, place, "validation", fields.get("validation_curve", ()))
+        return line
+
+    def pretraining(self, record: ParsedRecord) -> tuple[Any, ...]:
+        """The line of a pre-training."""
+        fields = record.pretraining_fields()
+        line, place = _pretraining(record, fields), self._pretrainings
+        self._pretrainings += 1
+        if self._details:
+            losses = [{"step": step, "loss": loss} for step, loss in enumerate(fields.get("loss_curve", ()), 1)]
+            _add_curves(self.pretraining_curves, place, "training", losses)
+            _add_curves(self.pretraining_curves, place, "held-out", fields.get("held_out_curve", ()))
+        return line
+
+    def _add_classes(self, place: int, case: Mapping[str, Any]) -> None:
+        measures = {name: case.get(key) for name, key in _MEASURES.items()}
+        known = {name: found for name, found in measures.items() if isinstance(found, dict)}
+        structures = list(dict.fromkeys(structure for found in known.values() for structure in found))
+        texts = {"case": [str(case.get("case"))] * len(structures), "structure": structures}
+        self.classes.add(
+            place, texts, {name: [known.get(name, {}).get(one) for one in structures] for name in _MEASURES}
+        )
+
+
+def _add_curves(columns: _Columns, place: int, what: str, points: Sequence[Mapping[str, float]]) -> None:
+    for name in dict.fromkeys(name for point in points for name in point if name != "step"):
+        here = [point for point in points if name in point and "step" in point]
+        values = {quantity: [point[key] for point in here] for quantity, key in (("step", "step"), ("value", name))}
+        columns.add(place, {"curve": [f"{what} {name}"] * len(here)}, values)
+
+
+def _evaluation(
+    record: ParsedRecord,
+    backbone: PretrainingSpec | ExternalBackbone,
+    data: DataSpec,
+    fields: EvaluationFields,
+    cases: int,
+) -> tuple[Any, ...]:
+    setting, modules, made = record.setting(), record.modules(), record.provenance()
+    cost, health = fields.get("cost", {}), fields.get("health", {})
+    overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
+    corpus, score = backbone.corpus, fields.get("score")
+    return (
+        setting.preset,
+        " ".join(setting.overrides),
+        setting.digest,
+        setting.ranked,
+        fields["data"],
+        fields.get("paradigm", "external"),
+        backbone.method,
+        changed_options(backbone.options),
+        fields["task"],
+        data.label_fraction,
+        data.split,
+        data.fold or 0,
+        len(overlap),
+        fields.get("scene", "none"),
+        fields["protocol"],
+        fields.get("licence", ""),
+        fields["seed"],
+        fields.get("metric", "DSC"),
+        nan if score is None else score,
+        cases,
+        fields.get("best_step", 0),
+        fields.get("converged", False),
+        modules.decoder if modules else "",
+        cost.get("wall_seconds", nan),
+        cost.get("peak_process_mib", nan),
+        fields["precision"],
+        made.get("device"),
+        fields["key"],
+        cost.get("device_seconds", nan),
+        health.get("feature_std", nan),
+        health.get("effective_rank", nan),
+        backbone.network,
+        made.get("commit"),
+        data.column,
+        corpus.fingerprint if corpus else "",
+        backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
+        setting,
+        backbone,
+        data,
+        backbone.version,
+        overlap,
+        left_out,
+        bool(modules and not modules.frozen),
+        made,
+        fields.get("cases_digest", ""),
+    )
+
+
+_CELLS = (
+    *(name for name in _PUBLIC if name != "row"),
+    "_setting", "_backbone", "_data", "_version", "_overlap", "_left_out", "_trains_everything", "_provenance",
+    "_cases_digest", "_downstream",
+)  # fmt: skip
+"""The columns of `_evaluation`, and what decided the scores besides backbone and data."""
+
+
+def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, ...]:
+    setting, spec, made = record.setting(), record.pretraining(), record.provenance()
+    cost, health, losses = fields.get("cost", {}), fields.get("health", {}), fields.get("loss_curve", [])
+    return (
+        fields["key"],
+        setting.preset,
+        setting.digest,
+        fields["data"],
+        spec.method,
+        changed_options(spec.options),
+        spec.seed,
+        fields.get("volumes_seen", 0),
+        statistics.fmean(losses[:5]) if losses else nan,
+        statistics.fmean(losses[-20:]) if losses else nan,
+        health.get("feature_std", nan),
+        health.get("effective_rank", nan),
+        cost.get("wall_seconds", nan),
+        cost.get("device_seconds", nan),
+        made.get("device"),
+        made.get("commit"),
+        spec.corpus.fingerprint if spec.corpus else "",
+        _held_out(fields.get("held_out_curve", [])),
+    )
+
+
+def _held_out(points: Sequence[Mapping[str, float]]) -> list[tuple[str, float, float]]:
+    """Each held-out loss: before the first step, and its mean after each of the last 20."""
+    if not points:
+        return []
+    end = points[-1].get("step", 0)
+    found = []
+    for name in (name for name in points[0] if name != "step"):
+        last = [point[name] for point in points if name in point and point.get("step", 0) > max(0, end - 20)]
+        found.append((name, points[0][name], statistics.fmean(last) if last else nan))
+    return found
+
+
+def _frame(lines: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
+    columns = zip(*lines, strict=True) if lines else [()] * len(names)
+    return pd.DataFrame(
+        {name: pd.Series(column, dtype=TYPES.get(name, object)) for name, column in zip(names, columns, strict=True)}
+    )
+
+
+def as_float(value: Any) -> float:
+    """The number that a record holds; NaN where it is none, or an integer larger than any float."""
+    try:
+        return float(value) if isinstance(value, int | float) else nan
+    except OverflowError:
+        return nan
+
+
+def _by_key(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with the cells' keys in the place of their lines."""
+    named = frame.drop(columns="cell")
+    named.insert(0, "key", cells["key"].to_numpy()[frame["cell"].to_numpy()])
+    return named
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No search for cyclic garbage: among records there is none, and looking takes as long as the work. A decorator."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
