@@ -1,7 +1,7 @@
 """The documents made of the kept figures: ``python -m benchmarks.documents`` writes them without measuring.
 
-docs/figures.md has every table, with the description that stands in the module that measures it; docs/performance.md has
-the few tables that its text refers to, between markers.
+docs/figures.md has every table, with the description that stands in the module that measures it; docs/performance.md
+has the few tables that its text refers to, between markers.
 """
 
 from __future__ import annotations
