@@ -154,7 +154,7 @@ def test_few_lines_ask_which_specification_or_record_they_hold() -> None:
     [
         "import ssl_bench.cli",
         "from ssl_bench.api import MethodFacts, Settings",
-        "from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS; METHODS.names(), PROTOCOLS.names(), TASKS.names()",
+        "from ssl_bench.api.registry import METHODS, TASKS; METHODS.names() + TASKS.names()",
     ],
 )
 def test_what_names_and_lists_plugins_imports_no_torch(statement: str) -> None:
