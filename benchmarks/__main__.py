@@ -1,4 +1,5 @@
-"""``python -m benchmarks``: measure, keep the figures as JSON, write the tables of docs/performance.md.
+"""``python -m benchmarks``: measure, keep the figures as JSON, write docs/figures.md and the tables of
+docs/performance.md.
 
 Each part runs in a process of its own, and its figures are kept when it ends. A part whose figures the file already
 holds, of the same code, machine and options, is not measured again without --again: the same command goes on after
@@ -16,14 +17,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.figures import FIGURES, ROOT, Part, commit, earlier, identity, keep, machine_of, read
-from benchmarks.matrix import MATRICES, agreement, speeds
-from benchmarks.tables import markdown, table, write_into
+from benchmarks.documents import COMPARISONS, write_documents
+from benchmarks.figures import FIGURES, Part, commit, earlier, identity, keep, machine_of, read
+from benchmarks.matrix import MATRICES
+from benchmarks.tables import markdown, table
 from benchmarks.timing import Options
 from ssl_bench.errors import UserError
 from ssl_bench.training.runtime import Runtime, provenance, resolve_runtime, usable_cores
 
-DOCUMENT = ROOT / "docs" / "performance.md"
 COMMANDS = ("commands", "planning", "report", "page", "prepare", *MATRICES)
 """Parts that measure commands on the processor, with threads of their own: no --device and no --threads is for them."""
 PARTS = (
@@ -31,8 +32,6 @@ PARTS = (
     *COMMANDS,
 )
 """Each a module with `measure`, and the runs of the module `matrix`."""
-COMPARISONS = {"comparison": speeds, "agreement": agreement}
-"""Of several matrices, by their place in the document."""
 LONG = tuple(MATRICES)
 """Measured only when they are named."""
 
@@ -92,7 +91,7 @@ def _measure_all(names: Sequence[str], options: argparse.Namespace) -> int:
         elif subprocess.run(_call(name, wanted, runtime, options), check=False).returncode:
             failed.append(name)
         if not options.quick:
-            _write_document(options)
+            write_documents(read(options.json))
     for compare in COMPARISONS.values() if set(names) & set(MATRICES) else ():
         rows = compare(read(options.json).get(machine, {}))
         print(f"{table(rows)}\n" if rows else "", end="")
@@ -108,22 +107,6 @@ def _call(name: str, wanted: str, runtime: Runtime, options: argparse.Namespace)
         given = getattr(options, option)
         call += [f"--{option}", str(given)] if given else []
     return call
-
-
-def _write_document(options: argparse.Namespace) -> None:
-    """The tables of every part but --quick ones, machine by machine."""
-    texts: dict[str, list[str]] = {}
-    for machine, parts in read(options.json).items():
-        now = {name: part for name, part in parts.items() if not part["quick"]}
-        before = earlier(options.before, machine, now)
-        for name, part in now.items():
-            texts.setdefault(name, []).append(markdown(part, before.get(name)))
-        for name, compare in COMPARISONS.items() if set(now) & set(MATRICES) else ():
-            rows = compare(now)
-            found = [f"{machine}.", table(rows, compare(before))] if rows else []
-            texts.setdefault(name, []).extend(found)
-    unlike = "No machine has measured all three at one commit."
-    write_into(DOCUMENT, {name: "\n\n".join(found) or unlike for name, found in texts.items()})
 
 
 def _measure_here(name: str, options: argparse.Namespace) -> None:

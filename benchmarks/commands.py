@@ -1,4 +1,7 @@
-"""What the command line costs before any work: whole processes, beside a bare Python's."""
+"""What the command line costs before any work: whole processes, beside a bare Python's.
+
+Interpreter and imports are included. Completion is that of bash.
+"""
 
 from __future__ import annotations
 

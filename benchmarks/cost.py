@@ -1,8 +1,21 @@
 """What the paper's full table would cost on devices like this one, from steps measured at the paper's size.
 
-A pre-training is its steps. A cell is: features of the training windows, if the backbone is frozen; its steps, once for
-each learning rate; all validation cases at every validation; the test cases. Nothing is added for reading, for surface
-distances or for idle devices.
+Every method, task and protocol that is registered, with 5 seeds:
+
+    pre-training  = 200,000 x seconds a step
+    cell          = features of the training windows (frozen backbone only)
+                    + steps x learning rates x seconds a step
+                    + (steps / 200) x learning rates x validation cases x seconds a case
+                    + test cases x seconds a case
+    days at least = max(sum of all / devices, longest pre-training + longest cell) / 24 h
+
+Assumed: the paper's splits; 160³ voxels of a cropped heart, 160 x 160 x 128 of a brain, 256 x 224 x 288 of two lungs
+at 1 mm (timed at 128³ and scaled by the voxels, since a whole-volume step needs more memory than most devices have);
+windows of 128³ with half of each shared. Left out: growth or preparation of the data, reading, evaluations on
+held-out volumes during pre-training, DeepCluster's clustering, surface distances, idle devices at the end, failures.
+Counted too often: features of validation cases, which a protocol with a frozen backbone computes once. A
+pre-training's step is timed for about half a minute; so are the features, two steps and one case of a cell, at least
+once and after one call each that does not count. A cell's figures are medians.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Reading: windows out of the memory-mapped cache beside what a step needs, and resampling beside SciPy's ways."""
+"""Reading: windows out of the memory-mapped cache beside what a step needs, and resampling beside SciPy's ways.
+
+Windows are read from a file that the page cache holds, in turn with the step that needs them: GVSL's, which takes the
+fewest volumes. Resampling takes a CT of 256 x 512 x 512 voxels of 0.7 x 0.45 x 0.45 mm to 1 mm. `scipy.ndimage.zoom`
+places the last voxel elsewhere where the size is not a whole number of voxels, hence the difference.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""How time grows: with the edge of the volumes, the width, the batch, the cells planned and the workers."""
+"""How time grows: with the edge of the volumes, the width, the batch, the cells planned and the workers.
+
+One size at a time. In the last column the growth of the work is divided out: 1 is proportional, less is better than
+that. Small cells under worker processes are whole commands in the preset `smoke`; the workers share the threads, at
+least one each, or the GPU. Planning runs on the processor in any case.
+"""
 
 from __future__ import annotations
 

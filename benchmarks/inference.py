@@ -1,4 +1,7 @@
-"""Predicting a whole volume: the sliding window as it is, against one window at a time."""
+"""Predicting a whole volume: the sliding window as it is, against one window at a time.
+
+Both with the same overlap. A voxel is computed as often as windows cover it, on average.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Peak memory and seconds of one pre-training step, each in a process of its own."""
+"""Peak memory and seconds of one pre-training step, each in a process of its own.
+
+The second of two steps, measured once: its seconds and the process's largest resident size, libraries included; on a
+GPU, the most that was allocated there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The page of a thousand cells in a real browser: how large it is, and how soon it can be used."""
+"""The page of a thousand cells in a real browser: how large it is, and how soon it can be used.
+
+In Chromium (`.[browser]`; its size alone where there is none): the time until it can be used, and the time from a
+click until it is laid out again.
+"""
 
 from __future__ import annotations
 

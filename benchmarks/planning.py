@@ -1,4 +1,7 @@
-"""What planning costs: ``ssl-bench matrix --dry-run`` of ten thousand cells, the whole command with its imports."""
+"""What planning costs: `ssl-bench matrix --dry-run` of ten thousand cells, the whole command with its imports.
+
+Beside it stand processes that only import.
+"""
 
 from __future__ import annotations
 

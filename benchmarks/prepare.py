@@ -1,4 +1,7 @@
-"""How preparing scales: scans in a second with one worker and with two."""
+"""How preparing scales: scans in a second with one worker and with two.
+
+Eight gzipped scans of noise; the start of the workers is included.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What scheduling costs: the wall time of a matrix on one slot that none of its cells accounts for."""
+"""What scheduling costs: the wall time of a matrix on one slot that none of its cells accounts for.
+
+`ssl-bench matrix --executor local` once, from the start of its process to its end, on one slot with all threads:
+three methods fine-tuned on three tasks with the settings of `quick`, but more steps, so that a cell takes 20 seconds
+or more. What is not inside a cell by its own record is what scheduling costs: starting two Pythons, planning, handing
+out cells, opening the volumes, keeping weights, records and examples. The volumes are grown before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,25 @@
-"""The training step of every method, beside the plain backbone's, beside float32, and beside the machine."""
+"""The training step of every method, beside the plain backbone's, beside float32, and beside the machine.
+
+A step is what a pre-training takes: draws, views or corruption, forward, loss, backward, Adam's update. Batch,
+options and optimiser are those of the preset `paper`, with width 32, windows of 64³ and the precision that `auto`
+chooses.
+
+- *Plain backbone*: forward, backward and update of the same U-Net on the step's volumes, or of its encoder for
+  methods that train the encoder alone, in the fastest format of the first table. Methods with two views send two
+  volumes through the encoder for each, as the column *backbone passes* says.
+- *Limits of this machine*: a product of two 4096² matrices and a copy between two arrays of 512 MiB, in turn with the
+  steps. The backbone's operations are those of its convolutions and of upsampling, forward and backward, counted by
+  torch. Its memory traffic is what its layers read and write if each runs alone and caches keep nothing: three times
+  the input and twice the output of every layer, and seven passes of Adam over the weights. A step cannot be faster
+  than its operations; fused layers can beat the memory traffic.
+- *float32 by default*: the same step in float32 with torch's default memory layout.
+- *% in the backbone*: the step's passes through the backbone, forward and backward, repeated on volumes of the same
+  shapes in turn with whole steps. The update is not in it.
+- *GVSL's step, part by part*: each part alone, forward and backward, on inputs of the step's shapes, in turn with
+  whole steps. What the parts lack of the whole is the pair's splitting and joining, and the update.
+- *By operator*: torch's profiler over one step; time of the processor, or of the GPU it runs on, without the
+  operators called inside.
+"""
 
 from __future__ import annotations
 

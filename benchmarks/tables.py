@@ -1,4 +1,4 @@
-"""What parts measure as tables: in Markdown, beside earlier ones, and inside docs/performance.md."""
+"""What parts measure as tables: in Markdown, beside earlier ones, and inside a document."""
 
 from __future__ import annotations
 

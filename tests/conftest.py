@@ -21,6 +21,22 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.planning.planner import Planner
 from ssl_bench.training.runtime import Runtime
 
+NOT_FAST_FOLDERS = {"training", "executors", "chaos", "cli", "slurm", "gpu"}
+"""Whose tests run cells or the command line."""
+NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
+"""With which a test runs the command line or a cell."""
+MARKED = {"slow", "gpu", "slurm", "browser", "latex"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as fast what trains nothing and grows no volumes, judged by folder, fixtures and markers."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        marks = {mark.name for mark in item.iter_markers()}
+        used = set(getattr(item, "fixturenames", ()))
+        if folder not in NOT_FAST_FOLDERS and not marks & (MARKED | {"trains"}) and not used & NOT_FAST_FIXTURES:
+            item.add_marker(pytest.mark.fast)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:

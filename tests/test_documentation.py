@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ssl_bench import __version__
 from ssl_bench.api.rng import Draws
 from ssl_bench.backbones.unet3d import UNet3D
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md"), *ROOT.glob("examples/*/*.md")]
+)
+PATH_IN_TEXT = re.compile(r"`((?:ssl_bench|methods|tasks|tests|results|benchmarks|examples|docs)/[\w./-]*)`")
 
 
 def test_the_readmes_method_trains() -> None:
@@ -31,3 +37,34 @@ def test_the_readmes_method_trains() -> None:
 def test_links_between_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_files_and_modules_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for path in PATH_IN_TEXT.findall(text):
+        assert (ROOT / path).exists() or "NAME" in path, path
+    for name in re.findall(r"`(ssl_bench(?:\.\w+)+)`", text):
+        assert _found(name), name
+
+
+def _found(name: str) -> bool:
+    """Whether `name` is a module, an attribute of one, or a group of entry points."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_the_readme_has_a_line_for_every_folder_of_the_package() -> None:
+    (tree,) = re.findall(r"```text\nmethods/(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    named = re.findall(r"^  (\w+)/ +\S", tree, re.MULTILINE)
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "ssl_bench").glob("*/__init__.py"))
+
+
+def test_the_version_is_said_once_and_cited_alike() -> None:
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert cited
+    assert cited[1] == declared == __version__

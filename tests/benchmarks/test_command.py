@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import figures
+from benchmarks import documents, figures
 from benchmarks.__main__ import COMMANDS, LONG, PARTS, main
 from benchmarks.figures import ROOT, Part, commit, identity, keep, machine_of
+from benchmarks.tables import Table
 from ssl_bench.errors import UserError
 from ssl_bench.training.runtime import Runtime, usable_cores
 
@@ -149,18 +150,42 @@ def test_a_file_of_something_else_is_refused_and_stays(text: str, measured: list
     assert (file.read_text(), measured) == (text, [])
 
 
-def test_the_document_holds_each_machine_s_tables(
-    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    file, document = tmp_path / "figures.json", tmp_path / "performance.md"
-    document.write_text("<!-- losses -->\n<!-- end of losses -->\n")
-    monkeypatch.setattr(command, "DOCUMENT", document)
-    monkeypatch.setattr(command, "markdown", lambda part, before: part["tables"][0]["title"])
+@pytest.fixture
+def documents_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for docs/figures.md and docs/performance.md, the second with room for one table."""
+    monkeypatch.setattr(documents, "EVERY_FIGURE", tmp_path / "figures.md")
+    monkeypatch.setattr(documents, "PERFORMANCE", tmp_path / "performance.md")
+    (tmp_path / "performance.md").write_text("<!-- Losses -->\n<!-- end of Losses -->\n")
+    return tmp_path
+
+
+def measured_on(machine: str) -> Part:
+    """Figures of the losses that say whose they are."""
+    tables: list[Table] = [{"title": "Losses", "rows": [{"loss": f"of {machine}"}]}]
+    conditions = {
+        "processor": machine,
+        "cores": 2,
+        "versions": {"torch": "2"},
+        "commit": "abc",
+        "created": "2026-01-01",
+    }
+    conditions |= {"load_before": 0.0, "load_after": 1.0, "seconds": 2.0}
+    return Part(quick=False, identity="", conditions=conditions, tables=tables)
+
+
+def test_both_documents_hold_each_machine_s_tables(measured: list[str], documents_in: Path) -> None:
     for machine in ("one", "two"):
-        found = {"title": f"of {machine}", "rows": []}
-        keep(file, machine, "losses", Part(quick=False, identity="", conditions={}, tables=[found]))
-    main(["--only", "step", "--json", str(file)])
-    assert "of one\n\nof two" in document.read_text()
+        keep(documents_in / "figures.json", machine, "losses", measured_on(machine))
+    main(["--only", "step", "--json", str(documents_in / "figures.json")])
+    for name in ("figures.md", "performance.md"):
+        text = (documents_in / name).read_text()
+        assert 0 < text.index("| of one |") < text.index("| of two |"), name
+
+
+def test_what_was_measured_quickly_enters_no_document(measured: list[str], documents_in: Path) -> None:
+    keep(documents_in / "figures.json", "one", "losses", measured_on("one") | {"quick": True})
+    main(["--only", "step", "--json", str(documents_in / "figures.json")])
+    assert "| of one |" not in (documents_in / "figures.md").read_text() + (documents_in / "performance.md").read_text()
 
 
 def test_a_gpu_and_its_processor_are_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +195,9 @@ def test_a_gpu_and_its_processor_are_two_machines(monkeypatch: pytest.MonkeyPatc
     assert machine_of(Runtime("cuda:0")) == "a processor, 2 cores, cuda:0"
 
 
-def test_a_comparison_leaves_the_document_when_its_matrices_are_no_longer_alike(
-    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_comparison_is_not_shown_when_its_matrices_are_no_longer_alike(
+    measured: list[str], documents_in: Path
 ) -> None:
-    file, document = tmp_path / "figures.json", tmp_path / "performance.md"
-    document.write_text("<!-- comparison -->\n| 2.0 |\n<!-- end of comparison -->\n")
-    monkeypatch.setattr(command, "DOCUMENT", document)
-    monkeypatch.setattr(command, "markdown", lambda *_: "")
-    file.write_text(json.dumps({"a machine": {"one_worker": {"identity": "another", "quick": False, "tables": []}}}))
-    main(["--only", "one_worker", "--json", str(file)])
-    assert "2.0" not in document.read_text()
-    assert "No machine has measured all three" in document.read_text()
+    keep(documents_in / "figures.json", "a machine", "one_worker", measured_on("one"))
+    main(["--only", "one_worker", "--json", str(documents_in / "figures.json")])
+    assert "No machine has measured all of these runs at one commit." in (documents_in / "figures.md").read_text()
