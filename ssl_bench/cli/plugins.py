@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, TASKS, Registry
+from ssl_bench.api.registry import BACKBONES, METHODS, TASKS, Registry, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
@@ -27,6 +27,8 @@ class Kind(StrEnum):
 
     method = "method"
     task = "task"
+    protocol = "protocol"
+    backbone = "backbone"
 
 
 def new(
@@ -65,18 +67,15 @@ def new(
 
 
 def check(
-    kind: Annotated[Kind, typer.Argument(help="method or task.")],
+    kind: Annotated[Kind, typer.Argument(help="method, task, protocol or backbone.")],
     name: Annotated[str, typer.Argument(help="A registered name.")],
     plugin: options.Plugin = None,
     as_json: options.Json = False,
 ) -> None:
-    """Examine a method or a task: does it keep what the harness relies on? Exit 1 if it does not.
+    """Examine a plugin: does it keep what the harness relies on? Exit 1 if it does not.
 
     Example: ssl-bench check method masked_volumes --plugin masked_volumes.py
     """
-    registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
-    registry.check(name)
-
     checks, subject = _examination(kind, name)
     findings: list[dict[str, str | None]] = []
     on_terminal = sys.stderr.isatty()
@@ -111,10 +110,21 @@ def _hides_a_module(name: str) -> bool:
 def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
     """The promises of a kind, and the plugin that has to keep them."""
     if kind is Kind.task:
+        TASKS.check(name)
         from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
 
         return TASK_CHECKS, TaskUnderTest(name)
+    if kind is Kind.protocol:
+        resolve_protocol(name)
+        from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 
+        return PROTOCOL_CHECKS, ProtocolUnderTest(name)
+    if kind is Kind.backbone:
+        BACKBONES.check(name)
+        from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
+
+        return BACKBONE_CHECKS, BackboneUnderTest(name)
+    METHODS.check(name)
     from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
     method = MethodUnderTest(name)
