@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl_bench.api.registry import BACKBONES, METHODS, TASKS, Registry, resolve_protocol
+from ssl_bench.api.registry import BACKBONES, METHODS, REGISTRIES, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
@@ -29,28 +29,44 @@ class Kind(StrEnum):
     task = "task"
     protocol = "protocol"
     backbone = "backbone"
+    executor = "executor"
+
+
+NEXT = {
+    Kind.method: "run --method {name} --task shc --preset smoke",
+    Kind.task: "run --task {name} --method scratch --preset smoke",
+    Kind.protocol: "run --protocol {name} --method scratch --task shc --preset smoke",
+    Kind.backbone: "run --set backbone={name} --method denoising --task shc --preset smoke",
+    Kind.executor: "matrix --executor {name} --methods scratch --tasks shc --preset smoke",
+}
+"""A first command that uses a plugin of each kind."""
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(help="method or task.")],
-    name: Annotated[str, typer.Argument(help="Lower case, e.g. masked_volumes: the name of the file and the plugin.")],
+    kind: Annotated[Kind, typer.Argument(help="method, task, protocol, backbone or executor.")],
+    name: Annotated[
+        str, typer.Argument(help="Of the file, in lower case, e.g. masked_volumes; probing_v1 for a protocol.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path(),
 ) -> None:
-    """Write a working method or task, and a test that holds it to the contract.
+    """Write a working plugin, and a test that holds it to the contract.
 
     Example: ssl-bench new method masked_volumes
     """
-    registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
+    (registry,) = (one for one in REGISTRIES if one.kind == kind)
+    plugin = registry.name_of(name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"{name!r} cannot name a {kind}; use lower-case letters, digits and underscores")
-    if name in registry.names():
-        raise UserError(f"there is a {kind} called {name!r} already; choose another name")
+    if kind is Kind.protocol and plugin == name:
+        raise UserError(f"{name!r}: a protocol's name ends in its version; use {name}_v1")
+    if plugin in registry.names():
+        raise UserError(f"another {kind} is called {name!r} already; choose another name")
     if not out.is_dir():
         raise UserError(f"--out {out}: no such folder; make it first")
     from ssl_bench.conformance.templates import filled
     from ssl_bench.files import atomic_write
 
-    texts = {out / file: text for file, text in filled(kind, name).items()}
+    texts = {out / file: text for file, text in filled(kind, name, plugin).items()}
     for file in texts:
         if file.exists():
             raise UserError(f"{file}: exists; choose another name or another --out")
@@ -61,9 +77,9 @@ def new(
         with atomic_write(file) as temporary:
             temporary.write_text(text, "utf-8")
         typer.echo(str(file))
-    other = "--task shc" if kind is Kind.method else "--method scratch"
-    typer.echo(f"next: ssl-bench check {kind} {name} --plugin {source}")
-    typer.echo(f"      ssl-bench run --{kind} {name} {other} --preset smoke --plugin {source}")
+    if kind is not Kind.executor:
+        typer.echo(f"next: ssl-bench check {kind} {plugin} --plugin {source}")
+    typer.echo(f"next: ssl-bench {NEXT[kind].format(name=plugin)} --plugin {source}")
 
 
 def check(
@@ -119,6 +135,8 @@ def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
         from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 
         return PROTOCOL_CHECKS, ProtocolUnderTest(name)
+    if kind is Kind.executor:
+        raise UserError(f"executor {name!r}: nothing is checked of executors; run a small matrix with it")
     if kind is Kind.backbone:
         BACKBONES.check(name)
         from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest

@@ -201,7 +201,7 @@ def test_what_they_do_not_take_is_refused(plugins: list[str], options: list[str]
     ("file", "text", "complaint"),
     [
         ("anywhere.py", PROTOCOL, "protocol 'anywhere' .* has no version; end its name in a version: anywhere_v1.py"),
-        ("linear_v1.py", PROTOCOL, "there is a protocol called 'linear-v1' already; rename the file"),
+        ("linear_v1.py", PROTOCOL, "another protocol is called 'linear-v1' already; rename the file"),
         ("tiny.py", BACKBONE.replace("stride = 2\n", "\n", 1), "declares no stride; give Tiny one"),
         ("tiny.py", BACKBONE.replace("def decode", "def undo"), "defines no Method, Task, Protocol, Backbone or Exec"),
         ("back.py", EXECUTOR.replace("(ExecutorSettings)", ""), "declares a Settings that is no ExecutorSettings"),
