@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ssl_bench.api.method_facts import PARADIGMS
 from ssl_bench.spec.record import EvaluationRecord, Setting
-from ssl_bench.spec.specification import CorpusSpec, ExternalBackbone, Origin, PretrainingSpec
+from ssl_bench.spec.specification import CorpusSpec, PretrainingSpec
 
 SEMI_REAL = (
     "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
@@ -119,23 +119,13 @@ class Table:
 def rows_of(records: Iterable[EvaluationRecord]) -> list[Row]:
     """The row of each record: `row_of`, told apart where one name stands for several pieces of code or files."""
     versions: dict[Row, set[str]] = defaultdict(set)
-    found = [(row_of(record), _version(record)) for record in records]
+    found = [(row_of(record), record.spec.backbone.version) for record in records]
     for row, version in found:
         versions[row].add(version)
     return [
         row if len(versions[row]) == 1 else replace(row, options=", ".join(filter(None, (row.options, version))))
         for row, version in found
     ]
-
-
-def _version(record: EvaluationRecord) -> str:
-    backbone = record.spec.backbone
-    if isinstance(backbone, ExternalBackbone):
-        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
-        origin = "" if backbone.origin == Origin() else f", {backbone.origin.pretrains}"
-        return f"file {backbone.sha256[:6]}{origin}"
-    code = f", code {backbone.plugin_source[:6]}" if backbone.plugin_source else ""
-    return f"version {backbone.method_version}{code}"
 
 
 def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
@@ -161,7 +151,7 @@ def tables_of(records: Iterable[EvaluationRecord]) -> list[Table]:
             table = Table(setting, data, here)
             for record, row in zip(group, rows, strict=True):
                 if corpus_of(record) in (here, None):
-                    column = (record.spec.task, record.spec.protocol, record.spec.data.column)
+                    column = (record.spec.task, record.spec.protocol_title, record.spec.data.column)
                     table.cells[row].setdefault(column, {})[record.spec.seed] = record
             tables.append(table)
     return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))

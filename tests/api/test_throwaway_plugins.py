@@ -162,6 +162,8 @@ def test_a_protocol_scores_and_an_executor_runs_with_its_own_options(plugins: li
     assert all(record["score"] is not None for record in records)
     assert records[0]["science"]["protocol_settings"]["steps"] == 4, "as linear, where the preset does not know it"
     assert "protocol_source" not in records[1]["science"] or records[1]["science"]["protocol_source"] is None
+    page = CliRunner().invoke(app, ["report", "--results", str(tmp_path / "store")]).stdout
+    assert f"anywhere-v2 ({records[0]['science']['protocol_source'][:6]})" in page
     assert log.read_text().split() == [record["key"] for record in records]
 
     (tmp_path / "store" / "records" / "scratch" / "shc" / "linear-v1" / f"{records[1]['key']}.json").unlink()

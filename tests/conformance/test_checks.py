@@ -90,9 +90,14 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
     [
         ("stride = 2", "stride = 4", "stages_halve", "2 stages make a stride of 2, not 4"),
         ("return self.width, 2 * self.width", "return self.width, self.width", "stages_halve", "promised [(2, 8,"),
-        ("return stages[0] +", "return stages[0].detach() * 0 +", "gradients_reach_all", "reaches fine.bias"),
+        (
+            "coarse, fine)",
+            "coarse, fine.detach())",
+            "gradients_reach_all",
+            "from the global features no gradient reaches",
+        ),
         ('("join",)', "()", "gradients_reach_all", "a gradient reaches join.bias, join.weight, which"),
-        ("(stages[1])", "(stages[1]).bernoulli(0.5)", "seeds_reproduce", "two passes differ, or draw random numbers"),
+        ("fine).tanh()", "fine).tanh().bernoulli(0.5)", "seeds_reproduce", "two passes differ, or draw random numbers"),
         (
             "return stages[0]",
             "self.join.bias.data += 1; return 0",
@@ -106,7 +111,7 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
             "features_fit",
             "ZeroDivision",
         ),
-        ("pad(volumes)).tanh()", "pad(volumes)) * 1e30", "mixed_precision_works", "under bf16"),
+        ("pad(volumes)).tanh()", "pad(volumes)).add(1e4).sub(1e4)", "mixed_precision_works", "under bf16"),
     ],
 )
 def test_a_broken_backbone_is_told_what_is_wrong(
@@ -145,7 +150,12 @@ def test_a_broken_backbone_is_told_what_is_wrong(
         ),
         ("self.seed, ", "", "draws_reproduce", "shc: another seed draws the same batches"),
         ("frozen_backbone=True", "frozen_backbone=True, reads='encoder'", "reads_what_it_says", "passes the decoder"),
-        ("kind, classes)", "kind, classes + 1)", "logits_fit", "segmentation: the probabilities are (2, "),
+        (
+            "m(backbone, kind, classes)",
+            "m(backbone, kind, classes + 1)",
+            "logits_fit",
+            "segmentation: the probabilities are (2, ",
+        ),
         ("(self.settings.optimiser,)", "()", "optimisers_are_there", "no optimisers"),
     ],
 )
