@@ -109,18 +109,18 @@ class Registry(Generic[Plugin]):
 
         The same file again is no error: a plan of many cells names it once for each.
         """
-        name = self._name(file.stem)
+        name = self.name_of(file.stem)
         if self.files.get(name) == file:
             return
         if name in self.names():
-            raise UserError(f"--plugin {file}: there is a {self.kind} called {name!r} already; rename the file")
+            raise UserError(f"--plugin {file}: another {self.kind} is called {name!r} already; rename the file")
         self._given[name] = self._plugin_class(module, name, str(file))
         self.files[name] = file
 
     def add_from_folder(self, name: str, plugin: type[Plugin], folder: Path) -> None:
         """Register a plugin that a folder defines. Raises UserError if `name` is taken by anything else."""
         if name in self.names() and self.folders.get(name) != folder:
-            raise UserError(f"{folder}: there is a {self.kind} called {name!r} already; rename the data set")
+            raise UserError(f"{folder}: another {self.kind} is called {name!r} already; rename the data set")
         self._given[name] = plugin
         self.folders[name] = folder
 
@@ -134,6 +134,10 @@ class Registry(Generic[Plugin]):
             return None
         file = inspect.getfile(self.load(name))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+
+    def name_of(self, stem: str) -> str:
+        """The plugin's name by its file's: ``linear_v1.py`` holds ``linear-v1``, since a module's has no dash."""
+        return re.sub(r"_v(\d+)$", r"-v\1", stem) if self.versioned else stem
 
     def newest(self, name: str) -> str:
         """The newest version of a bare name such as ``linear``; a name that is none stays as it is.
@@ -160,11 +164,7 @@ class Registry(Generic[Plugin]):
         spec = importlib.util.find_spec(self.package)
         folders = spec.submodule_search_locations if spec else None
         files = [file for folder in folders or () for file in Path(folder).glob("[!_]*.py")]
-        return {self._name(file.stem): f"{self.package}.{file.stem}" for file in files}
-
-    def _name(self, stem: str) -> str:
-        # linear_v1.py holds linear-v1: a file's name cannot hold a dash.
-        return re.sub(r"_v(\d+)$", r"-v\1", stem) if self.versioned else stem
+        return {self.name_of(file.stem): f"{self.package}.{file.stem}" for file in files}
 
     @functools.cache  # noqa: B019
     def _third_party(self) -> dict[str, list[importlib.metadata.EntryPoint]]:

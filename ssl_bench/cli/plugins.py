@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, TASKS, Registry
+from ssl_bench.api.registry import BACKBONES, METHODS, REGISTRIES, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
@@ -27,28 +27,46 @@ class Kind(StrEnum):
 
     method = "method"
     task = "task"
+    protocol = "protocol"
+    backbone = "backbone"
+    executor = "executor"
+
+
+NEXT = {
+    Kind.method: "run --method {name} --task shc --preset smoke",
+    Kind.task: "run --task {name} --method scratch --preset smoke",
+    Kind.protocol: "run --protocol {name} --method scratch --task shc --preset smoke",
+    Kind.backbone: "run --set backbone={name} --method denoising --task shc --preset smoke",
+    Kind.executor: "matrix --executor {name} --methods scratch --tasks shc --preset smoke",
+}
+"""A first command that uses a plugin of each kind."""
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(help="method or task.")],
-    name: Annotated[str, typer.Argument(help="Lower case, e.g. masked_volumes: the name of the file and the plugin.")],
+    kind: Annotated[Kind, typer.Argument(help="method, task, protocol, backbone or executor.")],
+    name: Annotated[
+        str, typer.Argument(help="Of the file, in lower case, e.g. masked_volumes; probing_v1 for a protocol.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path(),
 ) -> None:
-    """Write a working method or task, and a test that holds it to the contract.
+    """Write a working plugin, and a test that holds it to the contract.
 
     Example: ssl-bench new method masked_volumes
     """
-    registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
+    (registry,) = (one for one in REGISTRIES if one.kind == kind)
+    plugin = registry.name_of(name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"{name!r} cannot name a {kind}; use lower-case letters, digits and underscores")
-    if name in registry.names():
-        raise UserError(f"there is a {kind} called {name!r} already; choose another name")
+    if kind is Kind.protocol and plugin == name:
+        raise UserError(f"{name!r}: a protocol's name ends in its version; use {name}_v1")
+    if plugin in registry.names():
+        raise UserError(f"another {kind} is called {name!r} already; choose another name")
     if not out.is_dir():
         raise UserError(f"--out {out}: no such folder; make it first")
     from ssl_bench.conformance.templates import filled
     from ssl_bench.files import atomic_write
 
-    texts = {out / file: text for file, text in filled(kind, name).items()}
+    texts = {out / file: text for file, text in filled(kind, name, plugin).items()}
     for file in texts:
         if file.exists():
             raise UserError(f"{file}: exists; choose another name or another --out")
@@ -59,24 +77,21 @@ def new(
         with atomic_write(file) as temporary:
             temporary.write_text(text, "utf-8")
         typer.echo(str(file))
-    other = "--task shc" if kind is Kind.method else "--method scratch"
-    typer.echo(f"next: ssl-bench check {kind} {name} --plugin {source}")
-    typer.echo(f"      ssl-bench run --{kind} {name} {other} --preset smoke --plugin {source}")
+    if kind is not Kind.executor:
+        typer.echo(f"next: ssl-bench check {kind} {plugin} --plugin {source}")
+    typer.echo(f"next: ssl-bench {NEXT[kind].format(name=plugin)} --plugin {source}")
 
 
 def check(
-    kind: Annotated[Kind, typer.Argument(help="method or task.")],
+    kind: Annotated[Kind, typer.Argument(help="method, task, protocol or backbone.")],
     name: Annotated[str, typer.Argument(help="A registered name.")],
     plugin: options.Plugin = None,
     as_json: options.Json = False,
 ) -> None:
-    """Examine a method or a task: does it keep what the harness relies on? Exit 1 if it does not.
+    """Examine a plugin: does it keep what the harness relies on? Exit 1 if it does not.
 
     Example: ssl-bench check method masked_volumes --plugin masked_volumes.py
     """
-    registry: Registry[Any] = METHODS if kind is Kind.method else TASKS
-    registry.check(name)
-
     checks, subject = _examination(kind, name)
     findings: list[dict[str, str | None]] = []
     on_terminal = sys.stderr.isatty()
@@ -111,11 +126,24 @@ def _hides_a_module(name: str) -> bool:
 def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
     """The promises of a kind, and the plugin that has to keep them."""
     if kind is Kind.task:
+        TASKS.check(name)
         from ssl_bench.conformance.task_checks import TaskUnderTest
 
         task = TaskUnderTest(name)
         return task.checks, task
+    if kind is Kind.protocol:
+        resolve_protocol(name)
+        from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 
+        return PROTOCOL_CHECKS, ProtocolUnderTest(name)
+    if kind is Kind.executor:
+        raise UserError(f"executor {name!r}: nothing is checked of executors; run a small matrix with it")
+    if kind is Kind.backbone:
+        BACKBONES.check(name)
+        from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
+
+        return BACKBONE_CHECKS, BackboneUnderTest(name)
+    METHODS.check(name)
     from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
     method = MethodUnderTest(name)

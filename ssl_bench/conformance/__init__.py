@@ -1,4 +1,4 @@
-"""The conformance kit: what every method and every task owes the harness, checked by running it.
+"""The conformance kit: what every plugin owes the harness, checked by running it.
 
 The suite runs it over the built-in plugins; ``ssl-bench check`` and the tests of other packages run it over theirs.
 """

@@ -43,6 +43,7 @@ class EvaluationFields(TypedDict, total=False):
     left_out: list[str]
     task: str
     protocol: str
+    protocol_source: str | None
     precision: Literal["float32", "bf16"]
     seed: int
     validation_curve: Curve
@@ -61,7 +62,7 @@ class PretrainingFields(TypedDict, total=False):
 
 
 Parsed = TypeVar("Parsed")
-_OF_SPECIFICATION = (b"task", b"protocol", b"precision", b"seed")
+_OF_SPECIFICATION = (b"task", b"protocol", b"protocol_source", b"precision", b"seed")
 _EVALUATION_NAMES = tuple(
     name for name in map(str.encode, EvaluationFields.__annotations__) if name not in _OF_SPECIFICATION
 )
@@ -108,7 +109,8 @@ class ParsedRecord:
         """
         spec = _fields_of(self._fields[b"science"].removesuffix(b","), 2)
         names = _EVALUATION_NAMES if curves else _EVALUATION_NAMES[:-1]
-        fields = _EVALUATION.validate_json(_json({name: spec[name] for name in _OF_SPECIFICATION} | self._some(names)))
+        decided = {name: spec[name] for name in _OF_SPECIFICATION if name in spec}
+        fields = _EVALUATION.validate_json(_json(decided | self._some(names)))
         downstream = b"".join([spec[name] for name in (b"protocol_settings", b"crop", b"overlap")])
         downstream = self._known.setdefault((b"downstream", downstream), downstream)
         return self._shared(b"backbone", _BACKBONE, spec), self._shared(b"data", _DATA, spec), downstream, fields

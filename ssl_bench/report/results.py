@@ -16,7 +16,7 @@ import pandas as pd
 
 from ssl_bench.errors import UserError
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title
 from ssl_bench.store.store import Store
 
 CSV_COLUMNS = (
@@ -255,7 +255,7 @@ def _evaluation(
         data.fold or 0,
         len(overlap),
         fields.get("scene", "none"),
-        fields["protocol"],
+        protocol_title(fields["protocol"], fields.get("protocol_source")),
         fields.get("licence", ""),
         fields["seed"],
         fields.get("metric", "DSC"),

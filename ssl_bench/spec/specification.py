@@ -146,7 +146,8 @@ class PretrainingSpec(_Keyed):
     @property
     def version(self) -> str:
         """What tells apart rows of one method and options."""
-        return f"version {self.method_version}" + (f", code {self.plugin_source[:6]}" if self.plugin_source else "")
+        code = f", code {self.plugin_source[:6]}" if self.plugin_source else ""
+        return f"version {self.method_version}{code}{_backbone_code(self.network_source)}"
 
 
 class Origin(Settings):
@@ -193,7 +194,8 @@ class ExternalBackbone(Settings):
     def version(self) -> str:
         """What tells apart rows of one name."""
         # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
-        return f"file {self.sha256[:6]}" + ("" if self.origin == Origin() else f", {self.origin.pretrains}")
+        origin = "" if self.origin == Origin() else f", {self.origin.pretrains}"
+        return f"file {self.sha256[:6]}{origin}{_backbone_code(self.network_source)}"
 
 
 class EvaluationSpec(_Keyed):
@@ -223,6 +225,20 @@ class EvaluationSpec(_Keyed):
     def title(self) -> str:
         """The cell in words."""
         return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
+
+    @property
+    def protocol_title(self) -> str:
+        """The protocol, and which code it is where it is not built in: scores by two codes are not one column."""
+        return protocol_title(self.protocol, self.protocol_source)
+
+
+def protocol_title(protocol: str, source: str | None) -> str:
+    """See `EvaluationSpec.protocol_title`."""
+    return f"{protocol} ({source[:6]})" if source else protocol
+
+
+def _backbone_code(source: str | None) -> str:
+    return f", backbone code {source[:6]}" if source else ""
 
 
 CellSpec = EvaluationSpec | PretrainingSpec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,9 @@ def test_a_bad_plugin_file_is_named(file: str, text: str | None, complaint: str,
         ("method", "torch", "'torch' is a Python module, which .*torch.py would hide"),
         ("task", "json", "'json' is a Python module, which .*json.py would hide"),
         ("task", "__main__", "cannot name a task; use lower-case letters"),
+        ("protocol", "probing", "a protocol's name ends in its version; use probing_v1"),
+        ("protocol", "linear_v1", "another protocol is called 'linear-v1' already"),
+        ("executor", "local", "another executor is called 'local' already"),
     ],
 )
 def test_new_refuses_a_name_that_would_hide_what_it_needs(kind: str, name: str, complaint: str, tmp_path: Path) -> None:
@@ -140,14 +144,17 @@ def test_new_writes_a_task_that_keeps_its_promises(command: Command) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_written_test_passes(command: Command, tmp_path: Path) -> None:
-    import sys
-
-    command("new", "task", "aorta")
-    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_aorta.py"]
+@pytest.mark.parametrize(
+    ("kind", "name", "passed"),
+    [("task", "aorta", 7), ("backbone", "small_net", 9), ("protocol", "fresh_v1", 6), ("executor", "one_by_one", 1)],
+)
+def test_the_written_test_passes(kind: str, name: str, passed: int, command: Command, tmp_path: Path) -> None:
+    done = command("new", kind, name)
+    assert done.returncode == 0, done.stderr
+    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_{name}.py"]
     done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout
 
 
 def test_check_exits_1_for_a_broken_method(command: Command) -> None:

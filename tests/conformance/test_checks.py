@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.api.registry import METHODS, TASKS, add_plugin_file
+from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, add_plugin_file
 from ssl_bench.conformance import Check
+from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
 from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
+from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
+
+from ..api.test_throwaway_plugins import BACKBONE, PROTOCOL
 
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
 RAISES = "        return volumes.reshape(7, 7, 7, 7)"
@@ -41,6 +45,18 @@ def test_every_task_keeps_its_promises(name: str, check: Check[TaskUnderTest]) -
     assert check.problem(task(name)) is None
 
 
+@pytest.mark.parametrize("check", BACKBONE_CHECKS, ids=lambda check: check.find_problem.__name__)
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_every_backbone_keeps_its_promises(name: str, check: Check[BackboneUnderTest]) -> None:
+    assert check.problem(BackboneUnderTest(name)) is None
+
+
+@pytest.mark.parametrize("check", PROTOCOL_CHECKS, ids=lambda check: check.find_problem.__name__)
+@pytest.mark.parametrize("name", PROTOCOLS.names())
+def test_every_protocol_keeps_its_promises(name: str, check: Check[ProtocolUnderTest]) -> None:
+    assert check.problem(ProtocolUnderTest(name)) is None
+
+
 @pytest.mark.usefixtures("fresh_registry")
 @pytest.mark.parametrize(
     ("name", "check", "sentence"),
@@ -65,6 +81,94 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
     add_plugin_file(BROKEN / f"{name}.py")
     (found,) = (one for one in METHOD_CHECKS if one.find_problem.__name__ == check)
     problem = found.problem(MethodUnderTest(name))
+    assert problem is not None
+    assert sentence in problem
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("right", "wrong", "check", "sentence"),
+    [
+        ("stride = 2", "stride = 4", "stages_halve", "2 stages make a stride of 2, not 4"),
+        ("return self.width, 2 * self.width", "return self.width, self.width", "stages_halve", "promised [(2, 8,"),
+        (
+            "coarse, fine)",
+            "coarse, fine.detach())",
+            "gradients_reach_all",
+            "from the global features no gradient reaches",
+        ),
+        ('("join",)', "()", "gradients_reach_all", "a gradient reaches join.bias, join.weight, which"),
+        ("fine).tanh()", "fine).tanh().bernoulli(0.5)", "seeds_reproduce", "two passes differ, or draw random numbers"),
+        (
+            "return stages[0]",
+            "self.join.bias.data += 1; return 0",
+            "passes_change_nothing",
+            "changes join.bias",
+        ),
+        ("self.pad(volumes)", "volumes", "features_fit", "raises RuntimeError"),
+        (
+            "def decode(self, stages):",
+            "def decode(self, stages):\n        1 / 0",
+            "features_fit",
+            "ZeroDivision",
+        ),
+        ("pad(volumes)).tanh()", "pad(volumes)).add(1e4).sub(1e4)", "mixed_precision_works", "under bf16"),
+    ],
+)
+def test_a_broken_backbone_is_told_what_is_wrong(
+    right: str, wrong: str, check: str, sentence: str, tmp_path: Path
+) -> None:
+    assert right in BACKBONE
+    (tmp_path / "tiny.py").write_text(BACKBONE.replace(right, wrong))
+    add_plugin_file(tmp_path / "tiny.py")
+    (found,) = (one for one in BACKBONE_CHECKS if one.find_problem.__name__ == check)
+    problem = found.problem(BackboneUnderTest("tiny"))
+    assert problem is not None
+    assert sentence in problem
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("right", "wrong", "check", "sentence"),
+    [
+        (
+            "frozen_backbone=True",
+            "frozen_backbone=False",
+            "training_moves_what_it_may",
+            "the backbone learns",
+        ),
+        (
+            "features(volumes), targets",
+            "[w.add_(1) for w in model.backbone.parameters()] and features(volumes), targets",
+            "training_moves_what_it_may",
+            "the facts call the backbone frozen, and training moves backbone.",
+        ),
+        (
+            'numpy_generator(self.seed, "anywhere", step)',
+            "state",
+            "draws_reproduce",
+            "shc: step 0 draws another batch after step 1",
+        ),
+        ("self.seed, ", "", "draws_reproduce", "shc: another seed draws the same batches"),
+        ("frozen_backbone=True", "frozen_backbone=True, reads='encoder'", "reads_what_it_says", "passes the decoder"),
+        (
+            "m(backbone, kind, classes)",
+            "m(backbone, kind, classes + 1)",
+            "logits_fit",
+            "segmentation: the probabilities are (2, ",
+        ),
+        ("(self.settings.optimiser,)", "()", "optimisers_are_there", "no optimisers"),
+    ],
+)
+def test_a_broken_protocol_is_told_what_is_wrong(
+    right: str, wrong: str, check: str, sentence: str, tmp_path: Path
+) -> None:
+    assert right in PROTOCOL
+    text = PROTOCOL.replace(right, wrong).replace("def draw", "state = numpy_generator(self.seed)\n        def draw")
+    (tmp_path / "anywhere_v2.py").write_text(text)
+    add_plugin_file(tmp_path / "anywhere_v2.py")
+    (found,) = (one for one in PROTOCOL_CHECKS if one.find_problem.__name__ == check)
+    problem = found.problem(ProtocolUnderTest("anywhere"))
     assert problem is not None
     assert sentence in problem
 

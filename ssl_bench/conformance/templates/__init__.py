@@ -11,14 +11,15 @@ from string import Template
 from ssl_bench.errors import UserError
 
 
-def filled(kind: str, name: str) -> dict[str, str]:
-    """A method or task called `name`, and its test: texts by file name.
+def filled(kind: str, name: str, plugin: str) -> dict[str, str]:
+    """A plugin of a `kind` called `plugin` in a file called `name`, and its test: texts by file name.
 
     Raises UserError if its class would take a name that the file imports.
     """
     class_name = "".join(part.capitalize() for part in name.split("_"))
     words = {
         "name": name,
+        "plugin": plugin,
         "title": name.replace("_", " ").capitalize(),
         "class_name": class_name,
         "year": str(datetime.datetime.now(datetime.UTC).year),
