@@ -21,6 +21,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -288,7 +289,8 @@ def test_one_command_pretrains_on_two_processes_and_evaluates_on_one(
 ) -> None:
     (tmp_path / "wordy.py").write_text(WORDY)
     ended = command("run", "--plugin", "wordy.py", "--method", "wordy", "--task", "shc", "--protocol", "linear",
-                    "--preset", "smoke", "--strategy", "ddp", "--devices", "cpu,cpu", "--results", "r")  # fmt: skip
+                    "--preset", "smoke", "--strategy", "ddp", "--devices", "cpu,cpu", "--results", "r",
+                    "--log", "tensorboard")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "[W" not in ended.stderr, ended.stderr
@@ -298,6 +300,11 @@ def test_one_command_pretrains_on_two_processes_and_evaluates_on_one(
     assert pretraining.provenance["ranks"] == 2
     assert evaluation.provenance["ranks"] == 1
     assert pretraining.volumes_seen == pretraining.spec.steps * pretraining.spec.batch
+    # The first rank alone writes what is watched.
+    (events,) = (tmp_path / "r" / "logs" / "tensorboard" / "wordy" / "pretraining" / pretraining.key).iterdir()
+    shown = EventAccumulator(str(events))
+    shown.Reload()
+    assert [event.value for event in shown.Scalars("training/loss")] == pytest.approx(pretraining.loss_curve)
 
 
 @pytest.mark.slow

@@ -202,6 +202,9 @@ def test_what_a_cell_prints_is_in_its_log(eventful: Ended) -> None:
     logs = [file.read_text() for file in (eventful.store.folder / "logs").glob("*.log")]
     assert sum("about to abort" in log and "Fatal Python error: Aborted" in log for log in logs) == 1
     assert "about to abort" not in eventful.process.stdout + eventful.process.stderr
+    raised = "in training_step\n    raise RuntimeError('no luck')\nRuntimeError: no luck"
+    assert sum(raised in log for log in logs) == 1
+    assert "Traceback" not in eventful.process.stderr
 
 
 @pytest.mark.slow

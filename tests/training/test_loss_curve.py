@@ -44,6 +44,19 @@ def test_a_gpu_is_asked_for_a_loss_after_it_was_given_the_next_step(monkeypatch:
     assert arrivals == [2.0, 1.0]
 
 
+def test_what_is_watched_of_a_gpu_arrives_with_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrivals, written = list[float](), list[tuple[dict[str, float], int]]()
+    log: Any = SimpleNamespace(add=lambda group, numbers, step: written.append((numbers, step)))
+    curve = LossCurve("training", [3.0], log, before=10)
+    curve.add(on_gpu(2.0, arrivals, monkeypatch), {"part": on_gpu(0.5, arrivals, monkeypatch)})
+    assert (arrivals, written) == ([], [])
+    curve.add(on_gpu(1.0, arrivals, monkeypatch), {"part": on_gpu(0.25, arrivals, monkeypatch)})
+    assert len(arrivals) == 2
+    assert written == [({"loss": 2.0, "part": 0.5}, 11)]
+    assert curve.read() == [3.0, 2.0, 1.0]
+    assert written[1:] == [({"loss": 1.0, "part": 0.25}, 12)]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_an_error_that_names_its_step(
     value: float, monkeypatch: pytest.MonkeyPatch
