@@ -21,20 +21,23 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.planning.planner import Planner
 from ssl_bench.training.runtime import Runtime
 
-NOT_FAST_FOLDERS = {"training", "executors", "chaos", "cli", "slurm", "gpu"}
-"""Whose tests run cells or the command line."""
+NOT_FAST = (
+    *("chaos", "cli", "conformance", "executors", "gpu", "slurm", "training"),
+    *(f"data/synthetic/test_{name}.py" for name in ("coronary", "covid", "growth")),
+)
+"""Folders and files whose tests train, grow volumes or run the command line."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
-"""With which a test runs the command line or a cell."""
-MARKED = {"slow", "gpu", "slurm", "browser", "latex"}
+"""With which a test does the same elsewhere."""
+LEFT_OUT = {"slow", "gpu", "slurm", "browser", "latex"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as fast what trains nothing and grows no volumes, judged by folder, fixtures and markers."""
+    """Mark as fast whatever is not known to take long, so that a new test of small things is fast by itself."""
+    long = [Path(__file__).parent / place for place in NOT_FAST]
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
         marks = {mark.name for mark in item.iter_markers()}
         used = set(getattr(item, "fixturenames", ()))
-        if folder not in NOT_FAST_FOLDERS and not marks & (MARKED | {"trains"}) and not used & NOT_FAST_FIXTURES:
+        if not (marks & LEFT_OUT or used & NOT_FAST_FIXTURES or any(map(item.path.is_relative_to, long))):
             item.add_marker(pytest.mark.fast)
 
 
