@@ -16,10 +16,10 @@ from torch import Tensor
 from benchmarks.stepping import Stepper, learning_methods, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, spread
+from ssl_bench.api.cases import Case
 from ssl_bench.api.protocol import Training
 from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
 from ssl_bench.api.settings import load_preset
-from ssl_bench.api.task import Case
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.fitting import Fitting, on_device
@@ -72,8 +72,8 @@ def measure(options: Options) -> list[Table]:
 
 def _cell(task: str, protocol_name: str, overrides: list[str], options: Options) -> Row:
     """Features, steps and prediction of one random case."""
-    facts, counts = TASKS.load(task).facts, TASKS.load(task).split_counts
-    assert counts is not None
+    facts, dataset = TASKS.load(task).facts, TASKS.load(task).dataset
+    assert dataset is not None
     preset, plugin = load_preset("paper", overrides), PROTOCOLS.load(protocol_name)
     settings = plugin.Settings.model_validate(preset.protocols[protocol_name.rpartition("-v")[0]])
     volume = VOLUMES[task] if not options.quick else Volume((24, 16, 16))
@@ -107,10 +107,10 @@ def _cell(task: str, protocol_name: str, overrides: list[str], options: Options)
     frozen, trials = plugin.facts.frozen_backbone, len(training.optimisers)
     step = seconds["steps"] / (TIMED_STEPS * trials) * (1.0 if frozen else volume.factor)
     predicted = seconds["predict"] * volume.factor
-    preparing = seconds["prepare"] * volume.factor * counts.train if frozen else 0.0
+    preparing = seconds["prepare"] * volume.factor * dataset.split_counts.train if frozen else 0.0
     stepping = step * settings.steps * trials
-    validating = predicted * counts.validation * (settings.steps // settings.validate_every) * trials
-    whole = preparing + stepping + validating + predicted * counts.test
+    validating = predicted * dataset.split_counts.validation * (settings.steps // settings.validate_every) * trials
+    whole = preparing + stepping + validating + predicted * dataset.split_counts.test
     return {
         "cell": f"{task} {protocol_name}",
         "seconds a step": step,

@@ -13,8 +13,8 @@ from benchmarks.stepping import Stepper, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
 from ssl_bench.api.rng import numpy_generator
-from ssl_bench.data.embedded import Corpus
 from ssl_bench.data.preprocessing.resampling import Grid
+from ssl_bench.data.windows import Corpus
 
 SPACING_MM = (0.7, 0.45, 0.45)
 

@@ -78,12 +78,12 @@ def run_matrix(arguments: Sequence[str], workers: int, threads: int, device: str
 def grow_volumes(preset: str, tasks: Sequence[str]) -> None:
     """Let the cache hold the corpus and the cases that a matrix of `preset` reads, so that no timed run grows any."""
     from ssl_bench.api.settings import load_preset
-    from ssl_bench.data.embedded import corpus_spec, data_spec, load_cases, load_corpus
+    from ssl_bench.data.sources import DataSources
+    from ssl_bench.spec.locations import Locations
 
-    cohort = load_preset(preset).cohort
-    load_corpus(corpus_spec(cohort))
-    for task in tasks:
-        load_cases(task, data_spec(task, cohort, None))
+    sources = DataSources(Locations(), load_preset(preset).cohort)
+    for source in (sources.corpus, *map(sources.task, tasks)):
+        source.load()
 
 
 def measure(options: Options) -> list[Table]:

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options
 from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.preprocessing.prepared import prepare
 
 SHAPE, SMALL = (300, 512, 512), (30, 48, 48)
@@ -22,7 +22,7 @@ SCANS = 8
 
 
 def measure(options: Options) -> list[Table]:
-    shape, recipe = SMALL if options.quick else SHAPE, Recipe(intensity="ct", region="whole")
+    shape, preprocessing = SMALL if options.quick else SHAPE, Preprocessing(intensity="ct", region="whole")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -30,7 +30,7 @@ def measure(options: Options) -> list[Table]:
         for workers in (1, 2):
             os.environ["SSL_BENCH_CACHE"] = str(folder / f"cache{workers}")
             start = time.perf_counter()
-            _, problems = prepare(cases, recipe, None, workers, lambda words: None)
+            _, problems = prepare(cases, preprocessing, None, workers, lambda words: None)
             seconds = time.perf_counter() - start
             assert not problems
             rows.append({"workers": workers, "seconds": seconds, "scans a second": SCANS / seconds})

@@ -15,12 +15,12 @@ from ssl_bench.api.registry import METHODS
 from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.api.settings import load_preset
 from ssl_bench.backbones.unet3d import UNet3D
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.loss_curve import LossCurve
 from ssl_bench.training.optimisation import build_optimiser, descend
-from ssl_bench.training.pretraining import build_backbone, build_method, pretext_loss
+from ssl_bench.training.pretraining import build_backbone, build_method, pretext_losses
 from ssl_bench.training.runtime import Runtime, make_fabric, resolve_precision
 
 Precision = Literal["float32", "bf16"]
@@ -72,7 +72,7 @@ class Stepper:
         # DeepCluster notes the clusters of the windows that it chooses.
         self.method.choose_windows(self.spec.batch, self.spec.batch, generator)
         draws = Draws.keyed(0, self.steps, samples=range(self.spec.batch), device=self.fabric.device)
-        loss = pretext_loss(self.fabric, self.wrapped, self.volumes, draws)
+        loss = pretext_losses(self.fabric, self.wrapped, self.volumes, draws)["loss"]
         self.losses.add(loss)
         descend(self.fabric, self.wrapped, self.optimiser, loss, self.clip)
         self.method.after_step(self.steps, 1000)

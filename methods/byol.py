@@ -22,7 +22,7 @@ class BYOLConfig(MethodConfig):
     hidden: int = Field(default=1024, gt=0)
     output: int = Field(default=256, gt=0)
     momentum: float = Field(default=0.996, ge=0, le=1)
-    """Of the target in the first step; it rises to 1 in the last along a cosine."""
+    """The target's momentum in the first step; it rises along a cosine to 1 in the last."""
 
 
 class BYOL(Method):
@@ -57,7 +57,7 @@ class BYOL(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the target's projection of each of two views of `volumes` (B, 1, D, H, W) from the other view."""
-        first, second = two_views(volumes, draws, view_size(self.crop))
+        first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         towards_second = self.criterion(self.predict(first), self.target(second))
         towards_first = self.criterion(self.predict(second), self.target(first))
         return {"loss": (towards_second + towards_first) / 2}

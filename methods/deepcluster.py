@@ -34,7 +34,7 @@ class DeepClusterConfig(MethodConfig):
     components: int = Field(default=256, gt=0)
     """Largest number of principal components kept."""
     iterations: int = Field(default=20, gt=0)
-    """Of k-means."""
+    """Iterations of k-means."""
     head_learning_rate: float = Field(default=0.05, gt=0)
     """The classifier has an optimiser of its own, plain SGD, made anew with it."""
 
@@ -93,7 +93,7 @@ class DeepCluster(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        view = one_view(volumes, draws, view_size(self.crop))
+        view = one_view(volumes, draws, view_size(self.crop, self.backbone.stride))
         logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
         return {"loss": F.cross_entropy(logits, moved(self.labels, logits.device))}
 

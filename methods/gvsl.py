@@ -38,8 +38,8 @@ class PairConfig(MethodConfig):
     spatial_augmentation: bool = True
     """The same random affine and elastic warp for both images: in the released code, not in the paper."""
     initial_std: float = Field(default=1e-3, gt=0)
-    """Of the last layers' weights, so that matching starts near the identity; PyTorch's default, which the released
-    code keeps, spreads them by about 0.03."""
+    """Standard deviation of the last layers' initial weights, so that matching starts near the identity; PyTorch's
+    default, which the released code keeps, is about 0.03."""
 
 
 class GVSLConfig(PairConfig):
@@ -50,8 +50,8 @@ class GVSLConfig(PairConfig):
     affine: AffineForm = "released"
     """Shear . scale . rotation with the translation outside; `eq8` and `figure` are the supplement's two others."""
     translation_unit: Literal["half_extent", "half_voxel"] = "half_extent"
-    """Of the affine head's raw translation. Half extents make it as large a step as the other parameters'; the released
-    code works out to half voxels, in which one learning rate hardly moves it."""
+    """The unit of the affine head's raw translation. Half extents give it steps as large as the other parameters'; the
+    released code amounts to half voxels, in which one learning rate hardly moves it."""
     bound: Literal["tanh", "clamp"] = "tanh"
     """How rotation, scale and shear stay in their ranges; the released clamp has no gradient outside."""
     detached_affine: bool = False

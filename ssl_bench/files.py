@@ -64,7 +64,7 @@ def _publish_without_links(temporary: Path, path: Path) -> bool:
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:
-        # Whoever created it renames at once, unless it crashed in between: then one of those who waited is the first.
+        # The process that created it renames at once, unless it crashed in between: then one that waited is the first.
         time.sleep(CRASHED_AFTER_SECONDS)
         inherited = marker.with_name(f"{marker.name}.{os.getpid()}{temporary.name}")
         try:
@@ -89,7 +89,7 @@ def set_aside(path: Path, what: str, way_on: str) -> None:
 
 
 def clear_temporaries(path: Path) -> None:
-    """Remove what writers of `path` left behind that were killed; only for whoever alone may write it."""
+    """Remove what killed writers of `path` left behind; call it only while no other process writes there."""
     for left in path.parent.glob(f"*.{glob.escape(path.name)}.*{TEMPORARY_SUFFIX}"):
         left.unlink(missing_ok=True)
 

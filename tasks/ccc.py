@@ -6,56 +6,58 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
-from ssl_bench.api.recipe import Recipe
-from ssl_bench.api.rng import Draws, numpy_generator
+from ssl_bench.api.dataset import Dataset
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.api.rng import numpy_generator
 from ssl_bench.api.settings import SplitCounts
-from ssl_bench.api.task import Case, Split, Task, TaskFacts
+from ssl_bench.api.task import Task, TaskFacts
 from ssl_bench.data.layouts.folders import existing_folder, files_below, in_order, repeated
 from ssl_bench.data.layouts.identifiers import safe_identifiers
 from ssl_bench.data.layouts.tables import binary_label, read_table
-from ssl_bench.data.synthetic.anatomy import Anatomy
 from ssl_bench.data.synthetic.covid import COVID, LOOK_ALIKES, blend_lesions, lesion_score, lungs_of, vary_lungs
 from ssl_bench.data.synthetic.ct import acquire
-from ssl_bench.data.synthetic.sampling import SUPERSAMPLING, grow_scene, pool, voxel_grid
+from ssl_bench.data.synthetic.generator import AnatomyGenerator, Subjects
+from ssl_bench.data.synthetic.sampling import SUPERSAMPLING, pool
 from ssl_bench.data.synthetic.thorax import PULMONARY_ARTERY
-from ssl_bench.data.synthetic.warps import FAMILY, Variation
+from ssl_bench.data.synthetic.warps import Variation
 
 _VARIATION = Variation(displacement_mm=10.0, rotation_deg=6.0, scale=0.08, shift_mm=4.0, size=0.92)
 
 _LABEL = "probCOVID"
 
 
-class CCC(Task):
-    """Does this chest CT show COVID-19?"""
+class Chests(AnatomyGenerator):
+    """Lungs cut out of the chest, every other one with COVID-like lesions, in shuffled order; outside is 0."""
 
-    facts: ClassVar[TaskFacts] = TaskFacts(
-        title="COVID-19 classification on chest CT",
-        kind="classification",
-        metric="AUC",
-        classes=("COVID-19",),
-        label_values=(1,),
-        modality="CT",
-        region="lungs",
-        spacing_mm=(6.5, 6.5, 6.5),
-        field_of_view_mm=(273.0, 195.0, 286.0),
-        anatomy="chest",
-        dataset="STOIC 2021",
-        licence="CC BY-NC 4.0",
-        access="open: the public bucket stoic2021-training on AWS (2,000 scans); label probCOVID (RT-PCR)",
-    )
-    anatomy_values = (PULMONARY_ARTERY,)
-    recipe = Recipe(intensity="ct", region="lungs")
-    split_counts = SplitCounts(train=1000, validation=400, test=600)
+    name = "ccc"
+    shipped = "chest"
+    label_values = (PULMONARY_ARTERY,)
+    together = 1
+    spacing_mm = (6.5, 6.5, 6.5)
+    field_of_view_mm = (273.0, 195.0, 286.0)
 
-    def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
-        """Lungs cut out of the chest, every other one with COVID-like lesions, in shuffled order; outside is 0."""
-        anatomy.require(self.anatomy_values)
-        return [self._grow_one(anatomy, split, index, detail, seed) for index in range(count)]
+    def scan(self, subjects: Subjects) -> tuple[Tensor, list[int]]:
+        """See `AnatomyGenerator`."""
+        draws, fields = subjects.draws, lungs_of(self.anatomy)
+        scene = subjects.scene(self.anatomy, _VARIATION, fields.centre_mm)
+        mask = scene.read(fields.mask)
+        vary_lungs(scene, mask, draws)
+        positive = _is_positive(subjects.split, subjects.first, subjects.seed)
+        look_alike = LOOK_ALIKES[int(draws.integers(0, len(LOOK_ALIKES)))]
+        score = lesion_score(COVID if positive else look_alike, scene, mask, self.anatomy, draws)
+        blend_lesions(scene, mask, score, draws)
+        image, _ = acquire(pool(scene)[0], subjects.spacing_mm, draws, cuts=False)
+        return image * (F.avg_pool3d(mask, SUPERSAMPLING) > 0.5), [int(positive)]
+
+
+class STOIC(Dataset):
+    """Chest CT by patient, and a table of RT-PCR results."""
 
     def find(self, root: Path) -> Found:
-        """See `Task.find`. ``<PatientID>.mha`` at any depth, and the RT-PCR result in ``reference.csv``."""
+        """See `Dataset`. ``<PatientID>.mha`` at any depth, and the RT-PCR result in ``reference.csv``."""
         files, problems = files_below(existing_folder(root))
         tables = [file for file in files if file.name.lower() == "reference.csv"]
         scans: dict[str, list[Path]] = {}
@@ -73,20 +75,26 @@ class CCC(Task):
             problems.append(Problem(root, f"holds no reference.csv; {expected}"))
         return Found([], problems)
 
-    def _grow_one(self, anatomy: Anatomy, split: Split, index: int, detail: float, seed: int) -> Case:
-        draws = Draws.keyed("ccc", split, seed, samples=[index])
-        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
-        fields = lungs_of(anatomy)
-        scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION, fields.centre_mm)
-        mask = scene.read(fields.mask)
-        vary_lungs(scene, mask, draws)
-        positive = _is_positive(split, index, seed)
-        look_alike = LOOK_ALIKES[int(draws.integers(0, len(LOOK_ALIKES)))]
-        score = lesion_score(COVID if positive else look_alike, scene, mask, anatomy, draws)
-        blend_lesions(scene, mask, score, draws)
-        image, _ = acquire(pool(scene)[0], spacing, draws, cuts=False)
-        lung = F.avg_pool3d(mask, SUPERSAMPLING) > 0.5
-        return Case(f"ccc-{split}-{index:03d}", (image * lung)[0].numpy(), int(positive), spacing)
+
+class CCC(Task):
+    """Does this chest CT show COVID-19?"""
+
+    facts: ClassVar[TaskFacts] = TaskFacts(
+        title="COVID-19 classification on chest CT",
+        kind="classification",
+        metric="AUC",
+        classes=("COVID-19",),
+        modality="CT",
+        region="lungs",
+    )
+    dataset = STOIC(
+        title="STOIC 2021",
+        licence="CC BY-NC 4.0",
+        access="open: the public bucket stoic2021-training on AWS (2,000 scans); label probCOVID (RT-PCR)",
+        preprocessing=Preprocessing(intensity="ct", region="lungs"),
+        split_counts=SplitCounts(train=1000, validation=400, test=600),
+    )
+    generator = Chests
 
 
 def _labelled(table: Path, scans: dict[str, list[Path]]) -> Found:
@@ -123,6 +131,6 @@ def _labelled(table: Path, scans: dict[str, list[Path]]) -> Found:
     return Found(in_order(cases), problems)
 
 
-def _is_positive(split: Split, index: int, seed: int) -> bool:
+def _is_positive(split: str, index: int, seed: int) -> bool:
     """Every pair of neighbours holds one positive and one negative, in random order."""
     return bool(numpy_generator("ccc", "label", split, seed, index // 2).integers(2)) == bool(index % 2)

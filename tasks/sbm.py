@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
+from torch import Tensor
 
-from ssl_bench.api.cases import Found
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.settings import SplitCounts
-from ssl_bench.api.task import Case, Split, Task, TaskFacts
-from ssl_bench.data.layouts.folders import Layout, find_pairs
+from ssl_bench.api.task import Task, TaskFacts
+from ssl_bench.data.layouts.paired_files import Naming, PairedFiles
 from ssl_bench.data.synthetic import mr
-from ssl_bench.data.synthetic.anatomy import Anatomy
-from ssl_bench.data.synthetic.sampling import batches, class_indices, grow_scene, pool, voxel_grid
-from ssl_bench.data.synthetic.warps import FAMILY, Variation
+from ssl_bench.data.synthetic.generator import AnatomyGenerator, Subjects
+from ssl_bench.data.synthetic.sampling import class_indices, pool
+from ssl_bench.data.synthetic.warps import Variation
 
 # The average head in the ICBM space is larger than an average person's.
 _VARIATION = Variation(displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92)
@@ -52,13 +50,13 @@ _STRUCTURES = {
 }
 
 _PATIENT = r"/(?P<case>(HC|BPDwoPsy|BPDwPsy|SS)_\d+)"
-_LAYOUTS = (
-    Layout(
+_NAMINGS = (
+    Naming(
         shown="HC_001/HC_001_procimg.nii.gz with HC_001/HC_001_seg.nii.gz",
         image=_PATIENT + r"_procimg\.nii(\.gz)?$",
         label=_PATIENT + r"[._]seg\.nii(\.gz)?$",
     ),
-    Layout(
+    Naming(
         shown="SS_084_MR/anat/NIfTI/anat.nii.gz with SS_084_MR/SS_084_MR_seg/NIfTI/seg.nii.gz",
         image=_PATIENT + r"[^/]*/(.*/)?anat/NIfTI/anat\.nii(\.gz)?$",
         label=_PATIENT + r"[^/]*_seg/NIfTI/seg\.nii(\.gz)?$",
@@ -66,6 +64,26 @@ _LAYOUTS = (
 )
 _NO_CLASS = (5, 26, 30, 44, 58, 62, 29, 61, 72, 77, 85)
 """FreeSurfer's inferior lateral ventricles, accumbens areas and vessels; then what only a few subjects have."""
+
+
+class Brains(AnatomyGenerator):
+    """Heads. At 6 mm (detail 0.5) the third ventricle and the fluid may fall between the voxels."""
+
+    name = "sbm"
+    shipped = "brain"
+    label_values = tuple(_STRUCTURES)
+    spacing_mm = (3.0, 3.0, 3.0)
+    field_of_view_mm = (144.0, 192.0, 144.0)
+
+    def scan(self, subjects: Subjects) -> tuple[Tensor, Tensor]:
+        """See `AnatomyGenerator`."""
+        scene = subjects.scene(self.anatomy, _VARIATION)
+        mr.vary_contrast(scene, self.anatomy, subjects.draws)
+        mr.vary_ventricles(scene, self.anatomy, subjects.draws)
+        mr.add_lesions(scene, self.anatomy, subjects.draws)
+        pooled, labels = pool(scene)
+        images = mr.acquire(pooled, subjects.spacing_mm, subjects.draws)
+        return images, class_indices(labels, self.label_values)
 
 
 class SBM(Task):
@@ -76,39 +94,17 @@ class SBM(Task):
         kind="segmentation",
         metric="DSC",
         classes=tuple(_STRUCTURES.values()),
-        label_values=tuple(_STRUCTURES),
         modality="MR",
         region="brain",
-        spacing_mm=(3.0, 3.0, 3.0),
-        field_of_view_mm=(144.0, 192.0, 144.0),
-        anatomy="brain",
-        dataset="CANDI, Schizophrenia Bulletin 2008",
+    )
+    dataset = PairedFiles(
+        title="CANDI, Schizophrenia Bulletin 2008",
         licence="CC BY-NC",
         access="register with NITRC at https://www.nitrc.org/projects/candi_share",
+        preprocessing=Preprocessing(intensity="mr", region="centre", size=(128, 160, 160)),
+        split_counts=SplitCounts(train=40, validation=20, test=43),
+        label_values=tuple(_STRUCTURES),
+        background_values=_NO_CLASS,
+        namings=_NAMINGS,
     )
-    anatomy_values = facts.label_values
-    recipe = Recipe(intensity="mr", region="centre", size=(128, 160, 160))
-    split_counts = SplitCounts(train=40, validation=20, test=43)
-    background_values = _NO_CLASS
-
-    def grow(self, anatomy: Anatomy, split: Split, count: int, detail: float, seed: int) -> list[Case]:
-        """See `Task.grow`. At 6 mm (detail 0.5) the third ventricle and the fluid may fall between the voxels."""
-        anatomy.require(self.anatomy_values)
-        shape, spacing = voxel_grid(self.facts.field_of_view_mm, self.facts.spacing_mm, detail)
-        cases: list[Case] = []
-        for draws, wanted in batches(count, "sbm", split, seed):
-            scene = grow_scene(anatomy, FAMILY[split], draws, shape, spacing, _VARIATION)
-            mr.vary_contrast(scene, anatomy, draws)
-            mr.vary_ventricles(scene, anatomy, draws)
-            mr.add_lesions(scene, anatomy, draws)
-            pooled, labels = pool(scene)
-            images = mr.acquire(pooled, spacing, draws)
-            classes = class_indices(labels, self.facts.label_values)
-            for image, label in zip(images[:wanted].numpy(), classes[:wanted].numpy(), strict=True):
-                identifier = f"sbm-{split}-{len(cases):03d}"
-                cases.append(Case(identifier, np.ascontiguousarray(image), np.ascontiguousarray(label), spacing))
-        return cases
-
-    def find(self, root: Path) -> Found:
-        """See `Task.find`. Every subject has a semi-manual segmentation."""
-        return find_pairs(root, _LAYOUTS)
+    generator = Brains

@@ -16,7 +16,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import pytest
 import torch
 
-from ssl_bench.api.registry import METHODS, TASKS
+from ssl_bench.api.registry import REGISTRIES
 from ssl_bench.api.settings import load_preset
 from ssl_bench.planning.planner import Planner
 from ssl_bench.training.runtime import Runtime
@@ -40,7 +40,7 @@ def _results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins that a test registers are gone after it."""
-    for registry in (METHODS, TASKS):
+    for registry in REGISTRIES:
         monkeypatch.setattr(registry, "files", dict(registry.files))
         monkeypatch.setattr(registry, "_given", dict(registry._given))
 

@@ -1,15 +1,28 @@
-"""The contract of a backbone: an encoder that gives global features, a decoder that gives local ones."""
+"""The contract of a backbone: an encoder that gives global features, a decoder that gives local ones.
+
+Adding a backbone is adding one file to ``ssl_bench/backbones/`` with one subclass of `Backbone`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What is known about a backbone without building it."""
+
+    title: str
+    source: str
+    """The paper or code that describes it."""
 
 
 class Features(NamedTuple):
@@ -23,20 +36,31 @@ class Backbone(nn.Module, ABC):
     """A network whose encoder gives global features and whose decoder gives local ones.
 
     Volumes of any size are zero-padded to multiples of `stride`, half before and half after; local features are
-    cropped back, encoder stages and global features are not.
+    cropped back, encoder stages and global features are not. Results that may change are a new backbone under a new
+    name. Weights are drawn from torch's global generator, which the harness seeds; nothing random is drawn later.
     """
 
-    checkpointing = False
-    """Whether activations inside a stage are computed again for the backward pass instead of being kept."""
+    facts: ClassVar[BackboneFacts]
     stride: ClassVar[int]
     """Voxels of the volume per voxel of the global features."""
     encoder_modules: ClassVar[tuple[str, ...]]
+    """The attributes that hold the encoder's layers, in the order in which they are passed."""
     decoder_modules: ClassVar[tuple[str, ...]]
+    """Those of the decoder."""
+    checkpointing = False
+    """Whether activations inside a stage are computed again for the backward pass instead of being kept."""
+    modality: Literal["CT", "MR"] = "CT"
+    """Of the volumes in [0, 1] that will come; for a network that was trained on another scale of Hounsfield units."""
+
+    def __init__(self, width: int) -> None:
+        """`width`: channels at full resolution, a multiple of 8. A subclass may raise ValueError for one it lacks."""
+        super().__init__()
+        self.width = width
 
     @property
     @abstractmethod
     def stage_channels(self) -> tuple[int, ...]:
-        """Channels of the encoder's stages, finest first."""
+        """Channels of the encoder's stages, finest first; multiples of 8, since heads normalise groups of 8."""
 
     @property
     def global_channels(self) -> int:
@@ -92,7 +116,7 @@ class Backbone(nn.Module, ABC):
         return out
 
     def _padding(self, volumes: Tensor) -> list[int]:
-        """In the order of `F.pad`: last axis first, before and after."""
+        """Zeros to add, in the order of `F.pad`: last axis first, before and after."""
         padding = []
         for size in reversed(volumes.shape[2:]):
             missing = -size % self.stride

@@ -1,10 +1,17 @@
-"""What a reader finds in a data set's folder."""
+"""A case on its two ends: the files that a reader finds in a folder, and the arrays that the network sees."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,19 @@ class SourceCase:
     """Cases of one patient never part."""
     split: str | None = None
     """The split that the data set itself fixes, if it does."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume as the network sees it."""
+
+    identifier: str
+    image: NDArray[np.float32]
+    """(D, H, W) in [0, 1]."""
+    label: NDArray[np.uint8] | int
+    """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels."""
+    spacing_mm: tuple[float, float, float]
+    """(D, H, W)."""
 
 
 @dataclass(frozen=True)

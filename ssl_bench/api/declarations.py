@@ -29,6 +29,9 @@ def contract_class(contract: str) -> Any:
 
 def classes_in(module: ModuleType, contract: str) -> list[type]:
     """The concrete subclasses of `contract` that `module` itself defines."""
+    if contract.partition(":")[0] not in sys.modules:
+        # Nothing can subclass what nobody has imported, and some contracts import torch.
+        return []
     base = contract_class(contract)
     return [
         value
@@ -78,7 +81,7 @@ def _named(module: ModuleType, attribute: str) -> Any:
 
 @functools.cache
 def _check_declarations(plugin: Any, contract: str) -> None:
-    """Raise UserError unless `facts` hold known words of the right types and `Config` is what options need."""
+    """Raise UserError unless `plugin` declares what `contract` asks for: facts of the right types, usable options."""
     from pydantic import TypeAdapter, ValidationError
 
     facts_class = contract_class(f"{contract}Facts")
@@ -92,6 +95,13 @@ def _check_declarations(plugin: Any, contract: str) -> None:
         except ValidationError as error:
             message = error.errors()[0]["msg"].lower()
             raise UserError(f"declares facts.{field} {value!r}: {message}; correct it") from error
-    config_class = getattr(contract_class(contract), "Config", None)
-    if config_class and not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, config_class)):
-        raise UserError(f"declares a Config that is no {config_class.__name__}; derive it from that")
+    if hasattr(plugin, "check_declarations"):
+        plugin.check_declarations()
+    base = contract_class(contract)
+    for name in ("Config", "Settings"):
+        options, wanted = getattr(plugin, name, None), getattr(base, name, None)
+        if wanted and not (inspect.isclass(options) and issubclass(options, wanted)):
+            raise UserError(f"declares a {name} that is no {wanted.__name__}; derive it from that")
+    for name, hint in vars(base).get("__annotations__", {}).items():
+        if hint.startswith("ClassVar") and not hasattr(plugin, name):
+            raise UserError(f"declares no {name}; give {plugin.__name__} one")

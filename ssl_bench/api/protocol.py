@@ -14,9 +14,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.cases import Case
 from ssl_bench.api.downstream import Downstream, Kind
 from ssl_bench.api.settings import OptimiserSettings, Settings
-from ssl_bench.api.task import Case
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """Inputs of the trainable module and their targets."""

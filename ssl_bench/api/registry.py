@@ -1,7 +1,7 @@
-"""One lazy registry for methods, tasks and protocols.
+"""One lazy registry for every kind of plugin: methods, tasks, protocols, backbones and executors.
 
-Built-in plugins are found by file name, those of other packages by the entry-point groups ``ssl_bench.methods`` and
-``ssl_bench.tasks``, single files by ``--plugin``. Listing names imports no plugin, so it is fast enough for shell
+Built-in plugins are found by file name, those of other packages by an entry point in the group of their kind, such as
+``ssl_bench.methods``, single files by ``--plugin``. Listing names imports no plugin, so it is fast enough for shell
 completion; a plugin is imported when it is asked for.
 """
 
@@ -25,6 +25,8 @@ from ssl_bench.errors import UserError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from ssl_bench.api.backbone import Backbone
+    from ssl_bench.api.executor import Executor
     from ssl_bench.api.method import Method
     from ssl_bench.api.protocol import Protocol
     from ssl_bench.api.task import Task
@@ -39,12 +41,15 @@ class Registry(Generic[Plugin]):
     wants, but may not take a name that is there.
     """
 
-    def __init__(self, kind: str, contract: str, open_to_others: bool = True) -> None:
-        """`kind` is the singular noun, `contract` the class every plugin subclasses, as ``module:Class``."""
+    def __init__(self, kind: str, versioned: bool = False) -> None:
+        """`kind` is the singular noun; its contract is the class of that name in ``ssl_bench.api``.
+
+        Names of a `versioned` kind end in ``-v1``, files in ``_v1.py``.
+        """
         self.kind = kind
         self.package = f"ssl_bench.{kind}s"
-        self.contract = contract
-        self.open_to_others = open_to_others
+        self.contract = f"ssl_bench.api.{kind}:{kind.capitalize()}"
+        self.versioned = versioned
         self.files: dict[str, Path] = {}
         self.folders: dict[str, Path] = {}
         self._given: dict[str, type[Plugin]] = {}
@@ -104,7 +109,7 @@ class Registry(Generic[Plugin]):
 
         The same file again is no error: a plan of many cells names it once for each.
         """
-        name = file.stem
+        name = self._name(file.stem)
         if self.files.get(name) == file:
             return
         if name in self.names():
@@ -130,13 +135,27 @@ class Registry(Generic[Plugin]):
         file = inspect.getfile(self.load(name))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
+    def newest(self, name: str) -> str:
+        """The newest version of a bare name such as ``linear``; a name that is none stays as it is.
+
+        What is built in comes first: a package that is installed does not change what a name means.
+        """
+        for names in (self._built_in(), self.names()):
+            versions = {int(known.rpartition("-v")[2]): known for known in names if known.rpartition("-v")[0] == name}
+            if versions:
+                return versions[max(versions)]
+        return name
+
     def _plugin_class(self, module: ModuleType, name: str, origin: str, attribute: str | None = None) -> type[Plugin]:
+        if self.versioned and not re.search(r"-v\d+$", name):
+            way_out = f"end its name in a version: {name}_v1.py, or {name}-v1 as an entry point"
+            raise UserError(f"{self.kind} {name!r} ({origin}) has no version; {way_out}")
         try:
             return cast(type[Plugin], chosen_class(module, attribute, self.contract))
         except UserError as error:
             raise UserError(f"{self.kind} {name!r} ({origin}) {error}") from error
 
-    @functools.cache  # noqa: B019 - the three registries live as long as the process
+    @functools.cache  # noqa: B019 - the registries live as long as the process
     def _built_in(self) -> dict[str, str]:
         spec = importlib.util.find_spec(self.package)
         folders = spec.submodule_search_locations if spec else None
@@ -144,32 +163,33 @@ class Registry(Generic[Plugin]):
         return {self._name(file.stem): f"{self.package}.{file.stem}" for file in files}
 
     def _name(self, stem: str) -> str:
-        # linear_v1.py holds linear-v1: a protocol's version is part of its name.
-        return re.sub(r"_v(\d+)$", r"-v\1", stem) if self.kind == "protocol" else stem
+        # linear_v1.py holds linear-v1: a file's name cannot hold a dash.
+        return re.sub(r"_v(\d+)$", r"-v\1", stem) if self.versioned else stem
 
     @functools.cache  # noqa: B019
     def _third_party(self) -> dict[str, list[importlib.metadata.EntryPoint]]:
-        if not self.open_to_others:
-            return {}
         found: dict[str, list[importlib.metadata.EntryPoint]] = {}
         for point in sorted(importlib.metadata.entry_points(group=self.package), key=lambda point: point.value):
             found.setdefault(point.name, []).append(point)
         return found
 
 
-METHODS: Registry[Method] = Registry("method", "ssl_bench.api.method:Method")
-TASKS: Registry[Task] = Registry("task", "ssl_bench.api.task:Task")
-PROTOCOLS: Registry[Protocol] = Registry("protocol", "ssl_bench.api.protocol:Protocol", open_to_others=False)
+METHODS: Registry[Method] = Registry("method")
+TASKS: Registry[Task] = Registry("task")
+PROTOCOLS: Registry[Protocol] = Registry("protocol", versioned=True)
+BACKBONES: Registry[Backbone] = Registry("backbone")
+EXECUTORS: Registry[Executor] = Registry("executor")
+REGISTRIES: tuple[Registry[Any], ...] = (METHODS, TASKS, PROTOCOLS, BACKBONES, EXECUTORS)
 
 
 def add_plugin_file(path: Path) -> None:
-    """Register the method or task in a Python file under the file's name.
+    """Register what a Python file defines, a plugin of any kind, under the file's name.
 
-    Raises UserError if there is no such file, if it does not import, or if it defines neither a method nor a task.
+    Raises UserError if there is no such file, if it does not import, or if it defines no plugin.
     """
     file = path.resolve()
     if file.suffix != ".py" or not file.is_file():
-        raise UserError(f"--plugin {path}: no such Python file; name one that defines a method or a task")
+        raise UserError(f"--plugin {path}: no such Python file; name one that defines a plugin")
     if not file.stem.isidentifier():
         raise UserError(f"--plugin {path}: {file.stem!r} cannot name a plugin; use letters, digits and underscores")
     name = f"ssl_bench_plugin_{file.stem}"
@@ -186,25 +206,24 @@ def add_plugin_file(path: Path) -> None:
         except IMPORT_ERRORS as error:
             del sys.modules[name]
             raise UserError(f"--plugin {path}: does not import: {first_line(error)}; correct the file") from error
-    registries: tuple[Registry[Any], ...] = (METHODS, TASKS)
-    for registry in registries:
-        if registry.defined_in(module):
-            registry.add(module, file)
-            return
-    raise UserError(f"--plugin {path}: defines neither a Method nor a Task; subclass one")
+    defining = [registry for registry in REGISTRIES if registry.defined_in(module)]
+    if not defining:
+        raise UserError(f"--plugin {path}: defines no Method, Task, Protocol, Backbone or Executor; subclass one")
+    for registry in defining:
+        registry.add(module, file)
 
 
-def plugin_files(method: str | None, task: str | None) -> tuple[Path, ...]:
-    """The files from the command line that a cell of `method` and `task` needs."""
-    found = (METHODS.files.get(method or ""), TASKS.files.get(task or ""))
-    return tuple(file for file in found if file is not None)
+def plugin_files(
+    method: str | None = None, task: str | None = None, protocol: str | None = None, backbone: str | None = None
+) -> tuple[Path, ...]:
+    """The files from the command line that a cell needs which is of these plugins, each once."""
+    named = ((METHODS, method), (TASKS, task), (PROTOCOLS, protocol), (BACKBONES, backbone))
+    found = [registry.files[name] for registry, name in named if name in registry.files]
+    return tuple(dict.fromkeys(found))
 
 
 def resolve_protocol(name: str) -> str:
     """The versioned name of a protocol: a bare name such as ``linear`` means its newest version."""
-    names = PROTOCOLS.names()
-    versions = [known for known in names if known.rpartition("-v")[0] == name]
-    if versions:
-        return max(versions, key=lambda known: int(known.rpartition("-v")[2]))
-    PROTOCOLS.check(name)
-    return name
+    resolved = PROTOCOLS.newest(name)
+    PROTOCOLS.check(resolved)
+    return resolved

@@ -71,12 +71,14 @@ class Preset(Settings):
     name: str
     ranked: bool
     """Whether results may stand in a leaderboard: a smoke test's may not."""
+    backbone: str = "unet3d"
+    """The network that methods pre-train, by its name."""
     width: PositiveInt = Field(multiple_of=8)
     """Channels of the backbone at full resolution."""
     crop: int = Field(ge=16)
     """Side in voxels of downstream training crops and of the inference window."""
     overlap: float = Field(ge=0, lt=1)
-    """Of neighbouring inference windows, as a fraction of the crop."""
+    """How much neighbouring inference windows overlap, as a fraction of the crop."""
     precision: Literal["auto", "float32", "bf16"]
     """`auto`: bf16 where the processor computes it natively."""
     cohort: CohortSettings

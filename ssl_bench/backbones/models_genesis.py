@@ -1,22 +1,18 @@
-"""The network of Models Genesis (Zhou et al., MedIA 2021), to evaluate its released chest-CT weights.
+"""The network of Models Genesis (Zhou et al., MedIA 2021), whose released chest-CT weights have 64 channels.
 
-Written from the description of its layers; names are those of the released file.
+Written from the description of its layers; names are those of the released file, whatever the width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.backbone import Backbone, BackboneFacts
 from ssl_bench.nn.cpu.convolution import Convolution
-
-ENCODER_MODULES = ("down_tr64", "down_tr128", "down_tr256", "down_tr512")
-DECODER_MODULES = ("up_tr256", "up_tr128", "up_tr64")
 
 
 class BatchStatisticsNorm(nn.BatchNorm3d):
@@ -82,28 +78,34 @@ class OutTransition(nn.Module):
 
 
 class ModelsGenesis(Backbone):
-    """3 poolings, 19,073,665 parameters; `global_` (B, 512, ceil(D/8), ...) and `local` (B, 64, D, H, W)."""
+    """3 poolings, 19,073,665 parameters at width 64; CT volumes are brought to the scale that the network saw."""
 
+    facts = BackboneFacts(
+        title="3D U-Net of Models Genesis", source="Zhou et al., Models Genesis, Medical Image Analysis 2021"
+    )
     stride = 8
-    encoder_modules = ENCODER_MODULES
-    decoder_modules = DECODER_MODULES
-    stage_channels = (64, 128, 256, 512)
+    encoder_modules = ("down_tr64", "down_tr128", "down_tr256", "down_tr512")
+    decoder_modules = ("up_tr256", "up_tr128", "up_tr64")
 
-    def __init__(self, modality: Literal["CT", "MR"]) -> None:
-        """`modality` of the volumes in [0, 1] that will come: the network saw CT in a scale of its own."""
-        super().__init__()
-        self.modality = modality
-        self.down_tr64 = DownTransition(1, 64)
-        self.down_tr128 = DownTransition(64, 128)
-        self.down_tr256 = DownTransition(128, 256)
-        self.down_tr512 = DownTransition(256, 512)
-        self.up_tr256 = UpTransition(512, 256)
-        self.up_tr128 = UpTransition(256, 128)
-        self.up_tr64 = UpTransition(128, 64)
-        self.out_tr = OutTransition(64)
+    def __init__(self, width: int = 64) -> None:
+        """`width`: channels at full resolution; 64 is the released network."""
+        super().__init__(width)
+        self.down_tr64 = DownTransition(1, width)
+        self.down_tr128 = DownTransition(width, 2 * width)
+        self.down_tr256 = DownTransition(2 * width, 4 * width)
+        self.down_tr512 = DownTransition(4 * width, 8 * width)
+        self.up_tr256 = UpTransition(8 * width, 4 * width)
+        self.up_tr128 = UpTransition(4 * width, 2 * width)
+        self.up_tr64 = UpTransition(2 * width, width)
+        self.out_tr = OutTransition(width)
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """`width`, doubled from stage to stage."""
+        return tuple(2**level * self.width for level, _ in enumerate(self.encoder_modules))
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> four stages, (B, 64, D, H, W) to (B, 512, D/8, ...) of the padded size."""
+        """(B, 1, D, H, W) -> four stages, (B, width, D, H, W) to (B, 8 * width, D/8, ...) of the padded size."""
         if self.modality == "CT":
             volumes = to_genesis_scale(volumes)
         stages = [self.run(self.down_tr64, self.pad(volumes))]
@@ -112,7 +114,7 @@ class ModelsGenesis(Backbone):
         return stages
 
     def decode(self, stages: Sequence[Tensor]) -> Tensor:
-        """Four stages, finest first -> local features (B, 64, D, H, W) of the padded size."""
+        """Four stages, finest first -> local features (B, width, D, H, W) of the padded size."""
         *skips, local = stages
         for up in (self.up_tr256, self.up_tr128, self.up_tr64):
             local = self.run(up, local, skips.pop())

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.backbone import Backbone, BackboneFacts
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP, DoubleConv
-
-POOLINGS = 4
-STRIDE = 2**POOLINGS
 
 
 class MaxPool(nn.MaxPool3d):
-    """The same in the precision of its input: a maximum is exact in any, and autocast would copy it to float32."""
+    """Max pooling in the precision of its input: a maximum is exact in any, and autocast would copy to float32."""
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, C, D/2, H/2, W/2) of the same precision."""
@@ -79,23 +76,19 @@ def _doubling(length: int, like: Tensor) -> Tensor:
     return (1 - (position.unsqueeze(1) - node).abs()).clamp(min=0).to(like.dtype)
 
 
-ENCODER_MODULES = ("inc", "down1", "down2", "down3", "down4")
-DECODER_MODULES = ("up1", "up2", "up3", "up4")
-
-
 class UNet3D(Backbone):
     """The 3D U-Net N_theta: 4 poolings, 9 double convolutions, 23,538,144 parameters at width 32."""
 
-    stride = STRIDE
-    encoder_modules = ENCODER_MODULES
-    decoder_modules = DECODER_MODULES
+    facts = BackboneFacts(title="3D U-Net of GVSL", source="GVSL (CVPR 2023), supplement Fig. 4a")
+    stride = 16
+    encoder_modules = ("inc", "down1", "down2", "down3", "down4")
+    decoder_modules = ("up1", "up2", "up3", "up4")
 
     def __init__(self, width: int = 32, channels_in: int = 1) -> None:
         """`width`: channels at full resolution, a multiple of 8. Raises ValueError otherwise."""
-        super().__init__()
+        super().__init__(width)
         if width % CHANNELS_PER_GROUP:
             raise ValueError(f"backbone width must be a multiple of {CHANNELS_PER_GROUP}, got {width}")
-        self.width = width
         self.inc = DoubleConv(channels_in, width)
         self.down1 = Down(width, 2 * width)
         self.down2 = Down(2 * width, 4 * width)
@@ -110,7 +103,7 @@ class UNet3D(Backbone):
     @property
     def stage_channels(self) -> tuple[int, ...]:
         """`width`, doubled from stage to stage."""
-        return tuple(2**level * self.width for level in range(POOLINGS + 1))
+        return tuple(2**level * self.width for level, _ in enumerate(self.encoder_modules))
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""

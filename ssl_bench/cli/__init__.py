@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -29,6 +30,8 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("methods")(listings.methods)
 app.command("tasks")(listings.tasks)
 app.command("protocols")(listings.protocols)
+app.command("backbones")(listings.backbones)
+app.command("executors")(listings.executors)
 app.command("new")(plugins.new)
 app.command("check")(plugins.check)
 app.add_typer(data.app, name="data")
@@ -41,6 +44,9 @@ _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ 
 def main() -> None:
     """The entry point. Exit 0: done; 1: some cell failed; 2: the input is wrong, said in one line on stderr."""
     debug = "--debug" in sys.argv
+    if debug:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("ssl_bench").setLevel(logging.DEBUG)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         code = app(arguments or ["--help"], standalone_mode=False)
@@ -60,7 +66,7 @@ def main() -> None:
 @app.callback()
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the tracebacks of errors and failures.")] = False,
 ) -> None:
     """Self-supervised learning methods for 3D medical images, compared on equal terms."""
     if version:

@@ -12,7 +12,7 @@ import typer
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import names, plan_with, sources_of
+from ssl_bench.cli.planning import locations_of, names, plan_with
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -39,8 +39,8 @@ def pretrain(
     """
     METHODS.check(method)
     options.check_output(out)
-    _, sources = sources_of([], corpus=CorpusData(corpus), skip_problems=skip_problems)
-    planner, runtime = plan_with(resolution, execution, sources)
+    _, locations = locations_of([], corpus=CorpusData(corpus), skip_problems=skip_problems)
+    planner, runtime = plan_with(resolution, execution, locations)
     cell = planner.pretraining(method, seed)
 
     from ssl_bench.executors.cells.outcomes import outcome
@@ -97,8 +97,8 @@ def evaluate(
 
     weights = read_weights(backbone)
     external = describe_external(backbone, weights)
-    (task,), sources = sources_of([task], data, skip_problems=skip_problems)
-    planner, runtime = plan_with(resolution, execution, sources, data.fold, data.label_fraction)
+    (task,), locations = locations_of([task], data, skip_problems=skip_problems)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
     Progress(shown=not execution.quiet).say(f"{backbone}: {weights}")
     run_and_print(cells, execution, runtime, rerun)

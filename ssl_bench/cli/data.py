@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
-from ssl_bench.cli.planning import sources_of
+from ssl_bench.cli.planning import locations_of
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ssl_bench.api.cases import Found, Problem
-    from ssl_bench.api.recipe import Recipe
-    from ssl_bench.api.task import Task
-    from ssl_bench.data.checking import CaseReport
-    from ssl_bench.data.preprocessing.labels import LabelRule
+    from ssl_bench.api.cases import Problem
+    from ssl_bench.data.folder_source import FolderCases, FolderCorpus
+    from ssl_bench.data.preprocessing.arrays import CaseReport
+    from ssl_bench.data.source import DataSource
+    from ssl_bench.data.sources import DataSources
+    from ssl_bench.spec.locations import Locations
     from ssl_bench.training.progress import Progress
+
+Folder = TypeVar("Folder")
 
 app = typer.Typer(help="Check, prepare, split and look at the volumes of a task.", rich_markup_mode=None)
 
@@ -59,9 +62,9 @@ def check(
     """
     from ssl_bench.data.checking import check as check_cases
 
-    _, recipe, rule, found = _open(task, data_root, preset, set_)
-    with _progress(quiet).track(f"checking {task}", len(found.cases)) as advance:
-        reports, problems = check_cases(found.cases, found.problems, recipe, rule, _count(workers), advance)
+    folder = _open(task, data_root, preset, set_)
+    with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
+        reports, problems = check_cases(folder.found, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
         listed = [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
         typer.echo(json.dumps({"cases": [_as_json(report) for report in reports], "problems": listed}, indent=1))
@@ -92,14 +95,15 @@ def prepare(
     """
     from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
-    _, recipe, rule, found = _open(task, data_root, preset, set_)
-    with _progress(quiet).track(f"preparing {task}", len(found.cases)) as advance:
-        prepared, bad = prepare_cases(found.cases, recipe, rule, _count(workers), advance)
-    for each in prepared:
-        for note in each.notes:
-            typer.echo(f"{each.case.identifier}: {note}", err=True)
-    typer.echo(f"{len(prepared)} of {len(found.cases)} cases are ready")
-    problems = [*found.problems, *bad]
+    folder = _open(task, data_root, preset, set_)
+    cases = folder.found.cases
+    with _progress(quiet).track(f"preparing {task}", len(cases)) as advance:
+        prepared, bad = prepare_cases(cases, folder.preprocessing, folder.rule, _count(workers), advance)
+    for case in prepared:
+        for note in case.notes:
+            typer.echo(f"{case.identifier}: {note}", err=True)
+    typer.echo(f"{len(prepared)} of {len(cases)} cases are ready")
+    problems = [*folder.found.problems, *bad]
     _list(problems)
     if problems:
         raise typer.Exit(2)
@@ -121,11 +125,11 @@ def split(
     from ssl_bench.data.splits import make_splits, write_splits
 
     options.check_output(out, "JSON file")
-    plugin_class, _, _, found = _open(task, data_root, "quick", None)
-    if plugin_class is None or plugin_class.split_counts is None:
+    if task == "corpus":
         raise UserError(f"{task}: has no labelled cases to split")
-    _list(found.problems)
-    splits = make_splits(task, found.cases, plugin_class.split_counts, folds, seed)
+    folder = _open_task(task, data_root, "quick", None)
+    _list(folder.found.problems)
+    splits = make_splits(task, folder.found.cases, folder.dataset.split_counts, folds, seed)
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
     typer.echo(f"{out}: {', '.join(sizes)} (train/validation/test), digest {splits.digest(0)}")
@@ -152,50 +156,45 @@ def show(
         raise UserError(f"--split {split}: use train, validation or test")
     options.check_output(out, "PNG file")
 
-    from ssl_bench.api.settings import load_preset
-    from ssl_bench.data.embedded import corpus_cases, data_spec, load_cases
-    from ssl_bench.data.user_data import UserData
     from ssl_bench.report.pictures.cases import draw_cases
 
-    settings = load_preset(preset, set_ or [])
-    if task == "corpus":
-        names, sources = sources_of([], TaskData(anatomy), CorpusData(data_root), skip_problems)
-    else:
-        names, sources = sources_of([task], TaskData(anatomy, data_root), skip_problems=skip_problems)
-    user = UserData(sources, settings.data, track=_progress(False).track)
-    if not names:
-        found = user.corpus.load(cases) if user.corpus else corpus_cases(settings.cohort)[:cases]
-        real, title = user.corpus is not None, "The unlabelled corpus"
-        classes: tuple[str, ...] = ()
-    else:
-        facts, folder = TASKS.load(names[0]).facts, user.task(names[0])
-        spec = folder.spec(0, 1.0) if folder else data_spec(names[0], settings.cohort, sources.anatomy)
-        found = load_cases(names[0], spec, sources)[split][:cases]  # type: ignore[index]
-        real, title, classes = folder is not None, f"{facts.title}, {split}", facts.classes
+    chosen, taken = ([], TaskData(anatomy)) if task == "corpus" else ([task], TaskData(anatomy, data_root))
+    scans = CorpusData(data_root) if task == "corpus" else CorpusData()
+    names, locations = locations_of(chosen, taken, scans, skip_problems)
+    sources = _sources(locations, preset, set_)
+    source: DataSource[Any] = sources.task(names[0]) if names else sources.corpus
+    found, real = source.load()[split if names else "corpus"][:cases], source.describe().is_real
+    facts = TASKS.load(names[0]).facts if names else None
+    title, classes = (f"{facts.title}, {split}", facts.classes) if facts else ("The unlabelled corpus", ())
     draw_cases(found, title, classes, out, real)
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
 
 
-def _open(
-    task: str, data_root: Path | None, preset: str, set_: list[str] | None
-) -> tuple[type[Task] | None, Recipe, LabelRule | None, Found]:
-    """The task's class (None for a corpus), its recipe, how its labels are read, and what its folder holds."""
-    from ssl_bench.api.settings import load_preset
-    from ssl_bench.data.preprocessing.labels import LabelRule
-    from ssl_bench.data.user_data import UserData
+def _open(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderCases | FolderCorpus:
+    """The folder of a task or of a corpus."""
+    if task != "corpus":
+        return _open_task(task, data_root, preset, set_)
+    _, locations = locations_of([], corpus=CorpusData(data_root))
+    return _named(_sources(locations, preset, set_).corpus_folder(), task)
 
-    changes = load_preset(preset, set_ or []).data
-    if data_root is None and ":" not in task:
+
+def _open_task(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderCases:
+    (name,), locations = locations_of([task], TaskData(data_root=data_root))
+    return _named(_sources(locations, preset, set_).task_folder(name), task)
+
+
+def _named(folder: Folder | None, task: str) -> Folder:
+    if folder is None:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
-    if task == "corpus":
-        _, sources = sources_of([], corpus=CorpusData(data_root))
-        user = UserData(sources, changes)
-        recipe, found = user.find_corpus()
-        return None, recipe, None, found
-    (name,), sources = sources_of([task], TaskData(data_root=data_root))
-    user = UserData(sources, changes)
-    plugin_class = TASKS.load(name)
-    return plugin_class, user.recipe(name), LabelRule.of(plugin_class), plugin_class().find(sources.data_roots[name])
+    return folder
+
+
+def _sources(locations: Locations, preset: str, set_: list[str] | None) -> DataSources:
+    from ssl_bench.api.settings import load_preset
+    from ssl_bench.data.sources import DataSources
+
+    loaded = load_preset(preset, set_ or [])
+    return DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
 
 
 def _as_json(report: CaseReport) -> dict[str, Any]:

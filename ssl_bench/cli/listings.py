@@ -1,15 +1,19 @@
-"""``methods``, ``tasks`` and ``protocols``: what there is."""
+"""``methods``, ``tasks``, ``protocols``, ``backbones`` and ``executors``: what there is."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry
+from ssl_bench.api.registry import BACKBONES, EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry
 from ssl_bench.cli import options
+
+if TYPE_CHECKING:
+    from ssl_bench.api.task import Task
 
 
 def methods(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
@@ -19,22 +23,51 @@ def methods(plugin: options.Plugin = None, as_json: options.Json = False) -> Non
 
 def tasks(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The downstream tasks: kind, metric, data set and licence."""
-    print_facts(TASKS, ("title", "kind", "metric", "modality", "region", "dataset", "licence"), as_json)
+    print_facts(TASKS, ("title", "kind", "metric", "modality", "region", "dataset", "licence"), as_json, _data_of)
 
 
-def protocols(as_json: options.Json = False) -> None:
+def protocols(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """The evaluation protocols."""
     print_facts(PROTOCOLS, ("title", "source"), as_json)
 
 
-def print_facts(registry: Registry[Any], columns: tuple[str, ...], as_json: bool) -> None:
-    """One row a plugin: its name and the `columns` of its facts; with `as_json`, all of its facts."""
-    facts = {name: dataclasses.asdict(registry.load(name).facts) for name in options.usable_names(registry)}
+def backbones(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """The networks that methods pre-train, chosen by --set backbone=NAME."""
+    print_facts(BACKBONES, ("title", "source"), as_json)
+
+
+def executors(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+    """Where the cells of a matrix can run."""
+    print_facts(EXECUTORS, ("title",), as_json)
+
+
+def _data_of(task: type[Task]) -> dict[str, Any]:
+    """Where the cases of a task come from; None where it has no such data."""
+    dataset, generator = task.dataset, task.generator
+    return {
+        "dataset": dataset and dataset.title,
+        "licence": dataset and dataset.licence,
+        "access": dataset and dataset.access,
+        "label_values": dataset and dataset.label_values,
+        "spacing_mm": generator and generator.spacing_mm,
+        "field_of_view_mm": generator and generator.field_of_view_mm,
+    }
+
+
+def print_facts(
+    registry: Registry[Any],
+    columns: tuple[str, ...],
+    as_json: bool,
+    more: Callable[[Any], dict[str, Any]] = lambda plugin: {},
+) -> None:
+    """One row a plugin: its name and the `columns` of its facts and of `more`; with `as_json`, all of them."""
+    plugins = {name: registry.load(name) for name in options.usable_names(registry)}
+    facts = {name: dataclasses.asdict(plugin.facts) | more(plugin) for name, plugin in plugins.items()}
     if as_json:
         typer.echo(json.dumps([{"name": name, **values} for name, values in facts.items()], indent=1))
         return
     header = (registry.kind, *columns)
-    rows = [(name, *(str(values[column]) for column in columns)) for name, values in facts.items()]
+    rows = [(name, *(str(values[column] or "") for column in columns)) for name, values in facts.items()]
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
     for row in [header, *rows]:
         typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -11,12 +11,10 @@ import typer
 
 from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cli import options
-from ssl_bench.cli.local import local_execution
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import names, plan_with, sources_of
+from ssl_bench.cli.planning import locations_of, names, plan_with
 from ssl_bench.cli.running import run_and_print
-from ssl_bench.cli.slurm import slurm_settings, submit_and_print
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,16 +48,11 @@ def matrix(
 
     Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
     """
-    local = local_execution(scheduling, execution)
-    on_slurm = slurm_settings(scheduling)
-    asked = execution
-    if local:
-        execution = replace(execution, device=local.slots[0].device, devices=None)
-    elif on_slurm:
-        # The machine that submits says nothing about the nodes. Whose GPUs have no bf16 asks for --precision float32.
-        execution = replace(execution, device="cpu", devices=None, strategy=options.Strategy.single)
-        if on_slurm.gpus and resolution.precision in (None, options.Precision.auto):
-            resolution = replace(resolution, precision=options.Precision.bf16)
+    executor = scheduling.chosen(execution.asked(resolution.precision))
+    on = executor.planned_on()
+    strategy = options.Strategy(on.strategy)
+    execution = replace(execution, device=on.device, devices=on.devices, strategy=strategy, threads=on.threads)
+    resolution = replace(resolution, precision=options.Precision(on.precision) if on.precision else None)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
@@ -68,8 +61,8 @@ def matrix(
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = seed_list(seeds)
-    chosen_tasks, sources = sources_of(chosen_tasks, data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, sources, data.fold, data.label_fraction)
+    chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [
         planner.evaluation(method, task, protocol, seed)
         for seed in chosen_seeds
@@ -79,22 +72,8 @@ def matrix(
     ]
     if dry_run:
         print_plan(cells, execution.store())
-    elif scheduling.executor == "plan":
-        plan_and_print(cells, execution.store())
-    elif on_slurm:
-        submit_and_print(cells, execution.store(), on_slurm, runtime, asked)
     else:
-        run_and_print(cells, execution, runtime, rerun, local)
-
-
-def plan_and_print(cells: Sequence[Cell], store: Store) -> None:
-    """Write the plans, from which ``ssl-bench cell KEY`` runs each, and print the keys of what is not done."""
-    from ssl_bench.planning.graph import plan_all
-
-    graph, done = plan_all(cells, store, "missing")
-    for planned in graph:
-        if planned.key not in done:
-            typer.echo(planned.key)
+        run_and_print(cells, execution, runtime, rerun, executor)
 
 
 def print_plan(cells: Sequence[Cell], store: Store) -> None:

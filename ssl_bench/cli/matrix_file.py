@@ -35,7 +35,7 @@ def read_matrix_file(context: typer.Context, file: Path | None) -> Path | None:
         if parameter is None or parameter.name is None:
             raise UserError(f"{file}: {name}: unknown; known: {', '.join(sorted(options))}")
         repeated = getattr(parameter, "multiple", False)
-        if isinstance(value, dict) and name not in ("set", "slurm"):
+        if isinstance(value, dict) and name not in ("set", "slurm", "executor-set", "executor_set"):
             raise UserError(f"{file}: {name}: expected a value, not a table")
         if isinstance(value, dict):
             value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]

@@ -6,12 +6,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ssl_bench.api.registry import EXECUTORS
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from ssl_bench.api.executor import Devices, Executor
     from ssl_bench.store.store import Store
     from ssl_bench.training.runtime import Runtime
 
@@ -52,9 +55,30 @@ class Scheduling:
 
     executor: options.Executor = "inline"
     workers: options.Workers = None
-    retries: options.Retries = 1
+    retries: options.Retries = None
     cell_timeout: options.CellTimeout = None
+    executor_set: options.ExecutorSet = None
     slurm: options.Slurm = None
+
+    def chosen(self, asked: Devices) -> Executor:
+        """The executor with its options. Raises UserError for an unknown one, and for options that it does not have."""
+        from ssl_bench.api.settings import nested, validated
+
+        if self.executor not in EXECUTORS.names():
+            raise UserError(f"--executor {self.executor}: unknown; use {', '.join(EXECUTORS.names())}")
+        plugin = EXECUTORS.load(self.executor)
+        values = nested(self.executor_set or [], "--executor-set")
+        for name in ("workers", "retries", "cell_timeout"):
+            value = getattr(self, name)
+            if value is not None and name not in plugin.Settings.model_fields:
+                raise UserError(f"--{name.replace('_', '-')} {value}: needs --executor local")
+            values |= {} if value is None else {name: value}
+        for pair in self.slurm or []:
+            if self.executor != "slurm":
+                raise UserError(f"--slurm {pair}: needs --executor slurm")
+            nested([pair], "--slurm", values)
+        where = "--slurm" if self.slurm else "--executor-set"
+        return plugin(validated(plugin.Settings, values, where), asked)
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ class Execution:
     threads: options.Threads = None
     checkpointing: options.Checkpointing = False
     checkpoint_seconds: options.CheckpointSeconds = 300.0
+    log: options.LogOption = options.Log.none
     as_json: options.Json = False
     quiet: options.Quiet = False
 
@@ -79,8 +104,12 @@ class Execution:
         """Raises UserError for a device that is not there."""
         from ssl_bench.training.runtime import resolve_runtime
 
-        found = resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing)
-        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+        return self._with_the_rest(resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing))
+
+    def _with_the_rest(self, found: Runtime) -> Runtime:
+        if self.log is options.Log.tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+            raise UserError("--log tensorboard: needs a package that is not here; pip install 'ssl-bench[tensorboard]'")
+        return replace(found, checkpoint_seconds=self.checkpoint_seconds, log=self.log.value)
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,12 @@ class PretrainingExecution(Execution):
 
     devices: options.Devices = None
     strategy: options.StrategyOption = options.Strategy.single
+
+    def asked(self, precision: options.Precision | None) -> Devices:
+        """What the options say of devices, for an executor."""
+        from ssl_bench.api.executor import Devices
+
+        return Devices(self.device, self.devices, self.strategy, self.threads, precision)
 
     def runtime(self) -> Runtime:
         """Raises UserError for a device that is not there, and for devices without a use."""
@@ -100,8 +135,7 @@ class PretrainingExecution(Execution):
             return super().runtime()
         if self.devices is None or self.device != "auto":
             raise UserError("--strategy ddp: name the devices with --devices 0,1 and leave out --device")
-        found = resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing)
-        return replace(found, checkpoint_seconds=self.checkpoint_seconds)
+        return self._with_the_rest(resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing))
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

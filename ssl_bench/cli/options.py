@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
+from ssl_bench.api.registry import EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
 from ssl_bench.errors import UserError
 
 
@@ -35,19 +36,24 @@ class Strategy(StrEnum):
     ddp = "ddp"
 
 
-def complete_method(incomplete: str) -> list[str]:
-    """Method names for the shell."""
-    return [name for name in METHODS.names() if name.startswith(incomplete)]
+class Log(StrEnum):
+    """For whom a cell writes its numbers as they come."""
+
+    none = ""
+    tensorboard = "tensorboard"
 
 
-def complete_task(incomplete: str) -> list[str]:
-    """Task names for the shell."""
-    return [name for name in TASKS.names() if name.startswith(incomplete)]
+def completion(registry: Registry[Any]) -> Callable[[str], list[str]]:
+    """Names of `registry` for the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in registry.names() if name.startswith(incomplete)]
+
+    return complete
 
 
-def complete_protocol(incomplete: str) -> list[str]:
-    """Protocol names for the shell."""
-    return [name for name in PROTOCOLS.names() if name.startswith(incomplete)]
+complete_method, complete_task = completion(METHODS), completion(TASKS)
+complete_protocol, complete_executor = completion(PROTOCOLS), completion(EXECUTORS)
 
 
 def check_output(out: Path, kind: str = "file") -> None:
@@ -91,7 +97,7 @@ Preset = Annotated[
 ]
 Plugin = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="A Python file with a method or a task.", callback=load_plugins),
+    typer.Option("--plugin", metavar="FILE", help="A Python file with a plugin of any kind.", callback=load_plugins),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, help="Of weights, batches and transforms; the embedded volumes do not change.")
@@ -112,9 +118,21 @@ Checkpointing = Annotated[
 CheckpointSeconds = Annotated[
     float, typer.Option(min=0, help="How often a cell saves the state that it resumes from; 0: after every step.")
 ]
+LogOption = Annotated[
+    Log,
+    typer.Option(
+        "--log",
+        metavar="tensorboard",
+        show_default=False,
+        help="tensorboard: write losses, learning rates and scores as they come, into logs/tensorboard of the results.",
+    ),
+]
 Executor = Annotated[
     str,
-    typer.Option(help="inline: in this process; local: worker processes; slurm: job arrays; plan: write plans alone."),
+    typer.Option(
+        help="Where the cells run, such as inline, local, slurm or plan: see ssl-bench executors.",
+        autocompletion=complete_executor,
+    ),
 ]
 Devices = Annotated[
     str | None,
@@ -130,11 +148,16 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Under --executor local: so many on the processor, which share its cores.")
 ]
 Retries = Annotated[
-    int, typer.Option(min=0, help="Under --executor local: further attempts at a cell whose process died.")
+    int | None,
+    typer.Option(min=0, help="Under --executor local: further attempts at a cell whose process died; default: 1."),
 ]
 CellTimeout = Annotated[
     float | None,
     typer.Option(min=1, metavar="SECONDS", help="Under --executor local: end an attempt that takes longer."),
+]
+ExecutorSet = Annotated[
+    list[str] | None,
+    typer.Option("--executor-set", metavar="NAME=VALUE", help="An option that the executor itself has."),
 ]
 Slurm = Annotated[
     list[str] | None,

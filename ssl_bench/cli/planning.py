@@ -12,7 +12,7 @@ from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
     from ssl_bench.planning.planner import Planner
-    from ssl_bench.spec.locations import Sources
+    from ssl_bench.spec.locations import Locations
     from ssl_bench.training.runtime import Runtime
 
 NO_DATA, NO_CORPUS = TaskData(), CorpusData()
@@ -20,11 +20,11 @@ NO_DATA, NO_CORPUS = TaskData(), CorpusData()
 
 
 def plan_with(
-    resolution: Resolution, execution: Execution, sources: Sources, fold: int = 0, label_fraction: float = 1.0
+    resolution: Resolution, execution: Execution, locations: Locations, fold: int = 0, label_fraction: float = 1.0
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.api.settings import load_preset
-    from ssl_bench.data.user_data import UserData
+    from ssl_bench.data.sources import DataSources
     from ssl_bench.planning.planner import Planner
     from ssl_bench.training.progress import Progress
     from ssl_bench.training.runtime import resolve_precision
@@ -34,22 +34,22 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = UserData(sources, loaded.data, fold, label_fraction, track, runtime.threads)
+    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads)
     return Planner(loaded, overrides, precision, data), runtime
 
 
-def sources_of(
+def locations_of(
     tasks: Sequence[str],
     data: TaskData = NO_DATA,
     corpus: CorpusData = NO_CORPUS,
     skip_problems: bool = False,
-) -> tuple[list[str], Sources]:
+) -> tuple[list[str], Locations]:
     """The names of `tasks`, those that a folder defines registered, and where everything lies.
 
     Raises UserError for an unknown task, a folder that is not there, or options that contradict each other.
     """
     from ssl_bench.data.layouts.own_tasks import add_own, is_own
-    from ssl_bench.spec.locations import Sources
+    from ssl_bench.spec.locations import Locations
 
     names, roots, own = [], {}, {}
     with_reader = [task for task in tasks if not is_own(task)]
@@ -68,7 +68,7 @@ def sources_of(
         raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
     if corpus.corpus is not None and not corpus.corpus.exists():
         raise UserError(f"--corpus {corpus.corpus}: no such folder or CSV")
-    sources = Sources(
+    locations = Locations(
         anatomy=anatomy_files(data.anatomy),
         data_roots=roots,
         own_tasks=own,
@@ -78,7 +78,7 @@ def sources_of(
         skip_problems=skip_problems,
         allow_overlap=corpus.allow_overlap,
     )
-    return names, sources
+    return names, locations
 
 
 def data_folder(root: Path, task: str, alone: bool) -> Path:

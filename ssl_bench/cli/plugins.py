@@ -111,9 +111,10 @@ def _hides_a_module(name: str) -> bool:
 def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
     """The promises of a kind, and the plugin that has to keep them."""
     if kind is Kind.task:
-        from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
+        from ssl_bench.conformance.task_checks import TaskUnderTest
 
-        return TASK_CHECKS, TaskUnderTest(name)
+        task = TaskUnderTest(name)
+        return task.checks, task
 
     from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 

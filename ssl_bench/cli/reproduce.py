@@ -1,10 +1,11 @@
-"""``reproduce``: the command and the environment of a cell."""
+"""``reproduce``: the plan, the command and the environment of a cell."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,12 +14,11 @@ from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
     from ssl_bench.planning.reproduction import Reproduction
-    from ssl_bench.spec.cell import Cell
-    from ssl_bench.spec.record import AnyRecord
     from ssl_bench.store.store import Store
 
-
 REQUIREMENT = r"[A-Za-z0-9][\w.-]*==[\w.+!-]+"
+RESULTS = "reproduced"
+"""A folder of its own: a cell that is in the store returns at once."""
 
 
 def reproduce(
@@ -26,27 +26,35 @@ def reproduce(
     results: options.Results = None,
     as_json: options.Json = False,
 ) -> None:
-    """Print, as a shell script, how to run a cell again: installation, commit, command, and where bits may differ.
+    """Print, as a shell script, how to run a cell again: installation, commit, plan, command, where bits may differ.
 
     Example: ssl-bench reproduce 5e51c81feb3b8a2f > again.sh
     """
-    from ssl_bench.planning.reproduction import reproduction_of
+    from ssl_bench.planning.reproduction import cell_of, reproduction_of
     from ssl_bench.store.store import Store, results_folder
 
     store = Store(results_folder(results))
-    cell, record, planned = find_cell(store, key)
-    pretraining = store.record(cell.pretraining) if cell.pretraining else None
-    found = reproduction_of(cell, record or store.last_failure(cell), pretraining, planned)
-    typer.echo(found.model_dump_json(indent=1) if as_json else script(found, str(store.folder)), nl=as_json)
+    key = full_key(store, key)
+    cell, record = store.find_plan(key), store.find_record(key)
+    made = cell is None and record is not None
+    if record is not None:
+        cell = cell or cell_of(record)
+    if cell is None:
+        raise UserError(f"cell {key}: neither its plan nor its record reads; plan it again with ssl-bench run")
+    last = record or store.last_failure(cell)
+    ran = last.provenance if last else {}
+    found = reproduction_of(cell, ran, store.record(cell.pretraining) if cell.pretraining else None)
+    if made:
+        found.caveats.append("No plan of it is here that reads: this one is made from its record, without paths.")
+    if as_json:
+        answer = {"key": key, "title": cell.title, "ran": ran, **found._asdict()}
+        typer.echo(json.dumps(answer | {"cells": [each.model_dump(mode="json") for each in found.cells]}, indent=1))
+    else:
+        typer.echo(script(found, ran, str(store.folder)), nl=False)
 
 
-def find_cell(store: Store, prefix: str) -> tuple[Cell, AnyRecord | None, bool]:
-    """The one cell whose key begins with `prefix`, its success, and whether its plan is here.
-
-    Raises UserError for anything but a prefix of one key.
-    """
-    from ssl_bench.spec.cell import Cell
-
+def full_key(store: Store, prefix: str) -> str:
+    """The one key in `store` that begins with `prefix`. Raises UserError for anything but a prefix of one key."""
     if not re.fullmatch("[0-9a-f]{1,16}", prefix):
         raise UserError(f"cell {prefix!r}: a key is 16 hexadecimal digits, or the first of them; see ssl-bench status")
     keys = store.keys(prefix)
@@ -54,39 +62,36 @@ def find_cell(store: Store, prefix: str) -> tuple[Cell, AnyRecord | None, bool]:
         raise UserError(f"cell {prefix}: neither planned nor run in {store.folder}; see ssl-bench status, or --results")
     if len(keys) > 1:
         raise UserError(f"cell {prefix}: {len(keys)} keys begin so, such as {', '.join(keys[:3])}; give more digits")
-    cell, record = store.find_plan(keys[0]), store.find_record(keys[0])
-    if cell is not None:
-        return cell, record, True
-    if record is None:
-        raise UserError(f"cell {keys[0]}: neither its plan nor its record reads; plan it again with ssl-bench run")
-    return Cell(kind=record.kind, spec=record.spec, setting=record.setting), record, False
+    return keys[0]
 
 
-def script(found: Reproduction, results: str) -> str:
+def script(found: Reproduction, ran: dict[str, Any], results: str) -> str:
     """`found` as a shell script, what is to be known in comments."""
-    environment = {name: value for name, value in found.environment.items() if value not in ("", None)}
-    lines = [f"# {found.title}  [{found.key}]"]
-    if environment:
-        lines.append(f"# ran: {', '.join(f'{name} {value}' for name, value in environment.items())}")
-    lines += [f"# {caveat}" for caveat in found.caveats]
-    lines = [_one_line(line) for line in lines]
-    versions = dict(found.versions)
-    if python := versions.pop("python", None):
-        lines.append(_one_line(f"# Python {python}"))
-    version = versions.pop("ssl-bench", None)
+    from ssl_bench.planning.reproduction import versions_of
+
+    cell, versions = found.cells[-1], versions_of(ran)
+    told = [f"{name} {ran[name]}" for name in ran if name not in ("versions", "commit") and ran[name] not in ("", None)]
+    comments = [f"{cell.title}  [{cell.key}]", *([f"ran: {', '.join(told)}"] if told else []), *found.caveats]
+    comments += [f"Python {versions['python']}"] if "python" in versions else []
+    lines = ["# " + "".join(each if each.isprintable() else " " for each in comment) for comment in comments]
     # Records come from anywhere: what is no version could be an option of pip or an address.
-    wanted = [f"{name}=={value}" for name, value in versions.items() if re.fullmatch(REQUIREMENT, f"{name}=={value}")]
-    if wanted:
-        lines.append(f"pip install {' '.join(map(quoted, wanted))}")
-    commit = (found.commit or "").removesuffix("+changes")
+    wanted = {name: f"{name}=={version}" for name, version in versions.items() if name != "python"}
+    wanted = {name: text for name, text in wanted.items() if re.fullmatch(REQUIREMENT, text)}
+    own = wanted.pop("ssl-bench", None)
+    lines += [f"pip install {' '.join(map(quoted, wanted.values()))}"] if wanted else []
+    commit = str(ran.get("commit")).removesuffix("+changes")
     if re.fullmatch(r"[0-9a-f]{7,40}", commit):
         lines.append(f"git checkout {commit} && pip install -e .  # in a clone of ssl-bench")
-    elif version and re.fullmatch(REQUIREMENT, f"ssl-bench=={version}"):
-        lines.append(f"pip install {quoted(f'ssl-bench=={version}')}")
-    for command in filter(None, (found.pretraining_command, found.command)):
-        lines.append(" ".join(map(quoted, ["ssl-bench", *command])))
-    if found.command[0] != "pretrain":
-        lines.append(f"ssl-bench report --compare {quoted(results)} {quoted(found.command[-1])}")
+    elif own:
+        lines.append(f"pip install {quoted(own)}")
+    lines.append(f"mkdir -p {RESULTS}/cells")
+    for planned, chosen in zip(found.cells, found.options, strict=True):
+        # JSON of printable ASCII, of which no line is END: between quoted ENDs a shell reads text alone.
+        plan = json.dumps(planned.model_dump(mode="json"), indent=1)
+        lines += [f"cat > {RESULTS}/cells/{planned.key}.json <<'END'", plan, "END"]
+        lines.append(" ".join(map(quoted, ["ssl-bench", "cell", planned.key, *chosen, "--results", RESULTS])))
+    if cell.kind == "evaluation":
+        lines.append(f"ssl-bench report --compare {quoted(results)} {RESULTS}")
     return "\n".join(lines) + "\n"
 
 
@@ -95,7 +100,3 @@ def quoted(text: str) -> str:
     if not text.isprintable():
         raise UserError(f"{text!r}: holds characters that no command should; read the cell's record instead")
     return shlex.quote(text)
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -9,7 +9,7 @@ import typer
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import names, plan_with, sources_of
+from ssl_bench.cli.planning import locations_of, names, plan_with
 from ssl_bench.cli.running import run_and_print
 
 
@@ -35,8 +35,8 @@ def run(
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
-    (task,), sources = sources_of([task], data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, sources, data.fold, data.label_fraction)
+    (task,), locations = locations_of([task], data, corpus_data, skip_problems)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [planner.evaluation(method, task, name, seed) for name in protocols]
     run_and_print(cells, execution, runtime, rerun)
 

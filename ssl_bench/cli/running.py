@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ssl_bench.cli import options
-from ssl_bench.cli.local import LocalExecution
 from ssl_bench.cli.option_groups import Execution
 
 if TYPE_CHECKING:
+    from ssl_bench.api.executor import Executor
     from ssl_bench.spec.cell import Cell
     from ssl_bench.spec.record import AnyRecord
     from ssl_bench.training.runtime import Runtime
@@ -23,20 +23,22 @@ def run_and_print(
     execution: Execution,
     runtime: Runtime,
     rerun: options.Rerun = options.Rerun.missing,
-    local: LocalExecution | None = None,
+    executor: Executor | None = None,
 ) -> None:
-    """Run `cells`, print how they ended, exit 1 if one failed."""
+    """Have `executor` run `cells`, by default in this process; print how they ended, exit 1 if one failed."""
+    from ssl_bench.executors.cells.work import Work
     from ssl_bench.executors.inline import run_cells
-    from ssl_bench.executors.local import run_local
-    from ssl_bench.executors.workers.live import LiveView
     from ssl_bench.training.progress import Progress
 
     store, shown = execution.store(), not execution.quiet
-    if local:
-        view = LiveView([slot.name for slot in local.slots], shown)
-        records = run_local(cells, store, runtime, local.slots, view, rerun.value, local.limits)
-    else:
+    if executor is None:
         records = run_cells(cells, store, runtime, Progress(shown), rerun.value)
+    else:
+        ended = executor.run(Work(cells, store, runtime, rerun.value, shown))
+        if isinstance(ended, str):
+            typer.echo(ended, nl=bool(ended))
+            return
+        records = ended
     if execution.as_json:
         typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
     else:

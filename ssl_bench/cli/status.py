@@ -7,6 +7,7 @@ from typing import get_args
 
 import typer
 
+from ssl_bench.api.registry import EXECUTORS
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
@@ -14,12 +15,11 @@ from ssl_bench.errors import UserError
 def status(results: options.Results = None, as_json: options.Json = False) -> None:
     """How every planned cell stands: done, running, queued, interrupted, failed or to do.
 
-    Told from files, and from SLURM's queue if cells were submitted to it; no scheduler needs to be alive. Cells that
+    Told from files, and by executors with a queue, such as SLURM's; no scheduler needs to be alive. Cells that
     are done or to do are counted; the others are listed with who works on them, their job, or why they failed.
 
     Example: ssl-bench status --results results
     """
-    from ssl_bench.executors.slurm import QueuedJob, queued_cells
     from ssl_bench.store.status import State, status_of
     from ssl_bench.store.store import Store, results_folder
 
@@ -27,11 +27,12 @@ def status(results: options.Results = None, as_json: options.Json = False) -> No
     if not folder.is_dir():
         raise UserError(f"--results {folder}: no such folder; run ssl-bench run first, or name another")
     store = Store(folder)
-    jobs: dict[str, QueuedJob] = {}
-    try:
-        jobs = queued_cells(store)
-    except UserError as error:
-        typer.echo(f"ssl-bench: {error}; told from the records alone", err=True)
+    jobs: dict[str, object] = {}
+    for name in options.usable_names(EXECUTORS):
+        try:
+            jobs |= EXECUTORS.load(name).queued(folder)
+        except UserError as error:
+            typer.echo(f"ssl-bench: {error}; told from the records alone", err=True)
     cells = status_of(store, jobs)
     if as_json:
         typer.echo(json.dumps([cell.model_dump() for cell in cells], indent=1))

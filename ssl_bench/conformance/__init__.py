@@ -5,6 +5,8 @@ The suite runs it over the built-in plugins; ``ssl-bench check`` and the tests o
 
 from __future__ import annotations
 
+import inspect
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -26,11 +28,19 @@ class Check(Generic[Subject]):
     """Whether the checks after it mean nothing where its promise is broken."""
 
     def problem(self, subject: Subject) -> str | None:
-        """The sentence, or None; an exception is a problem too."""
+        """The sentence, or None; an exception is a problem too, told with the line of the plugin that it came from."""
         try:
             return self.find_problem(subject)
         except BrokenPromiseError as broken:
             return str(broken)
         except Exception as error:
             lines = str(error).strip().splitlines()
-            return f"raises {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+            said = f"raises {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+            return said + _place(error, getattr(subject, "plugin", None))
+
+
+def _place(error: Exception, plugin: type | None) -> str:
+    """Where in the plugin's file `error` came from, as `` (FILE:LINE)``; empty where it came from elsewhere."""
+    file = plugin and inspect.getfile(plugin)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({file}:{lines[-1]})" if lines else ""

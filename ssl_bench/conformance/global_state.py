@@ -1,4 +1,4 @@
-"""What a method owes whoever shares its process: no global state is touched."""
+"""A method touches no global state of the process that it shares with others."""
 
 from __future__ import annotations
 

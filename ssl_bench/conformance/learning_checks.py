@@ -7,9 +7,8 @@ import copy
 import numpy as np
 import torch
 
-from ssl_bench.backbones.unet3d import DECODER_MODULES
 from ssl_bench.conformance.method_under_test import CROP, MethodUnderTest, adam, some, update
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 
 FEWEST_UPDATES, MOST_UPDATES = 6, 16
 """On one batch: the loss has fallen as soon as the mean of the last three lies below the first."""
@@ -45,7 +44,7 @@ def gradient_reaches_all(subject: MethodUnderTest) -> str | None:
     method, volumes = subject.ready()
     subject.finite_loss(method, volumes).backward()  # type: ignore[no-untyped-call]
     encoder_only = subject.facts.pretrains == "encoder"
-    decoder = tuple(f"backbone.{module}." for module in DECODER_MODULES)
+    decoder = tuple(f"backbone.{module}." for module in method.backbone.decoder_modules)
     missed, beyond = [], []
     for name, parameter in method.named_parameters():
         reached = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from ssl_bench.api.rng import Draws, numpy_generator
-from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.conformance import Check
 from ssl_bench.conformance.global_state import global_state_is_left_alone
 from ssl_bench.conformance.learning_checks import (
@@ -16,7 +15,7 @@ from ssl_bench.conformance.learning_checks import (
     mixed_precision_works,
     other_windows_work,
 )
-from ssl_bench.conformance.method_under_test import VOLUMES, WIDTH, MethodUnderTest, adam, some
+from ssl_bench.conformance.method_under_test import VOLUMES, MethodUnderTest, adam, shared_backbone, some
 from ssl_bench.conformance.reproduction_checks import draws_follow_the_volume, seeds_reproduce, state_round_trips
 
 __all__ = ["METHOD_CHECKS", "MethodUnderTest"]
@@ -32,7 +31,7 @@ def facts_are_complete(subject: MethodUnderTest) -> str | None:
 def backbone_keeps_its_keys(subject: MethodUnderTest) -> str | None:
     """`method.backbone` is the backbone it was given, with the same keys and shapes after training."""
     method = subject.build()
-    wanted = {name: value.shape for name, value in UNet3D(WIDTH).state_dict().items()}
+    wanted = {name: value.shape for name, value in shared_backbone().state_dict().items()}
     subject.train(method, adam(method), range(1))
     found = {name: value.shape for name, value in method.backbone.state_dict().items()}
     if found == wanted:

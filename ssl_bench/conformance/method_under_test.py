@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, Windows
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation
 from ssl_bench.api.settings import load_preset
-from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.conformance import BrokenPromiseError
-from ssl_bench.data.embedded import Corpus, corpus_spec, load_corpus
+from ssl_bench.data.generated import GeneratedCorpus
+from ssl_bench.data.windows import Corpus
 
 CROP = 32
 WIDTH = 8
@@ -34,9 +35,9 @@ class MethodUnderTest:
     @cached_property
     def corpus(self) -> Corpus:
         """Sixteen volumes of the embedded corpus."""
-        cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
-        volumes, _ = load_corpus(corpus_spec(cohort))
-        return Corpus(volumes, CROP, "cpu")
+        cohort = load_preset("smoke").cohort
+        volumes = GeneratedCorpus(cohort.detail, VOLUMES, cohort.held_out).load()["corpus"]
+        return Corpus([volume.image for volume in volumes], CROP, "cpu")
 
     @property
     def batch(self) -> int:
@@ -46,7 +47,7 @@ class MethodUnderTest:
     def build(self, seed: int = 0, crop: int = CROP) -> Method:
         """The method around a fresh backbone."""
         with seeded_initialisation(seed):
-            return self.plugin(UNet3D(WIDTH), self.plugin.Config(), crop)
+            return self.plugin(shared_backbone(), self.plugin.Config(), crop)
 
     def ready(self, seed: int = 0, batch: int | None = None) -> tuple[Method, Tensor]:
         """A method that has refreshed itself, and the first batch it chose, (B, 1, D, H, W)."""
@@ -85,6 +86,11 @@ class MethodUnderTest:
         for step in steps:
             self.refresh(method, step)
             update(method, optimiser, self.finite_loss(method, self.choose(method, step), step), step, steps.stop)
+
+
+def shared_backbone() -> Backbone:
+    """The backbone of the presets, small."""
+    return BACKBONES.load(load_preset("smoke").backbone)(WIDTH)
 
 
 def update(method: Method, optimiser: torch.optim.Optimizer, loss: Tensor, step: int, steps: int) -> None:

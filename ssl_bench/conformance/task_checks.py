@@ -1,4 +1,4 @@
-"""What every task owes the harness: its facts, and an embedded cohort that keeps to them."""
+"""What every task owes the harness: facts that agree with each other, and a generator that keeps to them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from ssl_bench.api.cases import SPLITS, Case, Split
+from ssl_bench.api.generator import Generator
 from ssl_bench.api.registry import TASKS
-from ssl_bench.api.task import SPLITS, Case, Split
-from ssl_bench.conformance import Check
-from ssl_bench.data.embedded import task_anatomy
+from ssl_bench.conformance import BrokenPromiseError, Check
 
 COUNT = 3
 
@@ -23,9 +23,21 @@ class TaskUnderTest:
         self.plugin = TASKS.load(name)
         self.facts = self.plugin.facts
 
+    @property
+    def checks(self) -> tuple[Check[TaskUnderTest], ...]:
+        """Those that can be made: a task on real cases alone has facts, and its cases are for ``data check``."""
+        return TASK_CHECKS if self.plugin.generator else TASK_CHECKS[:1]
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What grows the cases."""
+        if self.plugin.generator is None:
+            raise BrokenPromiseError("it has no generator")
+        return self.plugin.generator()
+
     def grow(self, split: Split, count: int = COUNT, seed: int = 0) -> list[Case]:
         """Cases at the coarsest detail."""
-        return self.plugin().grow(task_anatomy(self.plugin, None), split, count, 1.0, seed)
+        return self.generator.grow(split, count, 1.0, seed)
 
     @cached_property
     def cases(self) -> dict[Split, list[Case]]:
@@ -34,16 +46,19 @@ class TaskUnderTest:
 
 
 def facts_are_complete(subject: TaskUnderTest) -> str | None:
-    """The facts name classes, values, metric, data set and licence, and agree with each other."""
-    facts = subject.facts
-    if not all((facts.title, facts.dataset, facts.licence, facts.access)):
-        return "facts.title, dataset, licence and access must say what the task is and where its data come from"
+    """The facts name classes and metric, a data set its licence and label values, and they agree with each other."""
+    facts, dataset = subject.facts, subject.plugin.dataset
+    if not facts.title or (dataset and not all((dataset.title, dataset.licence, dataset.access))):
+        return "facts.title, and the data set's title, licence and access, must say what is asked of which data"
     if facts.metric != ("DSC" if facts.kind == "segmentation" else "AUC"):
         return f"a {facts.kind} cannot be ranked by {facts.metric}"
-    if len(facts.classes) != len(facts.label_values) or len(set(facts.classes)) != len(facts.classes):
-        return f"{len(facts.classes)} classes have {len(facts.label_values)} label values, or share a name"
+    if len(set(facts.classes)) != len(facts.classes):
+        return "two classes share a name"
     if facts.kind == "classification" and len(facts.classes) != 1:
         return "a classification has one positive class"
+    wanted = len(facts.classes) if facts.kind == "segmentation" else 0
+    if dataset and len(dataset.label_values) != wanted:
+        return f"{len(facts.classes)} classes of a {facts.kind} have {len(dataset.label_values)} label values"
     return None
 
 
@@ -87,14 +102,14 @@ def classes_occur(subject: TaskUnderTest) -> str | None:
 
 
 def spacing_is_kept(subject: TaskUnderTest) -> str | None:
-    """Cases have the spacing and the field of view that the facts promise."""
-    facts = subject.facts
+    """Cases have the spacing and the field of view that the generator promises."""
+    generator = subject.generator
     for case in _all(subject):
-        if not np.allclose(case.spacing_mm, facts.spacing_mm):
-            return f"{case.identifier}: spacing {case.spacing_mm} mm, promised {facts.spacing_mm}"
+        if not np.allclose(case.spacing_mm, generator.spacing_mm):
+            return f"{case.identifier}: spacing {case.spacing_mm} mm, promised {generator.spacing_mm}"
         extent = np.multiply(case.image.shape, case.spacing_mm)
-        if np.any(extent > np.asarray(facts.field_of_view_mm) + case.spacing_mm):
-            return f"{case.identifier}: covers {extent.tolist()} mm, promised {facts.field_of_view_mm}"
+        if np.any(extent > np.asarray(generator.field_of_view_mm) + case.spacing_mm):
+            return f"{case.identifier}: covers {extent.tolist()} mm, promised {generator.field_of_view_mm}"
     return None
 
 

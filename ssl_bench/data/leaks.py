@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest difference of block means, as a fraction of the scan's range: formats round values differently."""
 
 
-def overlapping(
+def same_scans(
     corpus: Sequence[tuple[str, Signature]], cases: Sequence[tuple[str, Signature]]
 ) -> list[tuple[str, str]]:
     """Pairs of names, one of the corpus and one of the cases, that are the same scan."""

@@ -11,9 +11,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ssl_bench.api.cases import SourceCase
+from ssl_bench.api.cases import SPLITS, SourceCase, Split
 from ssl_bench.api.settings import Settings, SplitCounts
-from ssl_bench.api.task import SPLITS, Split
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write
 

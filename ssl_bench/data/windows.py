@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_bench.api.task import Case
+from ssl_bench.api.cases import Case
+from ssl_bench.api.method import Windows
+from ssl_bench.nn.transfer import moved
+
+REFRESH_BATCH = 8
 
 
 def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
@@ -22,6 +26,31 @@ def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -
     start = np.rint(position * room).astype(int)
     window = volume[tuple(slice(first, first + crop) for first in start)]
     return np.pad(window, [(0, crop - size) for size in window.shape])
+
+
+class Corpus:
+    """Unlabelled volumes on disk; windows of side `crop` come out on `device`."""
+
+    def __init__(self, volumes: Sequence[NDArray[np.float32]], crop: int, device: torch.device | str) -> None:
+        """`volumes` are (D, H, W) each, of one shape or of many."""
+        self.volumes = volumes
+        self.crop = crop
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.volumes)
+
+    def read(self, windows: Windows) -> Tensor:
+        """Those windows, (B, 1, D, H, W)."""
+        pairs = zip(windows.volumes, windows.positions, strict=True)
+        images = np.stack([cut(self.volumes[index], position, self.crop) for index, position in pairs])
+        return moved(_volumes(images), torch.device(self.device))
+
+    def batches(self, windows: Windows) -> Iterator[Tensor]:
+        """Those windows in order, a few at a time."""
+        for start in range(0, len(windows.volumes), REFRESH_BATCH):
+            part = slice(start, start + REFRESH_BATCH)
+            yield self.read(Windows(windows.volumes[part], windows.positions[part]))
 
 
 class CaseBatches:

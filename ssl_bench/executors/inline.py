@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from ssl_bench.api.executor import Executor, ExecutorFacts
 from ssl_bench.executors.cells.outcomes import outcome
-from ssl_bench.executors.cells.run_cell import POLL_SECONDS, run_cell
+from ssl_bench.executors.cells.run_cell import CLAIMED_SECONDS, run_cell
 from ssl_bench.executors.cells.stopping import stop_by_signal
+from ssl_bench.executors.cells.work import Work
 from ssl_bench.planning.graph import Rerun, is_wanted, plan_all
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord
@@ -15,6 +17,16 @@ from ssl_bench.store.store import Store
 from ssl_bench.training.attempt import TakenOver
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime
+
+
+class Inline(Executor):
+    """Cells in this process, one after the other; several devices may share a pre-training's batch."""
+
+    facts = ExecutorFacts(title="in this process, one cell after the other")
+
+    def run(self, work: Work) -> list[AnyRecord]:
+        """The records of the cells."""
+        return run_cells(work.cells, work.store, work.runtime, Progress(work.shown), work.rerun)
 
 
 def run_cells(
@@ -52,6 +64,6 @@ def run_cells(
                 else:
                     progress.say(f"{place}: {outcome(ended[cell.key])}")
             if len(left) == len(queue):
-                time.sleep(POLL_SECONDS)
+                time.sleep(CLAIMED_SECONDS)
             queue = left
     return [ended[cell.key] for cell in cells if cell.key in ended]

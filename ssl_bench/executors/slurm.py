@@ -13,18 +13,21 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import Field, PositiveInt
 
-from ssl_bench.api.settings import Settings
+from ssl_bench.api.executor import Devices, Executor, ExecutorFacts, ExecutorSettings
 from ssl_bench.errors import UserError
+from ssl_bench.executors.cells.work import Work
 from ssl_bench.files import atomic_write, set_aside
+from ssl_bench.planning.graph import with_pretrainings
 from ssl_bench.spec.cell import Cell
 from ssl_bench.store.store import Store
-from ssl_bench.training.runtime import Runtime, alone
+from ssl_bench.training.runtime import Runtime, on_one_device
 
 LARGEST_ARRAY = 1000
 """MaxArraySize is 1001 on many sites."""
@@ -48,7 +51,7 @@ class QueuedJob(NamedTuple):
         return f"SLURM job {self.task} {self.state.lower()}{reason}"
 
 
-class SlurmSettings(Settings):
+class SlurmSettings(ExecutorSettings):
     """What a job asks for."""
 
     partition: str | None = None
@@ -66,6 +69,43 @@ class SlurmSettings(Settings):
     """Any further option of sbatch, without its dashes."""
 
 
+class Slurm(Executor):
+    """Cells as SLURM jobs, submitted and left."""
+
+    Settings = SlurmSettings
+    facts = ExecutorFacts(title="SLURM job arrays: submit what is neither done nor queued, and leave")
+    settings: SlurmSettings
+
+    def planned_on(self) -> Devices:
+        """The processor: the machine that submits says nothing about the nodes.
+
+        On GPUs precision is bf16 unless another is asked for. Raises UserError if several GPUs are to share a batch and
+        ``--slurm gpus`` does not say how many.
+        """
+        asked, gpus = self.asked, self.settings.gpus
+        if asked.strategy == "ddp" and (asked.devices is not None or gpus < 2):
+            raise UserError("--strategy ddp: under --executor slurm name how many GPUs with --slurm gpus=N, 2 or more")
+        if asked.strategy == "single":
+            super().planned_on()
+        precision = "bf16" if gpus and asked.precision in (None, "auto") else asked.precision
+        return replace(asked, device="cpu", devices=None, strategy="single", precision=precision)
+
+    def run(self, work: Work) -> str:
+        """How many cells were submitted."""
+        gpus, device = self.settings.gpus, self.asked.device
+        work.store.check_writable()
+        device = ("cuda" if gpus else "cpu") if device == "auto" else device
+        ranks = tuple(f"cuda:{index}" for index in range(gpus)) if self.asked.strategy == "ddp" else ()
+        runtime = replace(work.runtime, device=device, ranks=ranks)
+        count = submit(with_pretrainings(work.cells), work.store, self.settings, runtime)
+        return f"submitted cells: {count}; the same command submits what is left, ssl-bench status says how it stands"
+
+    @classmethod
+    def queued(cls, results: Path) -> Mapping[str, QueuedJob]:
+        """The array tasks that wait or run, as `squeue` says."""
+        return queued_cells(Store(results))
+
+
 class CellJob:
     """What runs on the node: the one command, as a child, so that a signal to the job leaves it time to save."""
 
@@ -80,12 +120,13 @@ class CellJob:
             # A requeued job may start without the GPU it was promised.
             raise RuntimeError("no GPU: CUDA_VISIBLE_DEVICES is empty")
         self.child = subprocess.Popen([
-            sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet",
+            sys.executable, "-c", "from ssl_bench.cli import main; main()", "cell", key, "--quiet", "--debug",
             "--results", str(self.results),
             *(["--strategy", "ddp", "--devices", ",".join(self.runtime.ranks)] if self.runtime.ranks
               else ["--device", self.runtime.device, "--threads", str(self.settings.cpus)]),
             "--checkpoint-seconds", str(self.runtime.checkpoint_seconds),
             *(["--checkpointing"] if self.runtime.checkpointing else []),
+            *(["--log", self.runtime.log] if self.runtime.log else []),
         ])  # fmt: skip
         code = self.child.wait()
         if code:
@@ -123,7 +164,7 @@ def submit(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtime
     job = CellJob(folder, runtime, settings)
     jobs |= _submit_all([cell for cell in missing if cell.kind == "pretraining"], store, job, None)
     if runtime.ranks:
-        job = CellJob(folder, alone(runtime), settings.model_copy(update={"gpus": 1}))
+        job = CellJob(folder, on_one_device(runtime), settings.model_copy(update={"gpus": 1}))
     waiting: dict[str | None, list[Cell]] = defaultdict(list)
     for cell in missing:
         if cell.kind == "evaluation":

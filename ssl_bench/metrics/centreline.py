@@ -1,4 +1,4 @@
-"""Overlap of tubular structures along their centrelines."""
+"""Centreline Dice: how far tubular structures agree along their centrelines."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Arriving:
         self._arrival = torch.cuda.current_stream(number.device).record_event() if on_gpu else None
 
     def read(self) -> float:
-        """The number."""
+        """Wait for the number to arrive and return it."""
         if self._arrival is not None:
             self._arrival.synchronize()
         return float(self._number)

@@ -22,7 +22,7 @@ from ssl_bench.nn.cpu.trilinear import MOST_ROWS, sample_channels
 from ssl_bench.nn.transfer import constant
 
 MANY_CHANNELS = 8
-"""From so many on, rows of channels are faster than volumes on a processor."""
+"""With at least so many channels, resampling rows of channels is faster on a processor than resampling volumes."""
 AffineForm = Literal["released", "eq8", "figure"]
 CompositionOrder = Literal["affine_of_deformed", "eq9"]
 
@@ -155,5 +155,5 @@ def _matrix(entries: list[Tensor]) -> Tensor:
 
 
 def _product(*matrices: Tensor) -> Tensor:
-    """The matrix product in full precision whatever autocast and TF32 settings are in force."""
+    """The matrix product in full precision independent of autocast and TF32 settings."""
     return reduce(lambda left, right: (left.unsqueeze(-1) * right.unsqueeze(-3)).sum(-2), matrices)

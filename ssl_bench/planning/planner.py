@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
+from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.api.settings import Preset, validated
-from ssl_bench.data.user_data import UserData
+from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
@@ -30,9 +30,9 @@ class Planner:
         preset: Preset,
         overrides: Sequence[str],
         precision: Literal["float32", "bf16"],
-        data: UserData | None = None,
+        data: DataSources | None = None,
     ) -> None:
-        """`data` is what the user brings; real data are prepared before their cells can be planned."""
+        """`data` are the volumes; real ones are prepared before their cells can be planned."""
         bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
         for name in preset.protocols.keys() - bare:
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
@@ -40,9 +40,12 @@ class Planner:
         for name in preset.methods:
             self._options(name)  # a wrong one is refused though no cell of that method may be planned
         self.precision = precision
-        self.data = data or UserData(Sources())
-        unlike = {"name", "methods", "ranked"} if preset.data else {"name", "methods", "ranked", "data"}
-        comparable = preset.model_dump(mode="json", exclude=unlike) | {"precision": precision}
+        self.data = data or DataSources(Locations(), preset.cohort)
+        BACKBONES.check(preset.backbone)
+        # Fields that presets did not always have, while they say nothing.
+        silent = {name for name, nothing in (("data", {}), ("backbone", "unet3d")) if getattr(preset, name) == nothing}
+        comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"} | silent)
+        comparable["precision"] = precision
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         # Of two changes to one setting the later holds.
         changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
@@ -51,8 +54,8 @@ class Planner:
         self._setting_of = functools.cache(self._resolve_setting)
         self._pretraining_spec = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
-        self._cases = functools.cache(self._resolve_cases)
-        self._left_out = functools.cache(self._find_left_out)
+        self._protocol_source = functools.cache(PROTOCOLS.source_digest)
+        self._cases = functools.cache(lambda task: self.data.task(task).describe())
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -61,8 +64,8 @@ class Planner:
             kind="pretraining",
             spec=spec,
             setting=self._setting_of(method),
-            sources=self.data.sources,
-            plugins=plugin_files(method, None),
+            locations=self.data.locations,
+            plugins=plugin_files(method, backbone=self.preset.backbone),
         )
 
     def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
@@ -90,6 +93,7 @@ class Planner:
             data=self._cases(task),
             protocol=protocol,
             protocol_settings=self._protocol_settings(protocol, method),
+            protocol_source=self._protocol_source(protocol),
             crop=self.preset.crop,
             overlap=self.preset.overlap,
             precision=self.precision,
@@ -99,17 +103,21 @@ class Planner:
             kind="evaluation",
             spec=spec,
             setting=self._setting_of(method),
-            sources=self.data.sources,
-            overlap=self._overlap(task, backbone),
-            left_out=self._left_out(task),
+            locations=self.data.locations,
+            overlap=() if backbone.corpus is None else self.data.leaks(task),
+            left_out=self.data.task(task).left_out,
             backbone_file=file,
-            plugins=plugin_files(method, task),
+            plugins=plugin_files(method, task, protocol, backbone.network),
         )
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""
         plugin, bare = PROTOCOLS.load(protocol), protocol.rpartition("-v")[0]
-        settings = validated(plugin.Settings, self.preset.protocols.get(bare, {}), f"protocols.{bare}")
+        # A protocol that the preset does not know is trained as the one most like it.
+        like = self.preset.protocols["linear" if plugin.facts.frozen_backbone else "finetune"]
+        required = [name for name, field in plugin.Settings.model_fields.items() if field.is_required()]
+        values = {name: like[name] for name in required if name in like} | self.preset.protocols.get(bare, {})
+        settings = validated(plugin.Settings, values, f"protocols.{bare}")
         if method is not None and not plugin.facts.frozen_backbone:
             options = self._options(method)
             settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
@@ -134,7 +142,7 @@ class Planner:
         trains = plugin.facts.pretrains != "nothing"
         settings = self.preset.pretraining
         batch = max(settings.batch, plugin.facts.smallest_batch)
-        corpus = self._corpus() if trains else None
+        corpus = self.data.corpus.describe() if trains else None
         if corpus and batch > corpus.volumes:
             raise UserError(
                 f"method {method!r} needs {batch} volumes a step and the corpus has {corpus.volumes}; "
@@ -154,26 +162,6 @@ class Planner:
             corpus=corpus,
             precision=self.precision if plugin.facts.mixed_precision else "float32",
             seed=seed,
+            network=self.preset.backbone,
+            network_source=BACKBONES.source_digest(self.preset.backbone),
         )
-
-    def _corpus(self) -> CorpusSpec:
-        from ssl_bench.data.embedded import corpus_spec
-
-        folder = self.data.corpus
-        return folder.spec(self.preset.cohort.held_out) if folder else corpus_spec(self.preset.cohort)
-
-    def _resolve_cases(self, task: str) -> DataSpec:
-        from ssl_bench.data.embedded import data_spec
-
-        folder = self.data.task(task)
-        if folder:
-            return folder.spec(self.data.fold, self.data.label_fraction)
-        return data_spec(task, self.preset.cohort, self.data.sources.anatomy, self.data.label_fraction)
-
-    def _find_left_out(self, task: str) -> tuple[str, ...]:
-        folder = self.data.task(task)
-        return folder.left_out if folder else ()
-
-    def _overlap(self, task: str, backbone: PretrainingSpec | ExternalBackbone) -> tuple[str, ...]:
-        """Raises UserError for an overlap that is not allowed."""
-        return () if backbone.corpus is None else self.data.overlap(task)

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import CellSpec, EvaluationSpec, PretrainingSpec
+from ssl_bench.spec.specification import CellSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 
 class Cell(BaseModel):
@@ -19,12 +19,12 @@ class Cell(BaseModel):
     kind: Literal["pretraining", "evaluation"]
     spec: CellSpec = Field(validation_alias="science", serialization_alias="science")
     setting: Setting
-    sources: Sources = Sources()
+    locations: Locations = Field(default=Locations(), validation_alias="sources", serialization_alias="sources")
     """Where its volumes lie."""
     overlap: tuple[str, ...] = ()
     """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
     left_out: tuple[str, ...] = ()
-    """Of the user's data set, by file, with the reason."""
+    """Files of the user's data set that are left out, each with the reason."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
     plugins: tuple[Path, ...] = ()
@@ -55,9 +55,16 @@ class Cell(BaseModel):
         return self.spec
 
     @property
+    def backbone(self) -> PretrainingSpec | ExternalBackbone:
+        """The backbone that an evaluation starts from, or that a pre-training makes."""
+        return self.spec.backbone if isinstance(self.spec, EvaluationSpec) else self.spec
+
+    @property
     def pretraining(self) -> Cell | None:
         """The pre-training this evaluation rests on; None if it needs none."""
-        backbone = getattr(self.spec, "backbone", None)
-        if not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
+        backbone = self.backbone
+        if self.kind == "pretraining" or not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
             return None
-        return Cell(kind="pretraining", spec=backbone, setting=self.setting, sources=self.sources, plugins=self.plugins)
+        return Cell(
+            kind="pretraining", spec=backbone, setting=self.setting, locations=self.locations, plugins=self.plugins
+        )

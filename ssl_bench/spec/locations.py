@@ -10,7 +10,7 @@ from pydantic import Field
 from ssl_bench.api.settings import Settings
 
 
-class Sources(Settings):
+class Locations(Settings):
     """Paths, and what the user allows. Empty: the embedded cohort."""
 
     anatomy: tuple[Path, Path] | None = None

@@ -23,6 +23,8 @@ Curve = Annotated[list[dict[str, float]], BeforeValidator(_undefined_for_null)]
 Numbers = Annotated[dict[str, float], BeforeValidator(_undefined_for_null)]
 
 SCHEMA = 1
+TRACEBACK_CHARACTERS = 16_000
+"""The innermost calls and the error stand at the end of a traceback."""
 SEMI_REAL = "semi-real (1 anatomy)"
 """What data grown from the embedded anatomies are called."""
 
@@ -50,6 +52,8 @@ class _Record(BaseModel):
     status: Literal["ok", "failed"]
     reason: str | None = None
     """Why a failed cell failed: the error's last line."""
+    traceback: str = ""
+    """Of a failed cell, where in the code it failed: the last `TRACEBACK_CHARACTERS` of Python's traceback."""
     setting: Setting
     data: str
     """``real``, or `SEMI_REAL`."""
@@ -68,7 +72,7 @@ class PretrainingRecord(_Record):
     held_out_curve: Curve = []
     """Pretext losses on the fixed held-out volumes; ``step`` counts the updates made before."""
     backbone_sha256: str = ""
-    """Of the bytes of the backbone's tensors; empty where nobody looked."""
+    """SHA-256 of the bytes of the backbone's tensors; empty in records made before it was kept."""
     health: Numbers = {}
 
 
@@ -95,7 +99,7 @@ class EvaluationRecord(_Record):
     kind: ClassVar[Literal["evaluation"]] = "evaluation"
     spec: EvaluationSpec = Field(validation_alias="science", serialization_alias="science")
     paradigm: str = "external"
-    """Of the method; ``external`` for weights from a file."""
+    """The paradigm of the method; ``external`` for weights from a file."""
     scene: Literal["inner", "inter", "unknown", "none"] = "none"
     """Whether the pre-training corpus shows the same anatomy as the task; ``none`` without pre-training."""
     metric: Literal["DSC", "AUC"] = "DSC"
@@ -114,7 +118,7 @@ class EvaluationRecord(_Record):
     volumes_seen_in_pretraining: int = 0
     modules: ModuleReport | None = None
     licence: str = ""
-    """Of weights from a file; empty for weights made here."""
+    """The licence of weights from a file; empty for weights made here."""
     health: Numbers = {}
     cases_digest: str = ""
     overlap: list[str] = []

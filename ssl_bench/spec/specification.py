@@ -30,14 +30,14 @@ class _Keyed(Settings):
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hexadecimal digits that stand for it."""
+        """The first 16 hexadecimal digits of the SHA-256 of all fields that differ from their defaults."""
         canonical = json.dumps(
             self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(f"{self.hashed_as}:{canonical}".encode()).hexdigest()[:16]
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, without the key: what was changed has another."""
+        """Copy as pydantic does, without the cached key, which the change may alter."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("key", None)
         return copied
@@ -48,11 +48,11 @@ class CorpusSpec(Settings):
 
     source: DataOrigin = "embedded"
     name: str = ""
-    """Of the embedded corpus; a folder's name is not hashed."""
+    """The name of the embedded corpus; empty for a folder, whose name is not hashed."""
     fingerprint: str
-    """Of the generator, or of every file's content and the recipe."""
+    """Digest of the generator, or of every file's content and the recipe."""
     detail: float = 0.0
-    """Of the embedded corpus."""
+    """Resolution of the embedded corpus; 0 for a folder."""
     recipe: dict[str, Any] = Field(default={})
     """How a folder's scans are preprocessed."""
     volumes: int
@@ -69,19 +69,19 @@ class DataSpec(Settings):
 
     source: DataOrigin
     fingerprint: str
-    """Of the generator, or of every case's files, its identifier, and how its label is read."""
+    """Digest of the generator, or of every case's files, its identifier, and how its label is read."""
     detail: float = 0.0
-    """Of the embedded cohort."""
+    """Resolution of the embedded cohort; 0 for a folder."""
     recipe: dict[str, Any] = Field(default={})
     """How a folder's scans are preprocessed."""
     split: str = ""
     """Digest of which of a folder's cases is in which split."""
     fold: int | None = None
-    """Of a folder's split."""
+    """Which fold of a folder's split; None for the embedded cohort."""
     counts: SplitCounts
     """Cases in each split; of a folder's training cases, those whose labels are used."""
     label_fraction: float = 1.0
-    """Of the training cases."""
+    """The fraction of the training cases whose labels are used."""
 
     @property
     def is_real(self) -> bool:
@@ -140,7 +140,7 @@ class PretrainingSpec(_Keyed):
 
     @property
     def paradigm(self) -> str:
-        """Of the method."""
+        """The paradigm of the method."""
         return METHODS.load(self.method).facts.paradigm
 
     @property
@@ -154,7 +154,7 @@ class Origin(Settings):
 
     pretrains: Pretrains = "encoder and decoder"
     modality: Literal["", "CT", "MR"] = ""
-    """Of the corpus; empty where it is not known."""
+    """The modality of the corpus; empty where it is not known."""
     region: str = Field(default="", max_length=100)
     """What the corpus shows, in the words of the tasks: heart, lungs or brain; empty where it is not known."""
 
@@ -175,6 +175,8 @@ class ExternalBackbone(Settings):
     """Channels at full resolution."""
     network: str = "unet3d"
     """The backbone's name."""
+    network_source: str | None = None
+    """SHA-256 of a third-party backbone's file; None for a built-in one."""
     origin: Origin = Origin()
 
     @property

@@ -1,4 +1,4 @@
-"""Leases: who is working on a cell right now. Advisory: they save work, and correctness never rests on them."""
+"""Leases say who works on a cell right now. They save double work; correctness never depends on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ssl_bench.store.process import Identity, identity_of
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
-"""Without a heartbeat for so long, whoever held the lease is taken for dead."""
+"""The holder of a lease without a heartbeat for so long is taken for dead."""
 WATCH_SECONDS = 2 * HEARTBEAT_SECONDS
 """How long a lease that looks stale is watched before its cell is claimed."""
 LOOK_SECONDS = 0.1
@@ -39,7 +39,7 @@ class Lease:
         self._heart = threading.Thread(target=self._beat, daemon=True, name=f"lease {path.name}")
 
     def __enter__(self) -> Lease:
-        """Claim the cell, whoever had it before. Raises OSError if the claim cannot be written."""
+        """Claim the cell, even if another process holds it. Raises OSError if the claim cannot be written."""
         content = {"token": self.token, **asdict(identity_of(os.getpid())), "since": time.time()}
         with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(content), "utf-8")
@@ -59,7 +59,7 @@ class Lease:
         return self._lost.is_set()
 
     def look(self) -> bool:
-        """As `lost`, seen right now; a lease that cannot be read is not lost."""
+        """Whether a newer attempt has claimed the cell, read from the file now; an unreadable lease is not lost."""
         if is_anothers(self.path, self.token):
             self._lost.set()
         return self.lost()
@@ -76,7 +76,7 @@ class Holder(Identity):
     """Who holds a lease."""
 
     since: float
-    """By the holder's clock, in seconds since 1970."""
+    """When the lease was taken, in seconds since 1970 by the holder's clock."""
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
@@ -89,9 +89,9 @@ def is_anothers(path: Path, token: str) -> bool:
 
 
 def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
-    """Who holds the lease at `path`; None if nobody does, if the heartbeat has stopped or the holder has died.
+    """The holder of the lease at `path`; None if there is none, the heartbeat has stopped or the holder has died.
 
-    One look, by the clock of the file system; whoever wants the cell asks `claimant`.
+    The heartbeat's age is judged once, by the clock of the file system. To claim a cell, ask `claimant` instead.
     """
     found, beat = _written(path), _beat(path)
     if found is None or beat is None or found.has_died():
@@ -101,7 +101,7 @@ def holder(path: Path, stale_seconds: float = STALE_SECONDS) -> Holder | None:
 
 
 def claimant(path: Path, watch_seconds: float = WATCH_SECONDS) -> Holder | None:
-    """Who holds the lease at `path`, for whoever wants to claim its cell.
+    """The holder of the lease at `path`, asked before its cell is claimed.
 
     A clock that jumps makes every lease look stale until its next heartbeat. So a lease that does, and whose holder
     is not known to be dead, is watched: a heartbeat that moves is a holder's, whatever the clocks say.
@@ -161,7 +161,7 @@ def _now_beside(path: Path) -> float:
     try:
         probe.touch()
     except OSError:
-        # Whoever may only read has nothing better than a clock of their own.
+        # Without permission to write, this machine's own clock is all there is.
         return time.time()
     try:
         return probe.stat().st_mtime

@@ -1,4 +1,7 @@
-"""Which process: a number alone means nothing in another container, on another machine, or a while later."""
+"""What identifies a process among all that share a folder.
+
+A process number alone does not: containers and machines count separately, and numbers are used again.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ class Identity:
     host: str
     process: int
     boot: str | None
-    """Of the machine's kernel: another one after each start."""
+    """The boot id of the machine's kernel, which changes with each start."""
     pid_namespace: str | None
-    """In which `process` counts: containers on one machine have one each."""
+    """The pid namespace in which `process` is counted: each container on a machine has its own."""
     started: int | None
-    """In clock ticks since the boot: numbers are used again."""
+    """When the process started, in clock ticks since the boot: a process that reuses the number differs here."""
 
     def has_died(self) -> bool:
-        """Whether the process is known to have ended: nobody knows that of one elsewhere, nor without ``/proc``."""
+        """Whether the process is known to have ended; False for one on another machine, and without ``/proc``."""
         here = identity_of(os.getpid())
         if None in (self.boot, self.pid_namespace, self.started):
             return False
@@ -35,15 +38,15 @@ class Identity:
         except (ProcessLookupError, OverflowError):
             return True
         except OSError:
-            # Another user's, of which the system may show nothing.
+            # It belongs to another user; the system may show nothing of it.
             return False
         state, started = _stat(self.process)
-        # One that has ended and waits for its parent to notice is a zombie.
+        # A zombie has ended and waits for its parent to notice.
         return state == "Z" or started not in (self.started, None)
 
 
 def identity_of(process: int) -> Identity:
-    """Who `process` is, which runs in this process's pid namespace."""
+    """The identity of `process`, which runs in this process's pid namespace."""
     host = socket.gethostname()
     unknown = Identity(host, process, None, None, None)
     try:
@@ -57,7 +60,7 @@ def identity_of(process: int) -> Identity:
 
 
 def _stat(process: int) -> tuple[str | None, int | None]:
-    """Its state, a letter, and when it started (proc(5)); None where that cannot be read."""
+    """The state of a process, a letter, and when it started (proc(5)); None for what cannot be read."""
     try:
         # The name before the parenthesis may hold anything.
         fields = (PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()

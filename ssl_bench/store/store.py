@@ -21,7 +21,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.weights.digest import tensors_digest
 
-KEY = re.compile(r"[0-9a-f]{16}")
+CELL_KEY = re.compile(r"[0-9a-f]{16}")
 RECORD_BYTES = 1 << 20
 """No record is larger."""
 Kind = Literal["pretraining", "evaluation"]
@@ -35,7 +35,7 @@ class Store:
     """Plans in ``cells/``, evaluations in ``records/``, backbones with their own records in ``pretrained/``.
 
     ``checkpoints/`` holds the state of cells that have not ended, ``leases/`` who works on them, ``logs/`` what they
-    print in a process of their own, ``examples/`` what the report's pictures show of them.
+    print in a process of their own and write for TensorBoard, ``examples/`` what the report's pictures show of them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +74,7 @@ class Store:
 
     def load_plan(self, key: str) -> Cell:
         """The planned cell called `key`. Raises UserError if there is none or its plan does not read."""
-        if not KEY.fullmatch(key):
+        if not CELL_KEY.fullmatch(key):
             raise UserError(
                 f"cell {key!r}: a key is 16 hexadecimal digits; see the file names in {self.folder / 'cells'}"
             )
@@ -127,26 +127,26 @@ class Store:
     ) -> bool:
         """Keep `record`, and what its attempt wrote besides; True unless there was a success before.
 
-        The first success of a cell wins unless `replace`; a failure takes a name of its own. The `weights` of a
-        pre-training take their place after the record that names their digest, so that whoever comes too late touches
-        neither. Those `examples` that there are do too, and any others go before it: wherever this ends, what lies
-        beside a record is its own. Raises OSError.
+        The first success of a cell wins unless `replace`; a failure takes a name of its own. What lies beside a record
+        always belongs to it, wherever this is interrupted: examples of an earlier success are removed before the record
+        is written, and the `weights` of a pre-training and the `examples` take their places after it, so that an
+        attempt that comes too late touches neither. Raises OSError.
         """
         path, text = self._record_path(cell), record.model_dump_json(indent=1) + "\n"
         if record.status == "failed":
-            path = path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json")
-        elif replace or not path.exists():
+            return publish_first(path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json"), text)
+        # A cell lacks pictures without examples, nothing else.
+        if replace or not path.exists():
             with contextlib.suppress(OSError):
                 self.examples_path(cell.key).unlink(missing_ok=True)
-        if replace and record.status == "ok":
+        if replace:
             with atomic_write(path) as temporary:
                 temporary.write_text(text, "utf-8")
         elif not publish_first(path, text):
             return False
-        if weights is not None and record.kind == "pretraining" and record.status == "ok":
+        if weights is not None and record.kind == "pretraining":
             weights.replace(self.backbone_path(cell.key))
-        if examples is not None and record.status == "ok":
-            # A cell may have kept none, and lacks pictures without them, nothing else.
+        if examples is not None:
             with contextlib.suppress(OSError):
                 examples.replace(self.examples_path(cell.key))
         return True
@@ -168,7 +168,7 @@ class Store:
         return False
 
     def clear_remains(self, cell: Cell) -> None:
-        """Remove what killed attempts at the cell were writing; only for whoever holds its lease."""
+        """Remove what killed attempts at the cell were writing; call it only while holding its lease."""
         for path in (
             self.checkpoint_path(cell.key),
             self._record_path(cell),
@@ -198,12 +198,16 @@ class Store:
         return _of_one_attempt(self.examples_path(key))
 
     def lease_path(self, key: str) -> Path:
-        """Where whoever works on the cell called `key` says so."""
+        """Where the process that works on the cell called `key` keeps its lease."""
         return self.folder / "leases" / f"{key}.json"
 
     def log_path(self, key: str) -> Path:
         """Where a process that works on the cell called `key` prints."""
         return self.folder / "logs" / f"{key}.log"
+
+    def events_path(self, cell: Cell) -> Path:
+        """The folder into which the cell writes its numbers as they come."""
+        return self.folder.joinpath("logs", "tensorboard", *_names(cell), cell.key)
 
     def records(self) -> Iterator[AnyRecord]:
         """Every success in the store, pre-trainings first, in the order of their paths."""
@@ -239,7 +243,7 @@ class Store:
             for pattern in patterns
             for path in self.folder.glob(pattern)
         ]
-        return sorted({key for key in found if KEY.fullmatch(key)})
+        return sorted({key for key in found if CELL_KEY.fullmatch(key)})
 
     def find_record(self, key: str) -> AnyRecord | None:
         """The success called `key`, whether or not it was planned here."""
@@ -265,8 +269,7 @@ class Store:
     def _record_path(self, cell: Cell) -> Path:
         if cell.kind == "pretraining":
             return self.folder / "pretrained" / cell.key / "record.json"
-        names = (cell.evaluation.method, cell.evaluation.task, cell.evaluation.protocol)
-        return self.folder.joinpath("records", *map(_file_name, names), f"{cell.key}.json")
+        return self.folder.joinpath("records", *_names(cell), f"{cell.key}.json")
 
 
 def results_folder(option: Path | None) -> Path:
@@ -303,6 +306,13 @@ def _read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed | None:
         except OSError:
             print(f"warning: {path} does not read and is ignored", file=sys.stderr)  # noqa: T201
         return None
+
+
+def _names(cell: Cell) -> list[str]:
+    """Method, task and protocol of an evaluation, method and ``pretraining`` of a pre-training, as folders."""
+    if cell.kind == "pretraining":
+        return [_file_name(cell.pretraining_spec.method), "pretraining"]
+    return [_file_name(name) for name in (cell.evaluation.method, cell.evaluation.task, cell.evaluation.protocol)]
 
 
 def _of_one_attempt(path: Path) -> Path:

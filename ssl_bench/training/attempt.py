@@ -56,15 +56,18 @@ class Attempt:
         stop: Callable[[], str | None] = lambda: None,
         examples: Path | None = None,
         confirm: Callable[[], None] = nobody_elses,
+        events: Path | None = None,
     ) -> None:
         """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.
 
         It is asked after every step and must cost nothing; `confirm` is called before a state is written, and raises
         TakenOver if another attempt has claimed the cell. Where ranks share the work, it goes to their processes.
-        `examples` is where it writes the cell's examples at its end; None for nowhere.
+        `examples` is where it writes the cell's examples at its end, `events` the folder for its numbers as they come;
+        None for nowhere.
         """
         self.path = path
         self.examples = examples
+        self.events = events
         self.every_seconds = every_seconds
         self.stop = stop
         self.confirm = confirm

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def backbone_health(fabric: Fabric, backbone: Backbone, batches: Iterable[Tensor]) -> dict[str, float]:
-    """`representation_health` of what `backbone` makes of `batches` (B, 1, D, H, W), which are on its device."""
+def collapse_of_backbone(fabric: Fabric, backbone: Backbone, batches: Iterable[Tensor]) -> dict[str, float]:
+    """`collapse_measures` of what `backbone` makes of `batches` (B, 1, D, H, W), which are on its device."""
     with torch.no_grad(), fabric.autocast():
         features = [backbone.pool(volumes) for volumes in batches]
-    return representation_health(torch.cat(features))
+    return collapse_measures(torch.cat(features))
 
 
-def representation_health(features: Tensor) -> dict[str, float]:
-    """Of pooled global features (N, channels):
+def collapse_measures(features: Tensor) -> dict[str, float]:
+    """Two measures of collapse of pooled global features (N, channels), and N as `volumes`.
 
     `feature_std`, the mean standard deviation of the L2-normalised features (1/sqrt(channels) when they fill the
     sphere, 0 when collapsed: SimSiam, CVPR 2021, section 4.1), and `effective_rank`, the exponential of the entropy

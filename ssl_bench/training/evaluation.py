@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.cases import SPLITS
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.rng import seeded_initialisation, stream_seed
-from ssl_bench.api.task import SPLITS
-from ssl_bench.data.embedded import cases_digest, load_cases
+from ssl_bench.data.source import cases_digest
+from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import EvaluationRecord, kind_of_data
 from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.attempt import Attempt
-from ssl_bench.training.collapse import backbone_health
+from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.examples import EvaluationExamples
-from ssl_bench.training.fitting import Fitting, on_device
+from ssl_bench.training.fitting import Fitting, on_device, steps_done
 from ssl_bench.training.inference import predict
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
+from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import POLICIES, describe, score
 from ssl_bench.weights.loading import build_external, load_weights, module_report, scene_of
@@ -34,9 +37,14 @@ from ssl_bench.weights.released import Match
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ssl_bench.api.task import Case
+    from lightning_fabric import Fabric
 
-HEALTH_CASES = 32
+    from ssl_bench.api.cases import Case
+    from ssl_bench.api.downstream import Downstream
+    from ssl_bench.api.task import TaskFacts
+
+COLLAPSE_CASES = 32
+"""Of the training cases, those whose features show whether the backbone has collapsed."""
 
 
 def evaluate(
@@ -47,52 +55,31 @@ def evaluate(
     Raises UserError if `weights` does not fit, FloatingPointError if the loss is no longer finite.
     """
     spec = cell.evaluation
-    task = TASKS.load(spec.task)
+    facts = TASKS.load(spec.task).facts
     protocol_class = PROTOCOLS.load(spec.protocol)
     settings = protocol_class.Settings.model_validate(spec.protocol_settings)
     protocol = protocol_class(settings, spec.seed)
-    cases = load_cases(spec.task, spec.data, cell.sources)
-    train, validation, test = (cases[split] for split in SPLITS)
+    cases = source_of(cell).load()
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
-    backbone, match, licence = _backbone(spec, weights, task.facts.modality)
+    backbone, match, licence = _backbone(spec, weights)
+    backbone.modality = facts.modality
     backbone.checkpointing = runtime.checkpointing
     with seeded_initialisation(stream_seed(spec.seed, "downstream head", spec.task)):
-        model = protocol.build(backbone, task.facts.kind, len(task.facts.classes))
+        model = protocol.build(backbone, facts.kind, len(facts.classes))
     fabric.to_device(model)
-    looked_at = (on_device(fabric, _volume(case)) for case in train[:HEALTH_CASES])
-    health = backbone_health(fabric, model.backbone, looked_at)
-
-    def features(volumes: Tensor) -> tuple[Tensor, ...]:
-        with fabric.autocast():
-            return model.features(on_device(fabric, volumes))
-
-    training = protocol.prepare(model, CaseBatches(train, spec.crop), features)
-
-    def predict_case(case: Case, features: Callable[[Tensor], Features] | None = None) -> Tensor:
-        with torch.no_grad(), fabric.autocast():
-            return predict(model, on_device(fabric, _volume(case)), spec.crop, spec.overlap, features)
-
-    def local_features(volume: Tensor) -> Tensor:
-        with fabric.autocast():
-            local: Tensor = model.backbone(on_device(fabric, volume)).local
-        return local
-
+    batches = (on_device(fabric, _volume(case)) for case in cases["train"][:COLLAPSE_CASES])
+    collapse = collapse_of_backbone(fabric, model.backbone, batches)
+    on_cases = ModelOnCases(fabric, model, facts, spec)
+    training = protocol.prepare(model, CaseBatches(cases["train"], spec.crop), on_cases.features)
     repeated = RepeatedFeatures(model.features) if protocol.facts.frozen_backbone else None
-
-    def validate() -> float:
-        features = [repeated.of(case.identifier) if repeated else None for case in validation]
-        predictions = map(predict_case, validation, features)
-        rows = [describe(task.facts, *pair, surfaces=False) for pair in zip(validation, predictions, strict=True)]
-        return score(task.facts, rows)
-
-    fit = Fitting(fabric, training, settings, validate, attempt, watch.read).best(progress, cell.title)
-    described, examples = [], EvaluationExamples(attempt.examples)
-    for case in test:
-        prediction = predict_case(case)
-        described.append(describe(task.facts, case, prediction, surfaces=True))
-        examples.see(case, described[-1], prediction)
-    value = score(task.facts, described)
+    with RunLog(attempt.events, steps_done(attempt, settings)) as log:
+        log.add_all("collapse", [{"step": 0, **collapse}])
+        validate = partial(on_cases.validate, cases["validation"], repeated)
+        fit = Fitting(fabric, training, settings, validate, attempt, watch.read, log).best(progress, cell.title)
+    examples = EvaluationExamples(attempt.examples)
+    described = on_cases.test(cases["test"], examples)
+    value = score(facts, described)
     record = EvaluationRecord(
         key=cell.key,
         status="ok",
@@ -102,34 +89,78 @@ def evaluate(
         left_out=list(cell.left_out),
         spec=spec,
         paradigm=spec.backbone.paradigm,
-        scene=scene_of(spec.backbone, task.facts, cell.sources.corpus_region),
-        metric=task.facts.metric,
+        scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),
+        metric=facts.metric,
         score=None if np.isnan(value) else value,
         cases=described,
-        policy=POLICIES[task.facts.metric],
+        policy=POLICIES[facts.metric],
         validation_curve=fit.curve,
         learning_rate=fit.learning_rate if len(training.optimisers) > 1 else None,
         best_step=fit.best_step,
         converged=fit.best_step <= 0.9 * settings.steps,
         volumes_seen_in_pretraining=volumes_seen,
-        modules=module_report(spec, task.facts.kind, protocol_class.facts, match),
+        modules=module_report(spec, facts.kind, protocol_class.facts, match),
         licence=licence,
-        health=health,
+        health=collapse,
         cost=watch.read(),
         provenance=provenance(runtime, spec.precision),
-        cases_digest=cases_digest([*train, *validation, *test]),
+        cases_digest=cases_digest([case for split in SPLITS for case in cases[split]]),
     )
-    examples.write(test[0], local_features, spec.crop)
+    examples.write(cases["test"][0], on_cases.local_features, spec.crop)
     return record
 
 
-def _backbone(spec: EvaluationSpec, weights: Path | None, modality: Literal["CT", "MR"]) -> tuple[Backbone, Match, str]:
+class ModelOnCases:
+    """A model that reads the cases of its task."""
+
+    def __init__(self, fabric: Fabric, model: Downstream, facts: TaskFacts, spec: EvaluationSpec) -> None:
+        self.fabric = fabric
+        self.model = model
+        self.facts = facts
+        self.spec = spec
+
+    def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
+        """The model's features of `volumes` (B, 1, D, H, W)."""
+        with self.fabric.autocast():
+            return self.model.features(on_device(self.fabric, volumes))
+
+    def local_features(self, volume: Tensor) -> Tensor:
+        """The backbone's local features of `volume` (1, 1, D, H, W)."""
+        with self.fabric.autocast():
+            local: Tensor = self.model.backbone(on_device(self.fabric, volume)).local
+        return local
+
+    def predict(self, case: Case, features: Callable[[Tensor], Features] | None = None) -> Tensor:
+        """What `predict` says of the case; `features` gives those of windows that need not be computed again."""
+        volume = on_device(self.fabric, _volume(case))
+        with torch.no_grad(), self.fabric.autocast():
+            return predict(self.model, volume, self.spec.crop, self.spec.overlap, features)
+
+    def validate(self, cases: Sequence[Case], repeated: RepeatedFeatures | None) -> float:
+        """The score on `cases`; a frozen backbone's features are `repeated`."""
+        rows = []
+        for case in cases:
+            prediction = self.predict(case, repeated.of(case.identifier) if repeated else None)
+            rows.append(describe(self.facts, case, prediction, surfaces=False))
+        return score(self.facts, rows)
+
+    def test(self, cases: Sequence[Case], examples: EvaluationExamples) -> list[dict[str, Any]]:
+        """The row of every one of `cases`, each of which `examples` sees."""
+        rows = []
+        for case in cases:
+            prediction = self.predict(case)
+            rows.append(describe(self.facts, case, prediction, surfaces=True))
+            examples.see(case, rows[-1], prediction)
+        return rows
+
+
+def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:
     """The backbone with its weights, how they fitted, and their licence if they came from outside."""
     if isinstance(spec.backbone, ExternalBackbone):
         assert weights is not None
-        return build_external(spec.backbone, weights, modality)
-    backbone = build_backbone(spec.backbone.width, spec.seed)
-    return backbone, load_weights(backbone, weights), ""
+        return build_external(spec.backbone, weights)
+    backbone = build_backbone(spec.backbone.width, spec.seed, spec.backbone.network)
+    return backbone, load_weights(backbone, weights, spec.backbone.network), ""
 
 
 def _volume(case: Case) -> Tensor:

@@ -14,13 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.method import Method, Windows
 from ssl_bench.api.rng import Draws, numpy_generator
-from ssl_bench.api.task import Case
-from ssl_bench.data.embedded import Corpus
-from ssl_bench.data.windows import cut
+from ssl_bench.data.windows import Corpus, cut
 from ssl_bench.nn.distributed import alone
-from ssl_bench.store.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice, write_examples
+from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice, write_examples
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -17,8 +17,9 @@ from ssl_bench.nn.losses import soft_dice_loss
 from ssl_bench.nn.transfer import moved
 from ssl_bench.training.attempt import Attempt, State
 from ssl_bench.training.loss_curve import LossCurve
-from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, require_finite
+from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
 from ssl_bench.training.progress import Progress
+from ssl_bench.training.run_log import SILENT, RunLog
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -50,6 +51,7 @@ class Fitting:
         validate: Callable[[], float],
         attempt: Attempt,
         cost: Callable[[], dict[str, float]],
+        log: RunLog = SILENT,
     ) -> None:
         self.fabric = fabric
         self.training = training
@@ -57,6 +59,11 @@ class Fitting:
         self.validate = validate
         self.attempt = attempt
         self.cost = cost
+        self.log = log
+
+    @property
+    def _tries_several(self) -> bool:
+        return len(self.training.optimisers) > 1
 
     def best(self, progress: Progress, title: str) -> Fit:
         """Train with every optimiser from the same start; leave the module with the weights that validate best."""
@@ -66,7 +73,7 @@ class Fitting:
         ended = [Fit(**fit) for fit in found["ended"]]
         current: State | None = found["current"]
         with progress.track(title, self.settings.steps * len(optimisers)) as advance:
-            for _ in range(self.settings.steps * len(ended)):
+            for _ in range(steps_done(self.attempt, self.settings)):
                 advance("resumed")
             for optimiser in optimisers[len(ended) :]:
                 if start is not None:
@@ -82,20 +89,20 @@ class Fitting:
     def _fit(
         self, settings: OptimiserSettings, ended: list[Fit], resumed: State | None, advance: Callable[[str], None]
     ) -> Fit:
-        module, every = self.training.module, self.settings.validate_every
+        module, every, steps = self.training.module, self.settings.validate_every, self.settings.steps
         optimiser = build_optimiser(module.parameters(), settings)
-        schedule = build_schedule(optimiser, settings, self.settings.steps)
+        schedule = build_schedule(optimiser, settings, steps)
         wrapped, optimiser = self.fabric.setup(module, optimiser)
-        first = 0
-        losses = LossCurve("training")
+        # In the log, one training follows the other.
+        first, before = 0, steps * len(ended)
+        losses = LossCurve("training", log=self.log, before=before)
         fit = Fit(settings.learning_rate, [], 0, -np.inf, module.state_dict())
         if resumed:
             module.load_state_dict(resumed["module"])
             optimiser.load_state_dict(resumed["optimiser"])
             first, fit = resumed["step"], Fit(**resumed["fit"])
-            losses = LossCurve("training", resumed["losses"])
-            for _ in range(first):
-                advance("resumed")
+            losses = LossCurve("training", resumed["losses"], self.log, before)
+            self.log.add_all("validation", fit.curve, before)
 
         def state() -> State:
             current = {
@@ -105,17 +112,19 @@ class Fitting:
                 "losses": losses.read(),
                 "fit": fit._asdict(),
             }
-            return {"ended": [before._asdict() for before in ended], "current": current}
+            return {"ended": [each._asdict() for each in ended], "current": current}
 
-        for step in range(first, self.settings.steps):
+        for step in range(first, steps):
             inputs, targets = self.training.draw(step)
             logits = wrapped(*(on_device(self.fabric, tensor) for tensor in inputs))
             loss = _loss(logits, moved(targets, self.fabric.device))
             losses.add(loss)
+            self.log.add("training", {"learning_rate": learning_rate(schedule)}, before + step)
             descend(self.fabric, wrapped, optimiser, loss, settings.gradient_clip)
             schedule.step_update(step + 1)
-            if (step + 1) % every == 0 or step + 1 == self.settings.steps:
+            if (step + 1) % every == 0 or step + 1 == steps:
                 fit = self._validated(fit, step + 1, float(np.mean(losses.read()[-every:])))
+                self.log.add_all("validation", fit.curve[-1:], before)
             advance(str(losses))
             self.attempt.step_done(state, self.cost)
         return fit
@@ -129,6 +138,14 @@ class Fitting:
             weights = copy.deepcopy(self.training.module.state_dict())
             return fit._replace(best_step=step, best_score=score, best=weights)
         return fit
+
+
+def steps_done(attempt: Attempt, settings: ProtocolSettings) -> int:
+    """The steps of all trainings that `attempt` has behind it when it begins."""
+    if not attempt.state:
+        return 0
+    current = attempt.state["current"]
+    return settings.steps * len(attempt.state["ended"]) + (current["step"] if current else 0)
 
 
 def on_device(fabric: Fabric, tensor: Tensor) -> Tensor:

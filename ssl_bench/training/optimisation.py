@@ -39,6 +39,11 @@ def build_schedule(optimiser: torch.optim.Optimizer, settings: OptimiserSettings
     return StepLRScheduler(optimiser, decay_t=steps + 1, decay_rate=1.0, **warmup)
 
 
+def learning_rate(schedule: Any) -> float:
+    """That of the next update under a timm scheduler."""
+    return float(schedule.optimizer.param_groups[0]["lr"])
+
+
 def descend(fabric: Fabric, module: Any, optimiser: Any, loss: Tensor, gradient_clip: float) -> None:
     """One update of `module` and `optimiser`, both set up by `fabric`; a clip of 0 clips nothing."""
     optimiser.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,42 +12,46 @@ from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, Windows
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation, stream_seed
-from ssl_bench.backbones.unet3d import UNet3D
-from ssl_bench.data.embedded import Corpus, load_corpus
+from ssl_bench.data.sources import source_of
+from ssl_bench.data.windows import Corpus
 from ssl_bench.files import atomic_write
 from ssl_bench.nn.distributed import alone, mean_over_ranks, own_share, rank
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import PretrainingRecord, kind_of_data
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.attempt import Attempt, State
-from ssl_bench.training.collapse import backbone_health
+from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.examples import keep_pretraining_examples
 from ssl_bench.training.loss_curve import LossCurve
-from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, require_finite
+from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
 from ssl_bench.training.progress import Progress
+from ssl_bench.training.run_log import SILENT, RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, provenance
-from ssl_bench.weights.loading import origin_of
-from ssl_bench.weights.origin import KEY, ORIGIN, SCIENCE
+from ssl_bench.weights.loading import origin_of, shown_by
+from ssl_bench.weights.origin import KEY_ENTRY, ORIGIN_ENTRY, SPEC_ENTRY
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 LAST_STEPS = 20
-"""The held-out loss is watched after each of the last steps, so that its mean is more than one number."""
+"""After each of the last steps there is an evaluation, so that the mean of the last is more than one number."""
 
 
-def build_backbone(width: int, seed: int) -> UNet3D:
-    """The backbone that every method of this seed starts from."""
+def build_backbone(width: int, seed: int, network: str = "unet3d") -> Backbone:
+    """The backbone that every method of this seed starts from. Raises UserError for one that is not registered."""
+    plugin = BACKBONES.load(network)
     with seeded_initialisation(stream_seed(seed, "backbone")):
-        return UNet3D(width).to(memory_format=torch.channels_last_3d)
+        return plugin(width).to(memory_format=torch.channels_last_3d)
 
 
 def build_method(spec: PretrainingSpec) -> Method:
     """The method around a fresh backbone."""
     plugin = METHODS.load(spec.method)
-    backbone = build_backbone(spec.width, spec.seed)
+    backbone = build_backbone(spec.width, spec.seed, spec.network)
+    # Before a method copies it.
+    backbone.modality = shown_by(spec.corpus)[0] or "CT"
     with seeded_initialisation(stream_seed(spec.seed, "heads")):
         method = plugin(backbone, plugin.Config.model_validate(spec.options), spec.crop)
     return method.to(memory_format=torch.channels_last_3d)
@@ -57,72 +62,32 @@ def pretrain(
 ) -> PretrainingRecord | None:
     """Run the pre-training `cell`, from where `attempt` stands, and write its backbone to `weights` as safetensors.
 
-    Every rank of `fabric` calls this and works on its share of each batch; what is watched, kept and written is the
+    Every rank of `fabric` calls this and works on its share of each batch; what is evaluated, kept and written is the
     first's, and the others get None. Raises FloatingPointError if the loss is no longer finite.
     """
     spec = cell.pretraining_spec
-    assert spec.corpus is not None
-    assert spec.optimiser is not None
-    volumes, watched = load_corpus(spec.corpus, cell.sources)
-    corpus, held_out = (Corpus(scans, spec.crop, fabric.device) for scans in (volumes, watched))
+    scans = source_of(cell).load()
+    corpus, held_out = (
+        Corpus([case.image for case in scans[part]], spec.crop, fabric.device) for part in ("corpus", "held-out")
+    )
     watch = Stopwatch(runtime, attempt.earlier_cost)
     method = build_method(spec)
     method.backbone.checkpointing = runtime.checkpointing
-    optimiser = build_optimiser(method.optimised_parameters(), spec.optimiser)
-    schedule = build_schedule(optimiser, spec.optimiser, spec.steps)
-    if method.facts.pretrains == "encoder":
-        # Data parallelism waits for the gradient of whatever asks for one.
-        for name in method.backbone.decoder_modules:
-            getattr(method.backbone, name).requires_grad_(False)
-    wrapped, optimiser = fabric.setup(method, optimiser)
-    wrapped.mark_forward_method("training_step")
-    wrapped.train()
-
-    share = own_share(spec.batch)
-    first = 0
-    losses = LossCurve("pre-training")
-    looks: list[dict[str, float]] = []
-    if attempt.state:
-        method.load_state_dict(attempt.state["method"])
-        optimiser.load_state_dict(attempt.state["optimiser"])
-        first, looks = attempt.state["step"], attempt.state["looks"]
-        losses = LossCurve("pre-training", attempt.state["losses"])
-
-    def state() -> State:
-        return {
-            "step": step + 1,
-            "method": method.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "losses": losses.read(),
-            "looks": looks,
-        }
-
-    with progress.track(cell.title, spec.steps) as advance:
-        for _ in range(first):
-            advance("resumed")
-        for step in range(first, spec.steps):
-            if step % spec.watch_every == 0:
-                looks += _look(fabric, method, held_out, step)
-            if method.refresh_every and step % method.refresh_every == 0:
-                _refresh(fabric, method, corpus, step, spec.seed)
-            generator = numpy_generator(spec.seed, "pretraining windows", step)
-            windows = method.choose_windows(len(corpus), spec.batch, generator)
-            samples = range(step * spec.batch, (step + 1) * spec.batch)[share]
-            draws = Draws.keyed(spec.seed, "pretraining", samples=samples, device=fabric.device)
-            own = Windows(windows.volumes[share], windows.positions[share])
-            loss = pretext_loss(fabric, wrapped, corpus.read(own), draws)
-            losses.add(mean_over_ranks(loss))
-            descend(fabric, wrapped, optimiser, loss, spec.optimiser.gradient_clip)
-            schedule.step_update(step + 1)
-            method.after_step(step, spec.steps)
-            if step + 1 > spec.steps - LAST_STEPS:
-                looks += _look(fabric, method, held_out, step + 1)
-            advance(str(losses))
-            attempt.step_done(state, watch.read)
-    require_finite(method, spec.steps)
-    if rank() > 0:
-        return None
-    looked_at = (batch for scans in (held_out, corpus) for batch in scans.batches(_centred(len(scans))))
+    with RunLog(attempt.events, attempt.state["step"] if attempt.state else 0) as log:
+        training = PretextTraining(fabric, spec, method, corpus, held_out, log, attempt.state)
+        with progress.track(cell.title, spec.steps) as advance:
+            for _ in range(training.done):
+                advance("resumed")
+            while training.done < spec.steps:
+                training.step()
+                advance(str(training.losses))
+                attempt.step_done(training.state, watch.read)
+        require_finite(method, spec.steps)
+        if rank() > 0:
+            return None
+        batches = (batch for scans in (held_out, corpus) for batch in scans.batches(_centred(len(scans))))
+        collapse = collapse_of_backbone(fabric, method.backbone, batches)
+        log.add("collapse", collapse, spec.steps)
     record = PretrainingRecord(
         key=cell.key,
         status="ok",
@@ -130,9 +95,9 @@ def pretrain(
         data=kind_of_data(spec.corpus),
         spec=spec,
         volumes_seen=spec.steps * spec.batch,
-        loss_curve=losses.read(),
-        held_out_curve=looks,
-        health=backbone_health(fabric, method.backbone, looked_at),
+        loss_curve=training.losses.read(),
+        held_out_curve=training.evaluations,
+        health=collapse,
         cost=watch.read(),
         provenance=provenance(runtime, spec.precision),
     )
@@ -141,12 +106,111 @@ def pretrain(
     return record
 
 
-def pretext_loss(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> Tensor:
-    """The loss of `method`, wrapped by `fabric`, on `volumes` (B, 1, D, H, W)."""
+class PretextTraining:
+    """The training of a method step by step, with evaluations on held-out volumes."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        spec: PretrainingSpec,
+        method: Method,
+        corpus: Corpus,
+        held_out: Corpus,
+        log: RunLog = SILENT,
+        state: State | None = None,
+    ) -> None:
+        """It goes on from `state`, which an earlier attempt saved; None to start anew."""
+        assert spec.optimiser is not None
+        self.fabric = fabric
+        self.spec = spec
+        self.method = method
+        self.corpus = corpus
+        self.held_out = held_out
+        self.log = log
+        self.share = own_share(spec.batch)
+        self.gradient_clip = spec.optimiser.gradient_clip
+        optimiser = build_optimiser(method.optimised_parameters(), spec.optimiser)
+        self.schedule = build_schedule(optimiser, spec.optimiser, spec.steps)
+        if method.facts.pretrains == "encoder":
+            # Data parallelism waits for the gradient of whatever asks for one.
+            for name in method.backbone.decoder_modules:
+                getattr(method.backbone, name).requires_grad_(False)
+        self.wrapped, self.optimiser = fabric.setup(method, optimiser)
+        self.wrapped.mark_forward_method("training_step")
+        self.wrapped.train()
+        self.done = 0
+        """Steps that have been made."""
+        self.losses = LossCurve("pre-training", log=log)
+        self.evaluations: list[dict[str, float]] = []
+        """Pretext losses on the held-out volumes; ``step`` counts the updates made before."""
+        if state:
+            method.load_state_dict(state["method"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.done, self.evaluations = state["step"], state["evaluations"]
+            self.losses = LossCurve("pre-training", state["losses"], log)
+            log.add_all("held_out", self.evaluations)
+
+    def state(self) -> State:
+        """All that going on from here needs."""
+        return {
+            "step": self.done,
+            "method": self.method.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "losses": self.losses.read(),
+            "evaluations": self.evaluations,
+        }
+
+    def step(self) -> None:
+        """One update, and what is due before and after it."""
+        step, spec, method = self.done, self.spec, self.method
+        if step % spec.watch_every == 0:
+            self._evaluate(step)
+        if method.refresh_every and step % method.refresh_every == 0:
+            with torch.no_grad(), self.fabric.autocast():
+                method.refresh(self.corpus, step, numpy_generator(spec.seed, "refresh", step))
+        generator = numpy_generator(spec.seed, "pretraining windows", step)
+        windows = method.choose_windows(len(self.corpus), spec.batch, generator)
+        samples = range(step * spec.batch, (step + 1) * spec.batch)[self.share]
+        draws = Draws.keyed(spec.seed, "pretraining", samples=samples, device=self.fabric.device)
+        own = Windows(windows.volumes[self.share], windows.positions[self.share])
+        loss = self._noted(pretext_losses(self.fabric, self.wrapped, self.corpus.read(own), draws))
+        descend(self.fabric, self.wrapped, self.optimiser, loss, self.gradient_clip)
+        self.schedule.step_update(step + 1)
+        method.after_step(step, spec.steps)
+        if step + 1 > spec.steps - LAST_STEPS:
+            self._evaluate(step + 1)
+        self.done = step + 1
+
+    def _noted(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a step, which is kept; its parts are asked for only where somebody watches."""
+        watched = losses if self.log.folder else {"loss": losses["loss"]}
+        means = {name: mean_over_ranks(torch.as_tensor(value)) for name, value in watched.items()}
+        self.losses.add(means.pop("loss"), means)
+        self.log.add("training", {"learning_rate": learning_rate(self.schedule)}, self.done)
+        return losses["loss"]
+
+    def _evaluate(self, step: int) -> None:
+        """The pretext losses on held-out volumes, always the same windows and draws; running statistics stay."""
+        if len(self.held_out) < 2 or rank() > 0:
+            # A small folder spares no scan; nearly every pretext needs two.
+            return
+        buffers = [(buffer, buffer.clone()) for buffer in self.method.buffers()]
+        draws = Draws.keyed("held-out", samples=range(len(self.held_out)), device=self.held_out.device)
+        with torch.no_grad(), self.fabric.autocast(), alone():
+            losses = self.method.held_out_step(self.held_out.read(_centred(len(self.held_out))), draws)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        if losses is not None:
+            self.evaluations.append({"step": step, **{name: float(value) for name, value in losses.items()}})
+            self.log.add_all("held_out", self.evaluations[-1:])
+
+
+def pretext_losses(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+    """The loss of `method`, wrapped by `fabric`, on `volumes` (B, 1, D, H, W), as ``loss``, and its parts."""
     # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
     with fabric.autocast():
-        loss: Tensor = method.training_step(volumes, draws)["loss"]
-    return loss
+        losses: dict[str, Tensor] = method.training_step(volumes, draws)
+    return losses
 
 
 def save_backbone(backbone: Backbone, path: Path, cell: Cell) -> None:
@@ -156,31 +220,12 @@ def save_backbone(backbone: Backbone, path: Path, cell: Cell) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
     metadata = {
         "format": "pt",
-        KEY: cell.key,
-        SCIENCE: cell.spec.model_dump_json(),
-        ORIGIN: origin_of(cell).model_dump_json(),
+        KEY_ENTRY: cell.key,
+        SPEC_ENTRY: cell.spec.model_dump_json(),
+        ORIGIN_ENTRY: origin_of(cell).model_dump_json(),
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata)
-
-
-def _look(fabric: Fabric, method: Method, held_out: Corpus, step: int) -> list[dict[str, float]]:
-    """The pretext losses on held-out volumes, always the same windows and the same draws; running statistics stay."""
-    if len(held_out) < 2 or rank() > 0:
-        # A small folder spares no scan; nearly every pretext needs two.
-        return []
-    buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
-    draws = Draws.keyed("held-out", samples=range(len(held_out)), device=held_out.device)
-    with torch.no_grad(), fabric.autocast(), alone():
-        losses = method.held_out_step(held_out.read(_centred(len(held_out))), draws)
-    for buffer, before in buffers:
-        buffer.copy_(before)
-    return [] if losses is None else [{"step": step, **{name: float(value) for name, value in losses.items()}}]
-
-
-def _refresh(fabric: Fabric, method: Method, corpus: Corpus, step: int, seed: int) -> None:
-    with torch.no_grad(), fabric.autocast():
-        method.refresh(corpus, step, numpy_generator(seed, "refresh", step))
 
 
 def _centred(count: int) -> Windows:

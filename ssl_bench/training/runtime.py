@@ -44,9 +44,11 @@ class Runtime:
     """Compute activations again for the backward pass: less memory, more time, the same gradients."""
     checkpoint_seconds: float = 300.0
     """How often a cell saves its state, from which it goes on after an interruption; 0 after every step."""
+    log: Literal["", "tensorboard"] = ""
+    """For whom a cell writes its numbers as they come; empty for nobody."""
 
 
-def alone(runtime: Runtime) -> Runtime:
+def on_one_device(runtime: Runtime) -> Runtime:
     """The same on its first device, without ranks."""
     return replace(runtime, ranks=())
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_bench.api.task import Case, TaskFacts
+from ssl_bench.api.cases import Case
+from ssl_bench.api.task import TaskFacts
 from ssl_bench.metrics.auc import roc_auc
 from ssl_bench.metrics.centreline import centreline_dice
-from ssl_bench.metrics.overlap import dice_per_class
+from ssl_bench.metrics.dice import dice_per_class
 from ssl_bench.metrics.surface import surface_distances
 
 POLICIES = {

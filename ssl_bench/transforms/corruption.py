@@ -28,10 +28,10 @@ class CorruptionSettings:
     shuffling: ShufflingSettings
     intensity_probability: float
     inversion_probability: float
-    """That the curve of a mapped sample falls."""
+    """The probability that the intensity curve of a mapped sample falls instead of rising."""
     painting_probability: float
     in_painting_share: float
-    """That a painted sample is in-painted; else it is out-painted."""
+    """The probability that a painted sample is in-painted; otherwise it is out-painted."""
     in_painting: InPaintingSettings
 
 
@@ -55,7 +55,7 @@ MODELS_GENESIS = CorruptionSettings(
     in_painting_share=0.2,
     in_painting=MODELS_GENESIS_IN_PAINTING,
 )
-"""Models Genesis."""
+"""The corruptions of Models Genesis (Zhou et al., MedIA 2021)."""
 
 
 def corrupt(volumes: Tensor, draws: Draws, settings: CorruptionSettings = GVSL) -> Tensor:

@@ -23,7 +23,7 @@ class InPaintingSettings:
     """How many boxes, and their sides as fractions of the axis of n voxels."""
 
     boxes: int
-    """At most so many; before each one the drawing goes on with probability 0.95."""
+    """The largest number of boxes; another box is drawn with probability 0.95 until it is reached."""
     smallest: int
     """Sides start at n // smallest."""
     largest: int

@@ -28,12 +28,13 @@ class ShufflingSettings:
     """How many blocks are shuffled, and their sides."""
 
     blocks: int
-    """In a volume of `reference_size`."""
+    """The number of blocks in a volume of `reference_size`."""
     reference_size: tuple[int, int, int]
     divisor: int
-    """On an axis of n voxels the side is max(2, n // divisor) ..."""
+    """On an axis of n voxels, the side of a block is max(2, n // divisor)."""
     varied: bool
-    """... or, if varied, uniform on 1 to that number for each block and axis; the last start is then included."""
+    """If true, the side is instead uniform on 1 to that number for each block and axis, and blocks may start at the
+    last place at which they fit."""
 
 
 GVSL_SHUFFLING = ShufflingSettings(blocks=5000, reference_size=(128, 128, 128), divisor=20, varied=False)

@@ -23,13 +23,13 @@ class SpatialSettings:
     """Half-ranges of the affine and the strength of the elastic deformation; the defaults are GVSL's published code."""
 
     rotation: float = math.pi / 9
-    """Radians about each axis."""
+    """Half-range of the rotation about each axis, in radians."""
     scale: float = 0.25
-    """Around 1, along each axis."""
+    """Half-range of the scale around 1, along each axis."""
     shear: float = math.pi / 18
-    """Radians for each of the six angles."""
+    """Half-range of each of the six shear angles, in radians."""
     translation: float = 0.05
-    """Fraction of the extent along each axis."""
+    """Half-range of the translation, as a fraction of the extent along each axis."""
     elastic_sigma: tuple[float, float] = (10.0, 13.0)
     """Range of the width of the blur in voxels of a 128^3 crop; scales with the crop."""
     elastic_strength: float = 512.0

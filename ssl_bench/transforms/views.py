@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ssl_bench.api.rng import Draws
-from ssl_bench.backbones.unet3d import STRIDE
 from ssl_bench.nn.transfer import constant
 from ssl_bench.transforms.appearance import random_appearance
 from ssl_bench.transforms.boxes import uniform_integers
@@ -34,13 +33,13 @@ def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
 
 
-def view_size(crop: int) -> tuple[int, int, int]:
-    """The size of contrastive views: three quarters of the crop in whole strides of the backbone (96 of 128).
+def view_size(crop: int, stride: int) -> tuple[int, int, int]:
+    """The size of contrastive views: three quarters of the crop in whole strides of the backbone (96 of 128 by 16).
 
     Never below 64 while the crop has them: smaller views of the coarse volumes of the small presets show places so
     different that what they share can hardly be learnt.
     """
-    side = min(crop, max(64, int(0.75 * crop) // STRIDE * STRIDE))
+    side = min(crop, max(64, int(0.75 * crop) // stride * stride))
     return side, side, side
 
 

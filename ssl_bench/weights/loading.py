@@ -9,9 +9,9 @@ import torch
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.protocol import ProtocolFacts
+from ssl_bench.api.registry import BACKBONES
+from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.api.task import TaskFacts
-from ssl_bench.backbones.models_genesis import ModelsGenesis
-from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.synthetic.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
@@ -20,37 +20,38 @@ from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBac
 from ssl_bench.weights.released import Match, Weights, read_weights
 
 
-def load_weights(backbone: UNet3D, path: Path | None) -> Match:
-    """Load a file into `backbone`; None leaves it random. Raises UserError unless every tensor finds its place."""
+def load_weights(backbone: Backbone, path: Path | None, network: str = "unet3d") -> Match:
+    """Load a file into `backbone`, a `network`; None leaves it random.
+
+    Raises UserError unless every tensor finds its place.
+    """
     if path is None:
         return Match(0, len(backbone.state_dict()), 0)
-    weights = check_fits(path, "unet3d", backbone.width)
+    weights = check_fits(path, network, backbone.width)
     backbone.load_state_dict(weights.tensors)
     return weights.match
 
 
-def build_external(
-    external: ExternalBackbone, path: Path, modality: Literal["CT", "MR"]
-) -> tuple[Backbone, Match, str]:
+def build_external(external: ExternalBackbone, path: Path) -> tuple[Backbone, Match, str]:
     """The network in a file with its weights, how they fitted, and their licence.
 
-    `modality` is that of the volumes it will see. Raises UserError if the file is not the one that was planned.
+    Raises UserError if the file is not the one that was planned.
     """
     weights = check_fits(path, external.network, external.width)
     if weights.sha256 != external.sha256:
         raise UserError(f"{path}: changed since its cell was planned; evaluate it anew")
-    # Nothing is drawn for weights that are overwritten: the global random state stays as it was.
-    with torch.device("meta"):
-        backbone = ModelsGenesis(modality) if external.network == "models_genesis" else UNet3D(external.width)
-    backbone.to_empty(device="cpu").load_state_dict(weights.tensors)
-    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.layout.licence
+    # What is drawn is overwritten: the global random state stays as it was.
+    with seeded_initialisation(0):
+        backbone = BACKBONES.load(external.network)(external.width)
+    backbone.load_state_dict(weights.tensors)
+    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.release.licence
 
 
 def check_fits(path: Path, network: str, width: int) -> Weights:
     """The weights in `path`. Raises UserError unless they are all those of `network` at `width`."""
     weights = read_weights(path)
-    if (weights.layout.network, weights.width) != (network, width):
-        raise UserError(f"{path}: holds {weights.layout.network} of width {weights.width}, not {network} of {width}")
+    if (weights.release.network, weights.width) != (network, width):
+        raise UserError(f"{path}: holds {weights.release.network} of width {weights.width}, not {network} of {width}")
     return weights
 
 
@@ -64,7 +65,8 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
         name=path.stem,
         sha256=weights.sha256,
         width=weights.width,
-        network=weights.layout.network,
+        network=weights.release.network,
+        network_source=BACKBONES.source_digest(weights.release.network),
         origin=weights.origin,
     )
 
@@ -72,7 +74,7 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
 def origin_of(cell: Cell) -> Origin:
     """What the file of the backbone that the pre-training `cell` makes says of it."""
     spec = cell.pretraining_spec
-    modality, region = _shown(spec.corpus, cell.sources.corpus_region)
+    modality, region = shown_by(spec.corpus, cell.locations.corpus_region)
     return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100])
 
 
@@ -80,7 +82,7 @@ def module_report(
     spec: EvaluationSpec, kind: Literal["segmentation", "classification"], protocol: ProtocolFacts, match: Match
 ) -> ModuleReport:
     """Which modules were pre-trained, random and frozen in a cell."""
-    network = _network(spec.backbone.network)
+    network = BACKBONES.load(spec.backbone.network)
     decodes = kind == "segmentation" and protocol.reads == "backbone"
     frozen = protocol.frozen_backbone
     used = [*network.encoder_modules, *(network.decoder_modules if decodes else ())]
@@ -110,14 +112,14 @@ def scene_of(
     elif backbone.corpus is None:
         return "none"
     else:
-        shown = _shown(backbone.corpus, corpus_region)
+        shown = shown_by(backbone.corpus, corpus_region)
     if "" in shown or facts.region == "unknown":
         return "unknown"
     return "inner" if shown == (facts.modality, facts.region) else "inter"
 
 
-def _shown(corpus: CorpusSpec | None, corpus_region: str) -> tuple[Literal["", "CT", "MR"], str]:
-    """The modality and the region that a corpus shows; empty where nobody says."""
+def shown_by(corpus: CorpusSpec | None, corpus_region: str = "") -> tuple[Literal["", "CT", "MR"], str]:
+    """The modality and the region that a corpus shows; empty where they are not known."""
     if corpus is None:
         return "", ""
     if corpus.is_real:
@@ -125,12 +127,8 @@ def _shown(corpus: CorpusSpec | None, corpus_region: str) -> tuple[Literal["", "
     return EMBEDDED.modality, EMBEDDED.region
 
 
-def _network(name: str) -> type[Backbone]:
-    return ModelsGenesis if name == "models_genesis" else UNet3D
-
-
 def _pretrained_modules(backbone: PretrainingSpec | ExternalBackbone) -> tuple[str, ...]:
-    network = _network(backbone.network)
+    network = BACKBONES.load(backbone.network)
     if backbone.pretrains == "nothing":
         return ()
     decoder = () if backbone.pretrains == "encoder" else network.decoder_modules

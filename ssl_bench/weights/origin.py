@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import Origin
 
-KEY = "ssl_bench_key"
-"""Of the pre-training; its presence tells files of ssl-bench from others."""
-SCIENCE = "ssl_bench_science"
-ORIGIN = "ssl_bench_origin"
+KEY_ENTRY = "ssl_bench_key"
+"""Holds the pre-training's key; its presence tells files of ssl-bench from others."""
+SPEC_ENTRY = "ssl_bench_science"
+ORIGIN_ENTRY = "ssl_bench_origin"
 
 
 def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
@@ -28,14 +29,36 @@ def read_origin(path: Path, metadata: Mapping[str, str]) -> Origin:
     Older files state none: they name the method, and what it pre-trains is known while it is installed. Raises
     UserError for a statement that makes no sense.
     """
-    if ORIGIN not in metadata:
-        return _origin_by_method(metadata.get(SCIENCE, ""))
+    if ORIGIN_ENTRY not in metadata:
+        return _origin_by_method(metadata.get(SPEC_ENTRY, ""))
     try:
-        return Origin.model_validate_json(metadata[ORIGIN], strict=True)
+        return Origin.model_validate_json(metadata[ORIGIN_ENTRY], strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         reason = ": ".join((*map(str, first["loc"]), first["msg"]))[:120]
-        raise UserError(f"{path}: its metadata {ORIGIN} make no sense ({reason!r}); pre-train it anew") from error
+        raise UserError(f"{path}: its metadata {ORIGIN_ENTRY} make no sense ({reason!r}); pre-train it anew") from error
+
+
+class Made(NamedTuple):
+    """Which network a file of ssl-bench says that it holds."""
+
+    network: str
+    width: int
+
+
+def read_network(path: Path, metadata: Mapping[str, str]) -> Made:
+    """The backbone that the metadata of the file `path` of ssl-bench state; the shared one where they state none.
+
+    Raises UserError for a backbone that is not registered here.
+    """
+    try:
+        spec = json.loads(metadata[SPEC_ENTRY])
+        made = Made(str(spec["network"]), int(spec["width"]))
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return Made("unet3d", 0)
+    if made.network not in BACKBONES.names():
+        raise UserError(f"{path}: holds the backbone {made.network[:40]!r}, which is not here; name it with --plugin")
+    return made
 
 
 def _origin_by_method(spec: str) -> Origin:

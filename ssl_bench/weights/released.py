@@ -10,16 +10,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssl_bench.backbones.models_genesis import ModelsGenesis
-from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.api.declarations import first_line
+from ssl_bench.api.registry import BACKBONES
 from ssl_bench.errors import UserError
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP
 from ssl_bench.spec.specification import Origin
-from ssl_bench.weights.layouts import GENESIS, OWN, Layout, group, unet_layout
-from ssl_bench.weights.origin import read_origin
-from ssl_bench.weights.reading import Contents, listed, read
+from ssl_bench.weights.origin import read_network, read_origin
+from ssl_bench.weights.releases import GENESIS, OWN, Release, group, unet_release
+from ssl_bench.weights.tensors import Contents, listed, read
 
 UNET_START = "inc.double_conv.0.weight"
+GENESIS_WIDTH = 64
+"""Channels at full resolution of the released network."""
 GENESIS_START = "down_tr64.ops.0.conv1.weight"
 PREFIX = re.compile(r"((module|unet_pre|unet)\.)*")
 """What wrappers put before a network's names: data parallelism, GVSL's downstream and its pre-training module."""
@@ -41,11 +43,11 @@ class Match(NamedTuple):
 class Weights(NamedTuple):
     """All tensors of a network, read from a file."""
 
-    layout: Layout
+    release: Release
     width: int
     """Channels at full resolution."""
     tensors: dict[str, Tensor]
-    """By the network's own names; floating-point ones are float32 and finite."""
+    """Tensors by the network's own names; floating-point ones are float32 and finite."""
     match: Match
     left_over: str
     """The groups of tensors that were not taken, by name."""
@@ -57,8 +59,8 @@ class Weights(NamedTuple):
 
     def __str__(self) -> str:
         groups = f" ({self.left_over})" if self.match.left_over else ""
-        parts = [f"{self.match}{groups}", f"layout {self.layout.title}", *self.remarks]
-        return "; ".join([*parts, f"licence: {self.layout.licence}"])
+        parts = [f"{self.match}{groups}", f"layout {self.release.title}", *self.remarks]
+        return "; ".join([*parts, f"licence: {self.release.licence}"])
 
 
 def read_weights(path: Path) -> Weights:
@@ -68,19 +70,30 @@ def read_weights(path: Path) -> Weights:
     that network is missing, of another shape, of another kind of number, or not finite.
     """
     contents = read(path)
+    if (made := read_network(path, contents.metadata)).network != OWN.network:
+        release = OWN._replace(network=made.network)
+        wanted = _wanted(path, *made)
+        return _weights(path, contents, release, made.width, wanted, [""], f"{made.network} of width {made.width}")
     if prefixes := _prefixes(contents.tensors, UNET_START):
         width = _unet_width(path, contents.tensors, prefixes)
-        layout = unet_layout(contents, prefixes)
-        with torch.device("meta"):
-            wanted = UNet3D(width).state_dict()
-        return _weights(path, contents, layout, width, wanted, prefixes, f"3D U-Net of width {width}")
+        release = unet_release(contents, prefixes)
+        wanted = _wanted(path, release.network, width)
+        return _weights(path, contents, release, width, wanted, prefixes, f"3D U-Net of width {width}")
     if prefixes := _prefixes(contents.tensors, GENESIS_START):
-        with torch.device("meta"):
-            network = ModelsGenesis("CT")
-        wanted = network.state_dict()
-        return _weights(path, contents, GENESIS, network.local_channels, wanted, prefixes, "Models Genesis network")
+        wanted = _wanted(path, GENESIS.network, GENESIS_WIDTH)
+        return _weights(path, contents, GENESIS, GENESIS_WIDTH, wanted, prefixes, "Models Genesis network")
     groups = listed(name.partition(".")[0] for name in contents.tensors)
     raise UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but {groups}")
+
+
+def _wanted(path: Path, network: str, width: int) -> dict[str, Tensor]:
+    """The tensors of a network, without their values. Raises UserError for one that does not build."""
+    plugin = BACKBONES.load(network)
+    try:
+        with torch.device("meta"):
+            return plugin(width).state_dict()
+    except Exception as error:  # Code and width come from elsewhere.
+        raise UserError(f"{path}: no {network} of width {width} can be built: {first_line(error)}") from error
 
 
 def _prefixes(tensors: Mapping[str, Tensor], start: str) -> list[str]:
@@ -107,7 +120,7 @@ def _unet_width(path: Path, tensors: Mapping[str, Tensor], prefixes: list[str]) 
 def _weights(
     path: Path,
     contents: Contents,
-    layout: Layout,
+    release: Release,
     width: int,
     wanted: Mapping[str, Tensor],
     prefixes: list[str],
@@ -131,10 +144,10 @@ def _weights(
     for other in others:
         same = all(other + name in tensors and _equal(tensors[other + name], fitting[name]) for name in fitting)
         remarks.append(f"{other}* {'holds the same' if same else 'holds other weights, which are not used'}")
-    origin = read_origin(path, contents.metadata) if layout is OWN else Origin()
+    origin = read_origin(path, contents.metadata) if release.title == OWN.title else Origin()
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
-    return Weights(layout, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
+    return Weights(release, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def test_an_edited_plugin_is_another_cell(planner: Planner, tmp_path: Path) -> N
         ("nothing.py", None, "no such Python file"),
         ("notes.txt", "x = 1", "no such Python file"),
         ("my-method.py", "x = 1", "'my-method' cannot name a plugin"),
-        ("empty.py", "x = 1", "defines neither a Method nor a Task"),
+        ("empty.py", "x = 1", "defines no Method, Task, Protocol, Backbone or Executor"),
         ("broken.py", "import no_such_module", "does not import: ModuleNotFoundError: No module named"),
         ("broken_too.py", "def f(:", "does not import: SyntaxError"),
         ("leaves.py", "import sys; sys.exit(3)", "does not import: SystemExit: 3; correct the file"),

@@ -49,7 +49,7 @@ def test_bare_protocol_name_means_its_newest_version() -> None:
 
 def third_party(monkeypatch: pytest.MonkeyPatch, **values: list[str]) -> Registry[Method]:
     """A registry that finds entry points with these values in installed packages."""
-    registry: Registry[Method] = Registry("method", "ssl_bench.api.method:Method")
+    registry: Registry[Method] = Registry("method")
     points = {
         name: [EntryPoint(name=name, value=value, group="ssl_bench.methods") for value in found]
         for name, found in values.items()

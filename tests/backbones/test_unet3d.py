@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssl_bench.backbones.unet3d import DECODER_MODULES, ENCODER_MODULES, Down, UNet3D, upsample
+from ssl_bench.backbones.unet3d import Down, UNet3D, upsample
 
 BLOCKS = {
     "inc": 28_704, "down1": 166_272, "down2": 664_320, "down3": 2_655_744, "down4": 10_619_904,
@@ -19,10 +19,10 @@ def count(module: torch.nn.Module) -> int:
 def test_parameters_of_every_block_at_width_32() -> None:
     backbone = UNet3D(32)
     assert {name: count(getattr(backbone, name)) for name in BLOCKS} == BLOCKS
-    assert sum(count(getattr(backbone, name)) for name in ENCODER_MODULES) == 14_134_944
-    assert sum(count(getattr(backbone, name)) for name in DECODER_MODULES) == 9_403_200
+    assert sum(count(getattr(backbone, name)) for name in UNet3D.encoder_modules) == 14_134_944
+    assert sum(count(getattr(backbone, name)) for name in UNet3D.decoder_modules) == 9_403_200
     assert count(backbone) == 23_538_144
-    assert set(ENCODER_MODULES) | set(DECODER_MODULES) == set(BLOCKS)
+    assert set(UNet3D.encoder_modules) | set(UNet3D.decoder_modules) == set(BLOCKS)
 
 
 def test_convolutions_start_kaiming_normal_of_gain_root_two_and_norms_as_the_identity() -> None:

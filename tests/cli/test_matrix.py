@@ -123,15 +123,15 @@ def test_a_dry_run_estimates_from_cells_of_the_setting(file: Path, planner: Plan
 
 def test_the_planner_resolves_what_cells_share_once(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand cells in seconds: what lies in files, such as an anatomy of the user's, is read once a task."""
-    from ssl_bench.data import embedded as data
+    from ssl_bench.data.generated import GeneratedCases
 
-    asked: list[str] = []
-    spec = data.data_spec
-    monkeypatch.setattr(data, "data_spec", lambda name, *rest: asked.append(name) or spec(name, *rest))
+    asked: list[object] = []
+    present = GeneratedCases._present
+    monkeypatch.setattr(GeneratedCases, "_present", lambda source: asked.append(source.place) or present(source))
     for seed in range(3):
         for task in ("shc", "ccc"):
             planner.evaluation("scratch", task, "linear", seed)
-    assert asked == ["shc", "ccc"]
+    assert asked == ["task 'shc'", "task 'ccc'"]
 
 
 def test_planning_imports_no_library_that_only_training_needs() -> None:

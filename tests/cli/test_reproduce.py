@@ -1,9 +1,9 @@
-"""``ssl-bench reproduce`` prints a command that plans the same cell, and says what it cannot know."""
+"""``ssl-bench reproduce`` prints a script that runs the same cell from its plan, and says what it cannot know."""
 
 from __future__ import annotations
 
 import json
-import shlex
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +16,18 @@ from typer.testing import CliRunner
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.cli import app
 from ssl_bench.cli.reproduce import quoted
+from ssl_bench.data.sources import source_of
 from ssl_bench.errors import UserError
 from ssl_bench.executors.cells.outcomes import failure
+from ssl_bench.executors.inline import run_cells
+from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord
+from ssl_bench.spec.specification import ExternalBackbone
 from ssl_bench.store.store import Store
+from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime
+from ssl_bench.weights.loading import build_external
 from tests.data import folders as layouts
 
 Plan = Callable[..., Cell]
@@ -49,21 +55,23 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch, fresh_registry: None) -> Plan:
     """The one cell that a command would run."""
-    found: list[Cell] = []
+    planned: list[Cell] = []
     for place in ("run", "backbones"):
-        monkeypatch.setattr(f"ssl_bench.cli.{place}.run_and_print", lambda cells, *rest: found.extend(cells))
+        monkeypatch.setattr(f"ssl_bench.cli.{place}.run_and_print", lambda cells, *rest: planned.extend(cells))
 
     def instead(cell: Cell, *rest: Any) -> None:
-        found.append(cell)
+        planned.append(cell)
         raise Planned
 
     monkeypatch.setattr("ssl_bench.executors.cells.run_cell.run_cell", instead)
 
     def run(*arguments: str) -> Cell:
-        found.clear()
+        planned.clear()
         done = CliRunner().invoke(app, [*arguments, "--quiet"])
+        if isinstance(done.exception, UserError):
+            raise done.exception
         assert done.exit_code == 0 or isinstance(done.exception, Planned), done.exception
-        (cell,) = found
+        (cell,) = planned
         return cell
 
     return run
@@ -79,6 +87,28 @@ def reproduce(store: Store, key: str, *options: str) -> str:
 def found(store: Store, key: str) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(reproduce(store, key, "--json"))
     return answer
+
+
+def carried_out(script: str) -> list[list[str]]:
+    """The calls of ``ssl-bench`` when a shell runs `script` here; every program is a stand-in that notes its words."""
+    stand_in = '#!/bin/sh\nfor word in "${0##*/}" "$@"; do printf \'%s\\037\' "$word"; done >> calls\necho >> calls\n'
+    Path("programs").mkdir(exist_ok=True)
+    for program in ("pip", "git", "ssl-bench"):
+        (Path("programs") / program).write_text(stand_in)
+        (Path("programs") / program).chmod(0o755)
+    Path("calls").write_text("")
+    path = f"{Path('programs').resolve()}:{os.defpath}"
+    done = subprocess.run(["sh", "-eu"], input=script, env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    calls = [line.split("\037")[:-1] for line in Path("calls").read_text().splitlines()]
+    return [words[1:] for words in calls if words[0] == "ssl-bench"]
+
+
+def reproduced(store: Store, cell: Cell, plan: Plan) -> Cell:
+    """The cell that the script for `cell` runs."""
+    calls = carried_out(reproduce(store, cell.key))
+    (command,) = [words for words in calls if words[0] == "cell"]
+    return plan(*command)
 
 
 def weights(folder: Path) -> list[str]:
@@ -113,21 +143,26 @@ def folders(folder: Path) -> list[str]:
     ],
     ids=["default", "seed", "set", "options", "set twice", "labels", "pretrain", "plugin", "weights", "folders"],
 )
-def test_the_command_plans_the_same_cell(
+def test_the_script_runs_the_same_cell(
     arguments: Callable[[Path], list[str]], plan: Plan, store: Store, tmp_path: Path
 ) -> None:
     cell = plan(*arguments(tmp_path))
     store.plan(cell)
-    assert plan(*command_in(reproduce(store, cell.key))) == cell
+    assert reproduced(store, cell, plan) == cell
+    assert found(store, cell.key)["caveats"][0] == "It has not run here: no environment is recorded."
 
 
-def command_in(script: str) -> list[str]:
-    (line,) = [
-        line
-        for line in script.splitlines()
-        if line.startswith(("ssl-bench run", "ssl-bench evaluate", "ssl-bench pretrain"))
-    ]
-    return shlex.split(line)[1:]
+def test_the_cell_ends_like_the_one_that_was_recorded(plan: Plan, store: Store, planner: Planner) -> None:
+    cell = planner.evaluation("scratch", "shc", "linear", 0)
+    first = run_cells([cell], store, Runtime("cpu", 1), Progress(shown=False))[0]
+    (command, comparison) = carried_out(reproduce(store, cell.key))
+    again = Store(Path("reproduced"))
+    assert command == ["cell", cell.key, "--device", "cpu", "--threads", "1", "--results", "reproduced"]
+    assert comparison == ["report", "--compare", str(store.folder), "reproduced"]
+    second = run_cells([again.load_plan(cell.key)], again, Runtime("cpu", 1), Progress(shown=False))[0]
+    assert first.status == second.status == "ok"
+    left_out = {"cost", "provenance"}
+    assert first.model_dump(exclude=left_out) == second.model_dump(exclude=left_out)
 
 
 def ended(cell: Cell, **provenance: object) -> EvaluationRecord:
@@ -148,7 +183,7 @@ def test_device_threads_and_recomputing_are_those_of_the_record(plan: Plan, stor
     cell = plan(*RUN)
     store.plan(cell)
     store.publish(cell, ended(cell, checkpointing=True, device="Some GPU"))
-    assert command_in(reproduce(store, cell.key))[-7:] == [
+    assert carried_out(reproduce(store, cell.key))[0][2:] == [
         "--device", "cuda", "--threads", "3", "--checkpointing", "--results", "reproduced",
     ]  # fmt: skip
 
@@ -158,7 +193,7 @@ def test_a_batch_that_was_shared_is_shared_again(device: str, places: str, plan:
     cell = plan(*RUN)
     store.plan(cell)
     store.publish(cell, ended(cell, device=device, ranks=2))
-    command = command_in(reproduce(store, cell.key))
+    command = carried_out(reproduce(store, cell.key))[0]
     assert command[command.index("--strategy") :][:4] == ["--strategy", "ddp", "--devices", places]
     assert "--device" not in command
 
@@ -169,7 +204,7 @@ def test_versions_become_an_installation(plan: Plan, store: Store) -> None:
     versions = {"python": "3.12.1", "ssl-bench": "0.1.0", "torch": "2.6.0", "numpy": "2.0"}
     store.publish(cell, ended(cell, versions=versions, commit=None))
     script = reproduce(store, cell.key)
-    assert "# Python 3.12.1\npip install torch==2.6.0 numpy==2.0\npip install ssl-bench==0.1.0\nssl-bench run" in script
+    assert "# Python 3.12.1\npip install torch==2.6.0 numpy==2.0\npip install ssl-bench==0.1.0\nmkdir -p" in script
     assert script.endswith(f"ssl-bench report --compare {store.folder} reproduced\n")
 
 
@@ -212,15 +247,13 @@ def test_a_pretraining_that_shared_its_batch_has_a_command_of_its_own_before(
     if has_run:
         store.publish(cell, ended(cell, device=device))
     store.publish(cell.pretraining, pretrained(cell, device=device, ranks=2))
-    lines = reproduce(store, cell.key).splitlines()
-    first, second = (line for line in lines if line.startswith(("ssl-bench pretrain", "ssl-bench run")))
+    first, second, _ = carried_out(reproduce(store, cell.key))
     assert "--strategy" not in second
-    command = shlex.split(first)[1:]
-    assert command[command.index("--strategy") :][:6] == ["--strategy", "ddp", "--devices", places, "--threads", "3"]
+    assert first[first.index("--strategy") :][:6] == ["--strategy", "ddp", "--devices", places, "--threads", "3"]
     # Where it is planned, its devices need not be there.
-    start = command.index("--strategy")
-    assert plan(*command[:start], *command[start + 4 :]) == cell.pretraining
-    said = "Its pre-training has a command of its own, which comes first and keeps its devices and threads."
+    assert plan(*first[:2], "--results", "reproduced") == cell.pretraining
+    assert plan(*second[:2], "--results", "reproduced") == cell
+    said = "Its pre-training has a command of its own, which comes first, with its devices and threads."
     assert said in found(store, cell.key)["caveats"]
 
 
@@ -230,33 +263,53 @@ def test_a_pretraining_that_ran_alike_has_no_command_of_its_own(plan: Plan, stor
     store.plan(cell)
     store.publish(cell, ended(cell))
     store.publish(cell.pretraining, pretrained(cell))
-    assert found(store, cell.key)["pretraining_command"] == []
+    assert [planned["kind"] for planned in found(store, cell.key)["cells"]] == ["evaluation"]
 
 
 def test_a_cell_that_has_not_run_has_no_environment(plan: Plan, store: Store) -> None:
     cell = plan(*RUN)
     store.plan(cell)
     answer = found(store, cell.key)
-    assert (answer["versions"], answer["commit"], answer["environment"]) == ({}, None, {})
-    assert answer["caveats"] == [
-        "It has not run here: no environment is recorded.",
-        "This installation plans it under the same key.",
-    ]
+    assert (answer["ran"], answer["options"]) == ({}, [[]])
+    assert answer["caveats"] == ["It has not run here: no environment is recorded."]
 
 
 def test_a_record_without_a_plan_is_enough_for_embedded_data(plan: Plan, store: Store) -> None:
     cell = plan(*RUN, "--label-fraction", "0.5", "--set", "pretraining.steps=7")
     store.publish(cell, ended(cell))
-    assert plan(*command_in(reproduce(store, cell.key))) == cell
+    again = reproduced(store, cell, plan)
+    assert (again.key, again.spec, again.setting) == (cell.key, cell.spec, cell.setting)
+    assert "made from its record, without paths" in " ".join(found(store, cell.key)["caveats"])
 
 
-def test_a_record_without_a_plan_knows_no_paths_and_says_so(plan: Plan, store: Store, tmp_path: Path) -> None:
-    cell = plan(*folders(tmp_path))
+@pytest.mark.parametrize("arguments", [folders, weights], ids=["folders", "weights"])
+def test_a_record_without_a_plan_knows_no_paths_and_says_so(
+    arguments: Callable[[Path], list[str]], plan: Plan, store: Store, tmp_path: Path
+) -> None:
+    cell = plan(*arguments(tmp_path))
     store.publish(cell, ended(cell))
-    assert "nnunet:PATH" in command_in(reproduce(store, cell.key))
     said = found(store, cell.key)["caveats"]
-    assert "PATH stands for a path that is not recorded." in said
-    assert any(line.startswith("Data: where they lie is not part of the key") for line in said)
+    assert "PATH in the plan stands for one that is not recorded." in said
+    assert "Where files lie is not part of the key, their content is: paths in the plan may be changed." in said
+    with pytest.raises(UserError, match="PATH"):
+        load(plan(*carried_out(reproduce(store, cell.key))[0]))
+    # Its user puts theirs in, and that is all it takes.
+    path = Path("reproduced") / "cells" / f"{cell.key}.json"
+    known = cell.backbone_file or cell.locations.data_roots[cell.evaluation.task]
+    path.write_text(path.read_text().replace('"PATH"', json.dumps(str(known))))
+    again = plan("cell", cell.key, "--results", "reproduced")
+    assert again.key == cell.key
+    assert (again.locations.data_roots, again.backbone_file) == (cell.locations.data_roots, cell.backbone_file)
+    load(again)
+
+
+def load(cell: Cell) -> None:
+    """What `cell` reads from outside."""
+    spec = cell.evaluation
+    source_of(cell).load()
+    if isinstance(spec.backbone, ExternalBackbone):
+        assert cell.backbone_file is not None
+        build_external(spec.backbone, cell.backbone_file)
 
 
 def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -> None:
@@ -265,21 +318,42 @@ def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -
     store.publish(cell, ended(cell))
     (path,) = store.folder.glob("cells/*.json")
     path.write_text("{")
-    assert plan(*command_in(reproduce(store, cell.key))) == cell
+    assert reproduced(store, cell, plan).key == cell.key
     assert path.read_text() == "{"
 
 
-def test_a_cell_that_this_installation_plans_otherwise_is_said(plan: Plan, store: Store) -> None:
-    cell = plan(*RUN)
-    other = cell.model_copy(update={"spec": cell.spec.model_copy(update={"crop": 16})})
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"backbone": {"method_version": 99}}, "method 'gvsl' is another one here than in its plan"),
+        ({"backbone": {"plugin_source": "0123456789abcdef"}}, "method 'gvsl' is another one here"),
+        ({"backbone": {"corpus": {"fingerprint": "0"}}}, "the embedded corpus is another one here"),
+        ({"data": {"fingerprint": "0"}}, "the cohort of task 'shc' is another one here"),
+    ],
+)
+def test_a_plan_of_what_this_installation_has_otherwise_is_said_and_refused(
+    changes: dict[str, Any], said: str, plan: Plan, store: Store
+) -> None:
+    other = changed(plan(*RUN), {"spec": changes})
     store.plan(other)
-    assert f"This installation plans it as {cell.key}: " in " ".join(found(store, other.key)["caveats"])
+    assert f"This installation cannot run it: cell {other.key}: {said}" in " ".join(found(store, other.key)["caveats"])
+    with pytest.raises(UserError, match=said):
+        plan("cell", other.key, "--results", str(store.folder))
+
+
+def changed(model: Any, changes: dict[str, Any]) -> Any:
+    """`model` with `changes` in the models that it holds."""
+    update = {
+        name: changed(getattr(model, name), value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return model.model_copy(update=update)
 
 
 def test_a_plugin_that_is_gone_is_said(plan: Plan, store: Store, tmp_path: Path) -> None:
     cell = plan(*plugin(tmp_path))
     store.plan(cell.model_copy(update={"plugins": (tmp_path / "gone.py",)}))
-    assert "This installation cannot plan it: --plugin" in " ".join(found(store, cell.key)["caveats"])
+    assert "This installation cannot run it: --plugin" in " ".join(found(store, cell.key)["caveats"])
 
 
 def test_the_first_digits_of_a_key_are_enough_where_no_other_begins_so(plan: Plan, store: Store) -> None:
@@ -333,3 +407,23 @@ def test_text_from_a_record_cannot_leave_its_comment(plan: Plan, store: Store) -
     store.publish(cell, ended(cell, processor="x\nrm -rf /\x1b[2J", platform="a\rb"))
     script = reproduce(store, cell.key)
     assert all(line.isprintable() and not line.startswith("rm") for line in script.splitlines())
+
+
+@pytest.mark.parametrize(
+    "text", ["$(touch x)", "`touch x`", "a\nEND\ntouch x\n", "'\nEND\n", "\x1b[2J\r", "\u202e\x9b2J", "\\'; touch x; '"]
+)
+def test_text_in_a_plan_stays_text(text: str, plan: Plan, store: Store, tmp_path: Path) -> None:
+    cell = plan(*RUN)
+    hostile = cell.model_copy(
+        update={
+            "setting": cell.setting.model_copy(update={"overrides": [text]}),
+            "left_out": (text,),
+            "locations": cell.locations.model_copy(update={"corpus": tmp_path / text, "corpus_region": text}),
+        }
+    )
+    store.plan(hostile)
+    script = reproduce(store, cell.key)
+    assert all(line.isprintable() for line in script.splitlines())
+    carried_out(script)
+    assert not Path("x").exists()
+    assert Store(Path("reproduced")).load_plan(cell.key) == hostile

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ssl_bench.api.executor import Devices
 from ssl_bench.cli import app
 from ssl_bench.cli.option_groups import Scheduling
-from ssl_bench.cli.slurm import slurm_settings
 from ssl_bench.errors import UserError
 from ssl_bench.executors import slurm
 from ssl_bench.spec.cell import Cell
@@ -22,13 +22,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_settings_of_jobs_are_named_and_checked() -> None:
     given = ["partition=gpu", "minutes=90", "gpus=0", "extra.qos=low"]
-    found = slurm_settings(Scheduling("slurm", slurm=given))
-    assert found is not None
+    found = Scheduling("slurm", slurm=given).chosen(Devices()).settings
+    assert isinstance(found, slurm.SlurmSettings)
     assert (found.partition, found.minutes, found.gpus, found.extra) == ("gpu", 90, 0, {"qos": "low"})
     with pytest.raises(UserError, match=r"--slurm: partitoin: .*known: partition, account"):
-        slurm_settings(Scheduling("slurm", slurm=["partitoin=gpu"]))
+        Scheduling("slurm", slurm=["partitoin=gpu"]).chosen(Devices())
     with pytest.raises(UserError, match="--slurm minutes=9: needs --executor slurm"):
-        slurm_settings(Scheduling("local", slurm=["minutes=9"]))
+        Scheduling("local", slurm=["minutes=9"]).chosen(Devices())
 
 
 def test_a_machine_without_slurm_is_told_so(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
 
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
+RAISES = "        return volumes.reshape(7, 7, 7, 7)"
 BROKEN = Path(__file__).parent / "broken"
 
 
@@ -81,3 +82,19 @@ def test_an_exception_is_a_problem_of_its_own() -> None:
         raise IndexError(f"no {subject}")
 
     assert Check("It works", fail).problem("luck") == "raises IndexError: no luck"
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_an_exception_names_the_line_of_the_plugin_that_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "raises_below.py"
+    lines = (BROKEN / "cannot_be_watched.py").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if "def training_step" in line)
+    lines[start + 1 :] = ["        return self.broken(volumes)", "", "    def broken(self, volumes):", RAISES]
+    file.write_text("\n".join(lines))
+    add_plugin_file(file)
+    (found,) = (one for one in METHOD_CHECKS if one.find_problem.__name__ == "loss_is_finite")
+    problem = found.problem(MethodUnderTest("raises_below"))
+    assert problem is not None
+    assert problem.startswith("raises RuntimeError: ")
+    # Not torch's own line, nor that of the harness, nor the plugin's outer call.
+    assert problem.endswith(f" ({file}:{start + 5})")

@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_bench.api.cases import Problem, SourceCase
-from ssl_bench.api.recipe import Recipe
-from ssl_bench.data.checking import CaseReport, check
+from ssl_bench.api.cases import Found, Problem, SourceCase
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.data.checking import check
+from ssl_bench.data.preprocessing.arrays import CaseReport
 from ssl_bench.data.preprocessing.labels import LabelRule
 from tests.data.files import ct, heart, labelled, save
 
 RULE = LabelRule(values=(500,), synonyms={501: 500})
-RECIPE = Recipe(intensity="ct", region="label")
+PREPROCESSING = Preprocessing(intensity="ct", region="label")
 
 
 def look(cases: list[SourceCase], *problems: Problem) -> tuple[list[CaseReport], list[Problem]]:
-    return check(cases, problems, RECIPE, RULE, 1, lambda words: None)
+    return check(Found(cases, list(problems)), PREPROCESSING, RULE, 1, lambda words: None)
 
 
 def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
@@ -39,7 +40,9 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
 
 def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), 1, "a")
-    (report,), problems = check([case], [], Recipe(intensity="ct", region="lungs"), None, 1, lambda words: None)
+    (report,), problems = check(
+        Found([case], []), Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
+    )
     assert report.label_ml == {}
     assert not problems
 

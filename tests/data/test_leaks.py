@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ssl_bench.data.leaks import overlapping
+from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.preprocessing.signature import signature
 
 
@@ -22,7 +22,7 @@ CASE = [("case", signature(scan(0)))]
 
 
 def found(copy: NDArray[np.generic]) -> list[tuple[str, str]]:
-    return overlapping([("other", signature(scan(1))), ("copy", signature(copy))], CASE)
+    return same_scans([("other", signature(scan(1))), ("copy", signature(copy))], CASE)
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
@@ -51,5 +51,5 @@ def test_a_copy_with_a_small_lesion_is_another_scan() -> None:
 
 
 def test_every_pair_is_named() -> None:
-    pairs = overlapping([("a", signature(scan(0))), ("b", signature(scan(0)))], CASE)
+    pairs = same_scans([("a", signature(scan(0))), ("b", signature(scan(0)))], CASE)
     assert pairs == [("a", "case"), ("b", "case")]

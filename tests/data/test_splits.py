@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.api.cases import SourceCase
+from ssl_bench.api.cases import SPLITS, SourceCase
 from ssl_bench.api.settings import SplitCounts
-from ssl_bench.api.task import SPLITS
 from ssl_bench.data.splits import Splits, make_splits, nested_subset, read_splits, split_of, write_splits
 from ssl_bench.errors import UserError
 

@@ -116,7 +116,7 @@ def test_only_the_first_rank_looks_at_what_was_learned(
     planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretraining, "rank", lambda: 1)
-    monkeypatch.setattr(pretraining, "backbone_health", lambda *_: pytest.fail("the second rank looked too"))
+    monkeypatch.setattr(pretraining, "collapse_of_backbone", lambda *_: pytest.fail("the second rank looked too"))
     cell, weights = planner.pretraining("denoising", 0), tmp_path / "weights"
     assert pretrain(make_fabric(ALONE, "float32"), cell, ALONE, SILENT, weights, Attempt()) is None
     assert not weights.exists()

@@ -11,7 +11,7 @@ from ssl_bench.api.method import Method
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.rng import Draws, seeded_initialisation
 from ssl_bench.backbones.unet3d import UNet3D
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 
 CROP = 32
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]

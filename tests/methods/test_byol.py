@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ssl_bench.api.rng import Draws
-from ssl_bench.backbones.unet3d import DECODER_MODULES
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.methods.byol import BYOL
 from ssl_bench.transforms.views import two_views, view_size
 
@@ -38,7 +37,9 @@ def test_the_target_starts_as_the_online_network_without_its_decoder() -> None:
     method = byol()
     parameters = dict(method.named_parameters())
     online = online_of(method)
-    encoder = [p for name, p in method.backbone.named_parameters() if not name.startswith(DECODER_MODULES)]
+    encoder = [
+        p for name, p in method.backbone.named_parameters() if not name.startswith(method.backbone.decoder_modules)
+    ]
     assert {id(p) for p in online.values()} == {id(p) for p in [*encoder, *method.projection.parameters()]}
     assert all(torch.equal(parameters[name], p) and parameters[name] is not p for name, p in online.items())
 
@@ -99,7 +100,7 @@ def test_the_loss_is_the_mean_negative_cosine_of_both_directions_to_the_target_n
             parameter.add_(0.1 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(3)))
     learning = [p for name, p in method.named_parameters() if p.requires_grad and not name.startswith("backbone.up")]
     loss = method.training_step(volumes, draws)["loss"]
-    views = two_views(volumes, Draws.keyed("test", samples=range(8)), view_size(method.crop))
+    views = two_views(volumes, Draws.keyed("test", samples=range(8)), view_size(method.crop, method.backbone.stride))
     online = [method.prediction(method.projection(method.backbone.encode(v).mean(dim=(2, 3, 4)))) for v in views]
     target = [method.target_projection(method.target_encoder.encode(v).mean(dim=(2, 3, 4))) for v in views]
     cosines = [F.cosine_similarity(online[i], target[1 - i].detach()).mean() for i in (0, 1)]

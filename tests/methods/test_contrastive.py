@@ -27,7 +27,7 @@ def draws() -> Draws:
 
 
 def views() -> tuple[Tensor, Tensor]:
-    return two_views(volumes(), draws(), view_size(CROP))
+    return two_views(volumes(), draws(), view_size(CROP, 16))
 
 
 def loss_and_gradients(method: Method, loss: Tensor) -> list[Tensor]:

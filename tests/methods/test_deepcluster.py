@@ -7,7 +7,7 @@ import io
 import numpy as np
 import torch
 
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.methods.deepcluster import DeepCluster, DeepClusterConfig, cluster
 
 from .conftest import build, prepared

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.stepping import learning_methods
 from ssl_bench.api.method import Windows
 from ssl_bench.api.rng import Draws
-from ssl_bench.data.embedded import Corpus
+from ssl_bench.data.windows import Corpus
 from ssl_bench.nn.heads import PaperDownstream
 from ssl_bench.nn.losses import soft_dice_loss
 from ssl_bench.nn.transfer import constant

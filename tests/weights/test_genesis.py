@@ -22,7 +22,7 @@ SHAPE = (16, 20, 18)
 
 @pytest.fixture(scope="module")
 def network(genesis_file: Path) -> ModelsGenesis:
-    network, _, _ = build_external(describe_external(genesis_file), genesis_file, "CT")
+    network, _, _ = build_external(describe_external(genesis_file), genesis_file)
     assert isinstance(network, ModelsGenesis)
     return network.eval()
 
@@ -33,7 +33,7 @@ def volumes(batch: int = 1) -> torch.Tensor:
 
 def test_names_shapes_and_size_are_the_files() -> None:
     with torch.device("meta"):
-        network = ModelsGenesis("CT")
+        network = ModelsGenesis()
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert len(shapes) == 106
     assert shapes == genesis_shapes()
@@ -43,7 +43,7 @@ def test_names_shapes_and_size_are_the_files() -> None:
 def test_the_file_fits_whole(genesis_file: Path, network: ModelsGenesis) -> None:
     external = describe_external(genesis_file)
     assert (external.network, external.width) == ("models_genesis", 64)
-    _, match, licence = build_external(external, genesis_file, "MR")
+    _, match, licence = build_external(external, genesis_file)
     assert match == (106, 0, 0)
     assert "non-commercial" in licence
     state = torch.load(genesis_file, weights_only=True)["state_dict"]
@@ -85,7 +85,8 @@ def test_hounsfield_units_reach_the_network_in_its_own_scale() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(("modality", "equal"), [("CT", False), ("MR", True)])
 def test_mr_volumes_pass_unchanged(network: ModelsGenesis, modality: Literal["CT", "MR"], equal: bool) -> None:
-    other = ModelsGenesis(modality)
+    other = ModelsGenesis()
+    other.modality = modality
     other.load_state_dict(network.state_dict())
     unscaled = other.down_tr64(other.pad(volumes()))
     assert torch.allclose(other.stages(volumes())[0], unscaled) == equal

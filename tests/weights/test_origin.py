@@ -16,7 +16,7 @@ from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.executors.inline import run_cells
 from ssl_bench.planning.planner import Planner
 from ssl_bench.report.cell_text import marks
-from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.spec.specification import CorpusSpec, ExternalBackbone, Origin
 from ssl_bench.store.store import Store
@@ -132,5 +132,5 @@ def test_what_a_folder_shows_is_written_as_its_user_said(region: str, kept: str,
     embedded = planner.pretraining("rotation", 0)
     folder = CorpusSpec(source="folder", fingerprint="0", recipe={"intensity": "mr"}, volumes=9, held_out=1)
     spec = embedded.spec.model_copy(update={"corpus": folder})
-    cell = embedded.model_copy(update={"spec": spec, "sources": Sources(corpus_region=region)})
+    cell = embedded.model_copy(update={"spec": spec, "locations": Locations(corpus_region=region)})
     assert origin_of(cell) == Origin(pretrains="encoder", modality="MR", region=kept)

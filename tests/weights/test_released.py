@@ -26,7 +26,7 @@ UNKNOWN = ("3D U-Net of unknown origin", "unknown")
 
 
 def said_to_be(weights: Weights) -> tuple[str, str]:
-    return weights.layout.title, weights.layout.licence
+    return weights.release.title, weights.release.licence
 
 
 def unet(seed: int = 0) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ def saved(path: Path, content: object) -> Path:
 
 
 def holds(path: Path, expected: dict[str, Tensor], prefix: str = "") -> None:
-    backbone, match, _ = build_external(describe_external(path), path, "CT")
+    backbone, match, _ = build_external(describe_external(path), path)
     assert match.matched == 72
     assert all(torch.equal(value, expected[prefix + name]) for name, value in backbone.state_dict().items())
 
@@ -165,13 +165,13 @@ def test_a_file_that_changed_after_planning_is_refused(tmp_path: Path) -> None:
     planned = describe_external(path)
     saved(path, unet(seed=1))
     with pytest.raises(UserError, match=r"gvsl\.pth: changed since its cell was planned"):
-        build_external(planned, path, "CT")
+        build_external(planned, path)
 
 
 def test_building_leaves_the_global_random_state(tmp_path: Path) -> None:
     path = saved(tmp_path / "gvsl.pth", unet())
     before = torch.get_rng_state()
-    build_external(describe_external(path), path, "CT")
+    build_external(describe_external(path), path)
     assert torch.equal(torch.get_rng_state(), before)
 
 

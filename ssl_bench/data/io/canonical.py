@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
@@ -15,21 +15,6 @@ from ssl_bench.errors import UserError
 
 # Cosine between two axes, about half a degree: rounded headers stay far below, a tilted gantry is degrees above.
 _SHEAR_LIMIT = 0.01
-
-
-class Stored(NamedTuple):
-    """A scan on its file's own grid."""
-
-    voxels: NDArray[Any]
-    """(K, J, I), the axis that varies fastest in the file last."""
-    affine: NDArray[np.float64]
-    """(4, 4): voxel index (k, j, i, 1) to (superior, anterior, right, 1) in mm."""
-
-
-def stored_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The affine of `Stored` from one that maps (i, j, k, 1) to (right, anterior, superior, 1)."""
-    order = [2, 1, 0, 3]
-    return affine[np.ix_(order, order)]
 
 
 def require_grid(path: Path, size: Sequence[int], affine: NDArray[np.float64]) -> None:
@@ -57,21 +42,19 @@ def require_grid(path: Path, size: Sequence[int], affine: NDArray[np.float64]) -
         )
 
 
-def canonical(path: Path, stored: Stored) -> Volume:
-    """The scan with its axes turned to the closest of superior, anterior and right; the voxels are a copy.
+def canonical(path: Path, volume: Volume) -> Volume:
+    """`volume` with its axes turned to the closest of superior, anterior and right; the voxels are a copy.
 
     Raises UserError, naming `path`, for voxels that are not finite.
     """
-    orientation = io_orientation(stored.affine)
-    affine = stored.affine @ inv_ornt_aff(orientation, stored.voxels.shape)
+    orientation = io_orientation(volume.affine)
+    affine = volume.affine @ inv_ornt_aff(orientation, volume.voxels.shape)
     with np.errstate(over="ignore"):
-        voxels = np.array(apply_orientation(stored.voxels, orientation), compact_type(stored.voxels), order="C")
+        voxels = np.array(apply_orientation(volume.voxels, orientation), compact_type(volume.voxels), order="C")
     # Minimum and maximum are NaN where any voxel is: no temporary of the volume's size.
     if not np.isfinite([voxels.min(), voxels.max()]).all():
         raise UserError(f"{path}: holds voxels that are NaN or infinite; replace them by numbers first")
-    # Float32 headers write 0.7 as 0.69999999: rounded, so that one scan has one spacing in every format.
-    depth, height, width = (round(float(length), 5) for length in np.linalg.norm(affine[:3, :3], axis=0))
-    return Volume(voxels, (depth, height, width), affine)
+    return Volume(voxels, affine)
 
 
 def compact_type(voxels: NDArray[Any]) -> np.dtype[Any]:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.io.canonical import Stored, compact_type, require_grid
+from ssl_bench.data.io.canonical import compact_type, require_grid
 from ssl_bench.data.io.simpleitk import affine_from_itk, open_image, read_image, read_voxels
+from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
 
 _IMAGE_IO = "GDCMImageIO"
@@ -30,12 +31,12 @@ class _Slice(NamedTuple):
     origin: NDArray[np.float64]
 
 
-def read_dicom(path: Path) -> Stored:
+def read_dicom(path: Path) -> Volume:
     """All frames of one file. Raises UserError if it is not one scalar volume."""
     return read_image(path, _IMAGE_IO)
 
 
-def read_series(folder: Path, files: list[Path]) -> Stored:
+def read_series(folder: Path, files: list[Path]) -> Volume:
     """The slices in any order, all of the folder's DICOM files.
 
     Raises UserError for several series, slices that do not match, and places without a slice or with two.
@@ -52,7 +53,7 @@ def read_series(folder: Path, files: list[Path]) -> Stored:
     axes[:, 2] = (last.origin - first.origin) / (len(slices) - 1)
     affine = affine_from_itk(axes, first.origin)
     require_grid(folder, (*first.size[:2], len(slices)), affine)
-    return Stored(_stack([slice_.path for slice_ in slices]), affine)
+    return Volume(_stack([slice_.path for slice_ in slices]), affine)
 
 
 def _read_slice(path: Path) -> _Slice:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
-from ssl_bench.data.io.canonical import Stored
 from ssl_bench.data.io.simpleitk import read_image, require_intact
+from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
 
 _BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 """Per voxel; the unsigned types, which have a U before the name, take as many."""
 
 
-def read_metaimage(path: Path) -> Stored:
+def read_metaimage(path: Path) -> Volume:
     """Header and voxels in one file (.mha) or in two (.mhd). Raises UserError if it is not one scalar volume."""
     header, length = _header(path)
     name = header["ElementDataFile"]

@@ -14,7 +14,8 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from ssl_bench.data.io.canonical import Stored, require_grid, stored_affine
+from ssl_bench.data.io.canonical import require_grid
+from ssl_bench.data.io.volume import Volume, superior_first
 from ssl_bench.errors import UserError
 
 _HEADERS = {348: Nifti1Header, 540: Nifti2Header}
@@ -24,7 +25,7 @@ _PIECE = 2**18
 _DAMAGED = (EOFError, OSError, zlib.error)
 
 
-def read_nifti(path: Path) -> Stored:
+def read_nifti(path: Path) -> Volume:
     """Raises UserError for anything that is not one scalar volume; OSError if the file cannot be opened."""
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
@@ -32,7 +33,7 @@ def read_nifti(path: Path) -> Stored:
         stream = gzip.GzipFile(fileobj=file) if gzipped else file
         try:
             header = _header(path, stream)
-            affine = stored_affine(_affine(path, header))
+            affine = superior_first(_affine(path, header))
             size = header.get_data_shape()
             require_grid(path, size, affine)
             voxels = np.empty(size[2::-1], _dtype(path, header))
@@ -41,7 +42,7 @@ def read_nifti(path: Path) -> Stored:
             if gzipped:
                 while stream.read(_PIECE):  # At the end of the stream, wherever damage has moved it, is its checksum.
                     pass
-            return Stored(_scaled(voxels, header), affine)
+            return Volume(_scaled(voxels, header), affine)
         except (HeaderDataError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: has a broken NIfTI header ({error}); write the file again") from error
         except _DAMAGED as error:

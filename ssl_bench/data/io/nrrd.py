@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_bench.data.io.canonical import Stored
 from ssl_bench.data.io.simpleitk import read_image, require_intact
+from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
 
 
-def read_nrrd(path: Path) -> Stored:
+def read_nrrd(path: Path) -> Volume:
     """Header and voxels in one file (.nrrd) or in two (.nhdr). Raises UserError if it is not one scalar volume."""
     header, length = _header(path)
     name = header.get("data file", header.get("datafile"))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.io.canonical import Stored, require_grid, stored_affine
+from ssl_bench.data.io.canonical import require_grid
+from ssl_bench.data.io.volume import Volume, superior_first
 from ssl_bench.errors import UserError
 
 
-def read_image(path: Path, image_io: str) -> Stored:
+def read_image(path: Path, image_io: str) -> Volume:
     """One file with ITK's reader of that name. Raises UserError if it is not one scalar volume."""
     reader = open_image(path, image_io)
     size = reader.GetSize()
@@ -25,7 +26,7 @@ def read_image(path: Path, image_io: str) -> Stored:
     directions = np.reshape(reader.GetDirection(), (len(size), len(size)))
     affine = affine_from_itk((directions * reader.GetSpacing())[:3, :3], reader.GetOrigin()[:3])
     require_grid(path, size, affine)
-    return Stored(read_voxels(path, reader).reshape(size[2::-1]), affine)
+    return Volume(read_voxels(path, reader).reshape(size[2::-1]), affine)
 
 
 def open_image(path: Path, image_io: str) -> Any:
@@ -53,7 +54,7 @@ def read_voxels(path: Path, reader: Any) -> NDArray[Any]:
 
 
 def affine_from_itk(axes: NDArray[np.float64], origin: Any) -> NDArray[np.float64]:
-    """The affine of `Stored` from one step along i, j and k, the columns (3, 3), and the first voxel's place.
+    """The affine of a `Volume` from one step along i, j and k, the columns (3, 3), and the first voxel's place.
 
     ITK and DICOM count to the left, posterior and superior, mm.
     """
@@ -61,7 +62,7 @@ def affine_from_itk(axes: NDArray[np.float64], origin: Any) -> NDArray[np.float6
     affine[: len(axes), : len(axes)] = axes
     affine[: len(axes), 3] = origin
     affine[:2] *= -1
-    return stored_affine(affine)
+    return superior_first(affine)
 
 
 def require_intact(path: Path, data: Path, start: int) -> None:

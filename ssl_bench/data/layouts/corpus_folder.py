@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
-from ssl_bench.api.recipe import Recipe
-from ssl_bench.data.io.reading import find_volumes
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.data.io.formats import find_volumes
 from ssl_bench.data.layouts.folders import existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
 from ssl_bench.data.layouts.tables import named_scans, read_table
 from ssl_bench.errors import UserError
 
-CORPUS_RECIPE = Recipe(intensity="ct", region="whole")
+CORPUS_PREPROCESSING = Preprocessing(intensity="ct", region="whole")
 
 _LABEL_FILE = re.compile(r"[._](label|seg)\.[a-z]+(\.gz)?$", re.IGNORECASE)
 

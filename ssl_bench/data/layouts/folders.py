@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
-from ssl_bench.data.io.reading import natural_key
-from ssl_bench.data.layouts.identifiers import safe_identifiers
+from ssl_bench.api.settings import SplitCounts
+from ssl_bench.data.io.formats import natural_key
+from ssl_bench.data.layouts.identifiers import safe_identifiers, safe_name
 from ssl_bench.errors import UserError
 
 Files = Mapping[str, Sequence[Path]]
 """Files by the name of their case; more than one only where something is wrong."""
 
-
-@dataclass(frozen=True)
-class Layout:
-    """How one release of a data set names its files.
-
-    The patterns are searched, in any case, in a file's path with forward slashes from the root's own name on; their
-    group ``case`` is the patient.
-    """
-
-    shown: str
-    """One example, for messages."""
-    image: str
-    label: str
-
-    def group(self, files: Iterable[Path], root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-        """The images and the labels of this layout among `files` below `root`, by case."""
-        images: dict[str, list[Path]] = {}
-        labels: dict[str, list[Path]] = {}
-        for file in files:
-            name = f"{root.resolve().name}/{file.relative_to(root).as_posix()}"
-            for pattern, group in ((self.image, images), (self.label, labels)):
-                if match := re.search(pattern, name, re.IGNORECASE):
-                    group.setdefault(match["case"], []).append(file)
-        return images, labels
-
-
-def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found:
-    """The cases below `root`, at any depth, in whichever of the `layouts` it has. Raises UserError without a folder.
-
-    The layouts are releases of the same patients, so that two of them in one folder are a problem.
-    """
-    files, problems = files_below(existing_folder(root))
-    grouped = [layout.group(files, root) for layout in layouts]
-    present = [index for index, (images, labels) in enumerate(grouped) if images or labels]
-    if len(present) == 1:
-        cases, unpaired = pair(*grouped[present[0]], layouts[present[0]].shown)
-        return Found(cases, problems + unpaired)
-    if present:
-        both = " and ".join(layouts[index].shown for index in present)
-        problems.append(Problem(root, f"holds two releases of the same patients ({both}); name a folder with one"))
-    elif not problems:
-        expected = " or ".join(layout.shown for layout in layouts)
-        problems.append(Problem(root, f"holds no case; expected {expected}, at any depth"))
-    return Found([], problems)
+PROPORTIONS = SplitCounts(train=3, validation=1, test=1)
+"""How a data set of the user's is split that does not say it."""
 
 
 def pair(images: Files, labels: Files, expected: str) -> Found:
@@ -98,6 +55,11 @@ def existing_folder(root: Path) -> Path:
     except OSError as error:
         reason = f"cannot be opened ({error.strerror})"
     raise UserError(f"{root}: {reason}; name the folder that holds the data set")
+
+
+def data_set_name(folder: Path) -> str:
+    """The folder's name, fit for a task's name. Raises UserError if there is no such folder."""
+    return safe_name(existing_folder(folder).resolve().name)
 
 
 def files_below(root: Path) -> tuple[list[Path], list[Problem]]:

@@ -5,27 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.dataset import Dataset
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.task import Task, TaskFacts
-from ssl_bench.data.io.reading import natural_key
-from ssl_bench.data.layouts.folder_task import NO_EXTENT, FolderTask, data_set_name
-from ssl_bench.data.layouts.folders import existing_folder, in_order
+from ssl_bench.data.io.formats import natural_key
+from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
 from ssl_bench.data.layouts.tables import binary_label, named_scans, read_table
 
 PREFERRED = "labels.csv"
 
 
+class LabelledFolder(Dataset):
+    """A folder of scans and a CSV that labels them; scans that it does not name are left alone."""
+
+    def find(self, root: Path) -> Found:
+        """See `Dataset`."""
+        return _find(existing_folder(root))
+
+
 def labelled_folder_task(folder: Path) -> type[Task]:
-    """A binary classification task: CT unless the recipe's options say otherwise, scored by AUC.
+    """A binary classification task: CT unless the preprocessing's options say otherwise, scored by AUC.
 
     The folder holds one CSV, or several of which one is ``labels.csv``, with the columns ``image`` (a file or DICOM
-    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``. Scans that it does not name are
-    left alone. Raises UserError if there is no such folder.
+    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``. Raises UserError if there is no such
+    folder.
     """
     name = data_set_name(folder)
 
-    class LabelledFolder(FolderTask):
+    class Labelled(Task):
         """See `labelled_folder_task`."""
 
         facts = TaskFacts(
@@ -33,23 +41,18 @@ def labelled_folder_task(folder: Path) -> type[Task]:
             kind="classification",
             metric="AUC",
             classes=("positive",),
-            label_values=(1,),
             modality="CT",
             region="unknown",
-            spacing_mm=(1.0, 1.0, 1.0),
-            field_of_view_mm=NO_EXTENT,
-            anatomy="chest",
-            dataset=name,
+        )
+        dataset = LabelledFolder(
+            title=name,
             licence="see the data set",
             access="a folder of the user's",
+            preprocessing=Preprocessing(intensity="ct", region="whole"),
+            split_counts=PROPORTIONS,
         )
-        recipe = Recipe(intensity="ct", region="whole")
 
-        def find(self, root: Path) -> Found:
-            """See `Task.find`."""
-            return _find(existing_folder(root))
-
-    return LabelledFolder
+    return Labelled
 
 
 def _find(folder: Path) -> Found:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.dataset import Dataset
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.task import Task, TaskFacts
-from ssl_bench.data.io.reading import natural_key
-from ssl_bench.data.layouts.folder_task import NO_EXTENT, FolderTask, data_set_name
-from ssl_bench.data.layouts.folders import existing_folder, in_order, pair
+from ssl_bench.data.io.formats import natural_key
+from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order, pair
 from ssl_bench.data.layouts.nnunet_description import read_description
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawDataset(Dataset):
+    """A folder in nnU-Net's raw format; with ``labelsTs`` the data set fixes its test cases."""
+
+    ending: str
+    """Of every file, as ``.nii.gz``."""
+
+    def find(self, root: Path) -> Found:
+        """See `Dataset`."""
+        return _find(existing_folder(root), self.ending)
 
 
 def nnunet_task(folder: Path) -> type[Task]:
@@ -25,7 +37,7 @@ def nnunet_task(folder: Path) -> type[Task]:
     described = read_description(folder / "dataset.json")
     computed = described.channel.upper() == "CT"
 
-    class NNUNet(FolderTask):
+    class NNUNet(Task):
         """See `nnunet_task`."""
 
         facts = TaskFacts(
@@ -33,21 +45,18 @@ def nnunet_task(folder: Path) -> type[Task]:
             kind="segmentation",
             metric="DSC",
             classes=tuple(described.classes),
-            label_values=tuple(described.classes.values()),
             modality="CT" if computed else "MR",
             region="unknown",
-            spacing_mm=(1.0, 1.0, 1.0),
-            field_of_view_mm=NO_EXTENT,
-            anatomy="chest" if computed else "brain",
-            dataset=name,
+        )
+        dataset = RawDataset(
+            title=name,
             licence=described.licence,
             access="a folder of the user's",
+            preprocessing=Preprocessing(intensity="ct" if computed else "mr", region="whole"),
+            split_counts=PROPORTIONS,
+            label_values=tuple(described.classes.values()),
+            ending=described.ending,
         )
-        recipe = Recipe(intensity="ct" if computed else "mr", region="whole")
-
-        def find(self, root: Path) -> Found:
-            """See `Task.find`. With ``labelsTs`` the data set fixes its test cases."""
-            return _find(existing_folder(root), described.ending)
 
     return NNUNet
 

@@ -10,7 +10,7 @@ from ssl_bench.api.task import Task
 from ssl_bench.data.layouts.labelled_folder import labelled_folder_task
 from ssl_bench.data.layouts.nnunet import nnunet_task
 from ssl_bench.errors import UserError
-from ssl_bench.spec.locations import Sources
+from ssl_bench.spec.locations import Locations
 
 Kind = Literal["nnunet", "folder"]
 BUILDERS = {"nnunet": nnunet_task, "folder": labelled_folder_task}
@@ -34,15 +34,16 @@ def add_own(task: str) -> tuple[str, Kind, Path]:
     return name, kind, folder  # type: ignore[return-value]
 
 
-def register_own(sources: Sources) -> None:
+def register_own(locations: Locations) -> None:
     """Register the tasks that a cell's folders define. Raises UserError if one no longer does."""
-    for name, kind in sources.own_tasks.items():
-        if _register(kind, sources.data_roots[name]) != name:
-            raise UserError(f"{sources.data_roots[name]}: no longer defines task {name!r}; plan its cells again")
+    for name, kind in locations.own_tasks.items():
+        if _register(kind, locations.data_roots[name]) != name:
+            raise UserError(f"{locations.data_roots[name]}: no longer defines task {name!r}; plan its cells again")
 
 
 def _register(kind: Kind, folder: Path) -> str:
     task: type[Task] = BUILDERS[kind](folder)
-    name = f"{kind}-{task.facts.dataset}"
+    assert task.dataset is not None
+    name = f"{kind}-{task.dataset.title}"
     TASKS.add_from_folder(name, task, folder)
     return name

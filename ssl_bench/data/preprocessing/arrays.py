@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.recipe import Recipe
-from ssl_bench.data.io.reading import read_volume
+from ssl_bench.api.cases import Case, SourceCase
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
 from ssl_bench.data.preprocessing.labels import LabelRule, read_classes, require_same_grid
 from ssl_bench.data.preprocessing.lungs import lung_mask
@@ -26,40 +27,42 @@ CT_RANGE = 2048.0
 
 
 @dataclass(frozen=True, eq=False)
-class RawCase:
-    """A case as its files hold it, on canonical axes and found to make sense."""
+class CaseReport:
+    """What was noticed while a case was read, before anything was cropped or resampled."""
 
-    image: Volume
-    value_range: tuple[float, float]
-    classes: NDArray[np.uint8] | None
-    """(D, H, W) on the image's grid; None without a label file."""
-    label_voxels: dict[int, int]
-    """How many voxels hold each value of the label file."""
-    signature: Signature
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedArrays:
-    """A case as the network sees it."""
-
-    image: NDArray[np.float32]
-    """(D, H, W) in [0, 1], C-contiguous."""
-    label: NDArray[np.uint8] | int
-    """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume."""
+    case: SourceCase
+    shape: tuple[int, int, int]
+    """(D, H, W) of the scan."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
+    value_range: tuple[float, float]
+    label_voxels: dict[int, int]
+    """How many voxels hold each value of the label file; empty without one."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     signature: Signature
-    """Of the scan before anything was cropped or resampled."""
+
+    @property
+    def label_ml(self) -> dict[int, float]:
+        """The volume of each value of the label file."""
+        return {value: count * prod(self.spacing_mm) / 1000 for value, count in self.label_voxels.items()}
 
 
-def read_case(case: SourceCase, recipe: Recipe, rule: LabelRule | None) -> RawCase:
+class ReadCase(NamedTuple):
+    """The voxels of a case that was found to make sense, and what was noticed."""
+
+    image: Volume
+    """On the canonical grid."""
+    classes: NDArray[np.uint8] | None
+    """(D, H, W) on the image's grid; None without a label file."""
+    report: CaseReport
+
+
+def read_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> ReadCase:
     """Read a case; without a `rule` label files are left alone.
 
-    Raises UserError that names the file for anything that stands in the way of preparing it, except that lungs are not
-    looked for.
+    Raises UserError that names the file for anything that stands in the way of preprocessing it, except that lungs are
+    not looked for.
     """
     image = read_volume(case.image)
     _require_plausible(image, case.image)
@@ -67,63 +70,65 @@ def read_case(case: SourceCase, recipe: Recipe, rule: LabelRule | None) -> RawCa
     low, high = image.voxels.min().item(), image.voxels.max().item()
     if low == high:
         raise UserError(f"{case.image}: every voxel is {low:g}; replace the file or leave the case out")
-    notes = _offset_notes(low, recipe)
-    if rule is None or isinstance(case.label, int):
-        if recipe.region == "label":
-            raise UserError(f"{case.image}: has no label to crop to; choose another region")
-        return RawCase(image, (low, high), None, {}, outline, notes)
-    label = read_volume(case.label)
-    require_same_grid(image, label, case.image, case.label)
-    classes, voxels, label_notes = read_classes(label.voxels, rule, case.label)
-    return RawCase(image, (low, high), classes, voxels, outline, notes + label_notes)
+    notes = _offset_notes(low, preprocessing)
+    classes: NDArray[np.uint8] | None = None
+    voxels: dict[int, int] = {}
+    if rule is not None and isinstance(case.label, Path):
+        label = read_volume(case.label)
+        require_same_grid(image, label, case.image, case.label)
+        classes, voxels, label_notes = read_classes(label.voxels, rule, case.label)
+        notes += label_notes
+    elif preprocessing.region == "label":
+        raise UserError(f"{case.image}: has no label to crop to; choose another region")
+    depth, height, width = image.voxels.shape
+    report = CaseReport(case, (depth, height, width), image.spacing_mm, (low, high), voxels, notes, outline)
+    return ReadCase(image, classes, report)
 
 
-def prepare_case(case: SourceCase, recipe: Recipe, rule: LabelRule | None) -> PreparedArrays:
-    """Read a case, keep the recipe's region, resample it and bring its intensities to [0, 1].
+def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> tuple[Case, CaseReport]:
+    """Read a case, keep the region that `preprocessing` names, resample it and bring its intensities to [0, 1].
 
     Only the kept region is ever held as float32. The minimum and maximum of an MR scan are those of the kept region.
     Raises UserError that names the file.
     """
-    raw = read_case(case, recipe, rule)
-    voxels, notes, mask = raw.image.voxels, raw.notes, None
-    grid = Grid.over(voxels.shape, raw.image.spacing_mm, recipe.spacing_mm)
-    box = grid.whole()
-    if recipe.region == "label" and raw.classes is not None:
-        box = grid.around(raw.classes, recipe.margin_mm)
-    elif recipe.region == "centre":
-        box = grid.centre(recipe.size)
-    elif recipe.region == "lungs":
-        mask, found_by = _lungs(raw.image, recipe, case.image)
-        box = grid.around(mask, recipe.margin_mm)
-        notes += (f"lungs by {found_by}",)
-    image = _normalised(grid.read(voxels, box, "linear"), recipe, case.image)
+    scan, classes, report = read_case(case, preprocessing, rule)
+    grid = Grid.over(scan.voxels.shape, scan.spacing_mm, preprocessing.spacing_mm)
+    box, mask = grid.whole(), None
+    if preprocessing.region == "label" and classes is not None:
+        box = grid.around(classes, preprocessing.margin_mm)
+    elif preprocessing.region == "centre":
+        box = grid.centre(preprocessing.size)
+    elif preprocessing.region == "lungs":
+        mask, found_by = _lungs(scan, preprocessing, case.image)
+        box = grid.around(mask, preprocessing.margin_mm)
+        report = replace(report, notes=(*report.notes, f"lungs by {found_by}"))
+    image = _normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
     if mask is not None:
         image[grid.read(mask.view(np.uint8), box, "nearest") == 0] = 0
-    if isinstance(case.label, int) or raw.classes is None:
-        label: NDArray[np.uint8] | int = case.label if isinstance(case.label, int) else 0
-    else:
-        label = grid.read(raw.classes, box, "nearest")
+    label: NDArray[np.uint8] | int = case.label if isinstance(case.label, int) else 0
+    if classes is not None:
+        label = grid.read(classes, box, "nearest")
         if not label.any():
             raise UserError(f"{case.label}: no class is left after cropping and resampling; choose another region")
-        label = _padded(label, recipe)
-    return PreparedArrays(_padded(image, recipe), label, grid.spacing_mm, notes, raw.signature)
+        label = _padded(label, preprocessing)
+    return Case(case.identifier, _padded(image, preprocessing), label, grid.spacing_mm), report
 
 
-def _lungs(image: Volume, recipe: Recipe, path: Path) -> tuple[NDArray[np.bool_], str]:
-    if recipe.intensity != "ct":
+def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> tuple[NDArray[np.bool_], str]:
+    if preprocessing.intensity != "ct":
         raise UserError(f"{path}: lungs are found in CT alone; --set data.TASK.intensity=ct or choose another region")
-    shift = recipe.intensity_offset - HU_OFFSET
+    shift = preprocessing.intensity_offset - HU_OFFSET
     voxels = image.voxels if shift == 0 else np.add(image.voxels, shift, dtype=np.float32)
     try:
-        return lung_mask(voxels, image.spacing_mm, recipe.lungs)
+        return lung_mask(voxels, image.spacing_mm, preprocessing.lungs)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _normalised(image: NDArray[np.float32], recipe: Recipe, path: Path) -> NDArray[np.float32]:
+def _normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
     """In place: the volumes are large."""
-    if recipe.intensity == "ct":
-        image += recipe.intensity_offset
+    if preprocessing.intensity == "ct":
+        image += preprocessing.intensity_offset
         np.clip(image, 0, CT_RANGE, out=image)
         image /= CT_RANGE
         return image
@@ -136,11 +141,11 @@ def _normalised(image: NDArray[np.float32], recipe: Recipe, path: Path) -> NDArr
     return image
 
 
-def _padded(volume: NDArray[Any], recipe: Recipe) -> NDArray[Any]:
+def _padded(volume: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
     """Zeros around what is smaller than the centred box."""
-    if recipe.region != "centre":
+    if preprocessing.region != "centre":
         return volume
-    missing = [max(0, wanted - n) for wanted, n in zip(recipe.size, volume.shape, strict=True)]
+    missing = [max(0, wanted - n) for wanted, n in zip(preprocessing.size, volume.shape, strict=True)]
     return np.pad(volume, [(each // 2, each - each // 2) for each in missing])
 
 
@@ -151,12 +156,12 @@ def _require_plausible(image: Volume, path: Path) -> None:
         raise UserError(f"{path}: voxels of {found} mm (D, H, W) cannot be; correct the spacing in the file's header")
 
 
-def _offset_notes(low: float, recipe: Recipe) -> tuple[str, ...]:
-    if recipe.intensity != "ct":
+def _offset_notes(low: float, preprocessing: Preprocessing) -> tuple[str, ...]:
+    if preprocessing.intensity != "ct":
         return ()
     option = "data.TASK.intensity_offset"
-    if recipe.intensity_offset >= HU_OFFSET and low >= 0:
+    if preprocessing.intensity_offset >= HU_OFFSET and low >= 0:
         return (f"its smallest value is {low:g}: 1024 was probably added before, then --set {option}=0",)
-    if recipe.intensity_offset == 0 and low < -1000:
+    if preprocessing.intensity_offset == 0 and low < -1000:
         return (f"its smallest value is {low:g}: it probably holds HU, then --set {option}=1024",)
     return ()

@@ -10,28 +10,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.settings import Settings
-from ssl_bench.data.preprocessing.arrays import PreparedArrays
+from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
-from ssl_bench.files import TEMPORARY_SUFFIX
+from ssl_bench.files import TEMPORARY_SUFFIX, cache_root
 
 _ABANDONED_SECONDS = 24 * 3600
-"""After which an unfinished folder is nobody's any more."""
+"""After which no process still works on an unfinished folder."""
 _ATTEMPTS = 3
 """At taking the place of a damaged folder, while other processes try the same."""
 
 
-class CaseFile(Settings):
-    """What ``case.json`` says."""
+class PreparedCase(Settings):
+    """A case whose arrays lie ready on disk; ``case.json`` holds these fields but the last."""
 
     identifier: str
-    """Of the case that was prepared first: cases with the same files share a folder."""
+    """In ``case.json`` that of the case that was prepared first: cases with the same files share a folder."""
     shape: tuple[int, int, int]
     """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
@@ -39,59 +40,82 @@ class CaseFile(Settings):
     label: int | None
     """The class of the whole volume; None for ``label.npy``."""
     notes: tuple[str, ...]
+    """What a user should know about this case, one line each."""
     sources: dict[str, str]
-    """Digests of the files that it was made from."""
-    signature: dict[str, list[float]]
+    """Digests of the files that it was made from; empty for a case that was generated."""
+    signature: Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
+    """Of the scan before anything was cropped or resampled."""
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def digest(self) -> str:
+        """Of what the files hold and how they were prepared."""
+        return self.folder.name
+
+    def load(self) -> Case:
+        """The memory-mapped arrays. Raises UserError if they were damaged since they were prepared."""
+        try:
+            image, label = self._arrays()
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{self.folder}: damaged; run the same command again, which prepares it anew") from error
+        return Case(self.identifier, image, label, self.spacing_mm)
+
+    def is_whole(self) -> bool:
+        """Whether the arrays are there, as long as they should be and of the right shape."""
+        try:
+            image, label = self._arrays()
+        except (OSError, ValueError, EOFError):
+            return False
+        return {volume.shape for volume in (image, label) if not isinstance(volume, int)} == {self.shape}
+
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8] | int]:
+        label = _map(self.folder / "label.npy") if self.label is None else self.label
+        return _map(self.folder / "image.npy"), label
 
 
-def write_folder(folder: Path, identifier: str, arrays: PreparedArrays, sources: dict[str, str]) -> None:
-    """Make `folder` out of `arrays`, all at once; two processes may do it at the same time.
+def write_case(folder: Path, case: Case, notes: tuple[str, ...], sources: dict[str, str], outline: Signature) -> None:
+    """Make `folder` out of `case`, all at once; two processes may do it at the same time.
 
     Raises UserError if there is no room or no permission; then nothing is left.
     """
-    whole = isinstance(arrays.label, int)
-    described = CaseFile(
-        identifier=identifier,
-        shape=arrays.image.shape,
-        spacing_mm=arrays.spacing_mm,
-        label=arrays.label if whole else None,  # type: ignore[arg-type]
-        notes=arrays.notes,
+    described = PreparedCase(
+        identifier=case.identifier,
+        shape=case.image.shape,
+        spacing_mm=case.spacing_mm,
+        label=case.label if isinstance(case.label, int) else None,
+        notes=notes,
         sources=sources,
-        signature=arrays.signature.to_json(),
+        signature=outline,
     )
     try:
         with _complete_folder(folder) as temporary:
-            _write(temporary / "image.npy", arrays.image)
-            if not isinstance(arrays.label, int):
-                _write(temporary / "label.npy", arrays.label)
+            _write(temporary / "image.npy", case.image)
+            if not isinstance(case.label, int):
+                _write(temporary / "label.npy", case.label)
             _write(temporary / "case.json", described.model_dump_json().encode())
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"cannot be kept in {folder.parent} ({reason}); free space or set SSL_BENCH_CACHE") from error
 
 
-def read_folder(folder: Path) -> CaseFile | None:
-    """What a folder holds; None if it is not there, or if anything in it is missing or cut off."""
+def find_case(folder: Path, identifier: str) -> PreparedCase | None:
+    """What a folder holds, as the case `identifier`; None if anything in it is missing or cut off."""
     try:
-        found = CaseFile.model_validate_json((folder / "case.json").read_bytes())
-        image, label = map_arrays(folder, found.label)
-    except (OSError, ValueError, EOFError, ValidationError):
+        described = PreparedCase.model_validate_json((folder / "case.json").read_bytes())
+    except (OSError, ValidationError):
         return None
-    shapes = {volume.shape for volume in (image, label) if not isinstance(volume, int)}
-    return found if shapes == {found.shape} else None
+    found = described.model_copy(update={"folder": folder, "identifier": identifier})
+    return found if found.is_whole() else None
 
 
-def map_arrays(folder: Path, label: int | None) -> tuple[NDArray[np.float32], NDArray[np.uint8] | int]:
-    """The memory-mapped image and label; `label` is given back unless it is None.
-
-    Raises OSError, EOFError or ValueError for files that are missing or are not as long as their headers say.
-    """
-    return _map(folder / "image.npy"), _map(folder / "label.npy") if label is None else label
+def prepared_root() -> Path:
+    """The cache folder of all prepared cases."""
+    return cache_root() / "prepared"
 
 
-def remove_abandoned(root: Path) -> None:
-    """Remove what processes that were killed a day or longer ago left unfinished in `root`."""
-    for folder in root.glob(f".*{TEMPORARY_SUFFIX}"):
+def remove_abandoned() -> None:
+    """Remove what processes that were killed a day or longer ago left unfinished."""
+    for folder in prepared_root().glob(f".*{TEMPORARY_SUFFIX}"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(folder)
@@ -120,7 +144,7 @@ def _put(temporary: Path, folder: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        if read_folder(folder) is not None:
+        if find_case(folder, "") is not None:
             return  # another process was first
         # A damaged folder cannot be replaced in one step.
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=TEMPORARY_SUFFIX, dir=folder.parent))

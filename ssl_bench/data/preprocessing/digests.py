@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from ssl_bench.data.io.reading import natural_key
+from ssl_bench.data.io.formats import natural_key
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, cache_root
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
-from ssl_bench.api.task import Task
 from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
 
@@ -30,12 +30,12 @@ class LabelRule(Settings):
     """Values that are no class, besides 0."""
 
     @classmethod
-    def of(cls, task: type[Task]) -> LabelRule | None:
-        """The rule of a segmentation task; None for a classification task."""
-        if task.facts.kind == "classification":
+    def of(cls, dataset: Dataset) -> LabelRule | None:
+        """The rule of a data set; None where a whole volume has one class."""
+        if not dataset.label_values:
             return None
         return cls(
-            values=task.facts.label_values, synonyms=dict(task.label_synonyms), background=task.background_values
+            values=dataset.label_values, synonyms=dict(dataset.label_synonyms), background=dataset.background_values
         )
 
     def classes(self) -> dict[int, int]:

@@ -29,10 +29,15 @@ class Signature:
         return {"shape": list(self.shape), "blocks": blocks}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Signature:
-        """The inverse of `to_json`. Raises ValueError for anything else than 512 numbers."""
-        blocks = np.array(values["blocks"], np.float32).reshape(BLOCKS, BLOCKS, BLOCKS)
-        return cls(tuple(values["shape"]), blocks)
+    def of(cls, values: Any) -> Signature:
+        """A signature as it is, or from what `to_json` gives. Raises ValueError for anything else."""
+        if isinstance(values, cls):
+            return values
+        try:
+            blocks = np.array(values["blocks"], np.float32).reshape(BLOCKS, BLOCKS, BLOCKS)
+            return cls(tuple(values["shape"]), blocks)
+        except (TypeError, LookupError) as error:
+            raise ValueError(f"no signature: {error}") from error
 
 
 def signature(voxels: NDArray[Any]) -> Signature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,6 @@ from ssl_bench.data.synthetic.warps import Family, Variation, anatomy_points
 
 SUPERSAMPLING = 2
 """Subvoxels per voxel along each axis: enough to pool away what the voxel grid cannot carry."""
-_BATCH = 4
 
 
 def voxel_grid(field_of_view_mm: Triple, spacing_mm: Triple, detail: float) -> tuple[tuple[int, int, int], Triple]:
@@ -99,16 +98,6 @@ def _normalised(points: Tensor, shape: Sequence[int], spacing_mm: Triple) -> Ten
     scales = [2 / ((length - 1) * step) for length, step in zip(shape, spacing_mm, strict=True)]
     parts = [part * scale - 1 for part, scale in zip(points.unbind(-1), scales, strict=True)]
     return torch.stack(parts[::-1], -1)
-
-
-def batches(count: int, *key: int | str) -> Iterator[tuple[Draws, int]]:
-    """Streams for subjects 0 to `count` under `key`, in batches, with how many of each batch are wanted.
-
-    Batches are always full: the last bits of a matrix product may depend on the size of the batch, and subject i must
-    not depend on `count`.
-    """
-    for start in range(0, count, _BATCH):
-        yield Draws.keyed(*key, samples=range(start, start + _BATCH)), min(_BATCH, count - start)
 
 
 def pool(scene: Scene) -> tuple[Tensor, Tensor]:

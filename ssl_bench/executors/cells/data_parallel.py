@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_bench.api.registry import METHODS
-from ssl_bench.data.embedded import load_corpus
+from ssl_bench.data.sources import source_of
 from ssl_bench.errors import UserError
 from ssl_bench.executors.cells.rank_process import GIVE_UP, GO_ON, STOP, Line, run_rank
 from ssl_bench.executors.cells.stopping import SIGNALS
@@ -30,7 +30,8 @@ from ssl_bench.training.attempt import Attempt, RankDiedError, Stopped, TakenOve
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
 
-POLL_SECONDS = 0.2
+STEP_SECONDS = 0.2
+"""How soon a request to stop reaches the ranks where no step ends."""
 PORT = "MASTER_PORT"
 """The launcher leaves it in the environment, where the next pre-training would find it taken."""
 
@@ -62,9 +63,8 @@ def pretrain_on_ranks(
     """
     check_shares(cell, runtime)
     spec = cell.pretraining_spec
-    assert spec.corpus is not None
     # Once, before every rank wants it.
-    load_corpus(spec.corpus, cell.sources)
+    source_of(cell).load()
     context = multiprocessing.get_context("spawn")
     line = Line(context.Queue(), context.Value("i", GO_ON), context.Value("i", 0), os.getpid())
     with tempfile.TemporaryDirectory() as folder, progress.track(cell.title, spec.steps) as advance:
@@ -78,6 +78,7 @@ def pretrain_on_ranks(
             weights=weights,
             checkpoint=attempt.path,
             examples=attempt.examples,
+            events=attempt.events,
             confirm=attempt.confirm,
             written=written,
             line=line,
@@ -119,7 +120,7 @@ def _watch(work: Callable[[], None], line: Line, advance: Callable[[str], None],
         try:
             while not future.done():
                 with contextlib.suppress(queue.Empty):
-                    advance(line.steps.get(timeout=POLL_SECONDS))
+                    advance(line.steps.get(timeout=STEP_SECONDS))
                 stopped = stopped or _told(attempt)
                 if stopped:
                     line.order.value = GIVE_UP if isinstance(stopped, TakenOver) else STOP

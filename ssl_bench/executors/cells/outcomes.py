@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord, kind_of_data
+from ssl_bench.spec.record import TRACEBACK_CHARACTERS, AnyRecord, EvaluationRecord, PretrainingRecord, kind_of_data
 from ssl_bench.store.store import Store
 from ssl_bench.training.runtime import Runtime, provenance
 from ssl_bench.weights.digest import tensors_digest
@@ -57,12 +57,19 @@ def failed_below(pretraining: AnyRecord) -> str:
     return f"its pre-training {pretraining.key} failed: {pretraining.reason}"
 
 
-def failure(cell: Cell, runtime: Runtime, reason: str, cost: Mapping[str, float] = MappingProxyType({})) -> AnyRecord:
-    """The record of a cell that failed for `reason`."""
+def failure(
+    cell: Cell,
+    runtime: Runtime,
+    reason: str,
+    cost: Mapping[str, float] = MappingProxyType({}),
+    traceback: str = "",
+) -> AnyRecord:
+    """The record of a cell that failed for `reason`, where `traceback` says."""
     common = {
         "key": cell.key,
         "status": "failed",
         "reason": reason,
+        "traceback": traceback[-TRACEBACK_CHARACTERS:],
         "setting": cell.setting,
         "data": kind_of_data(cell.spec.data),
         "spec": cell.spec,

@@ -64,8 +64,9 @@ class RankAttempt(Attempt):
         confirm: Callable[[], None],
         line: Line,
         fabric: Fabric,
+        events: Path | None = None,
     ) -> None:
-        super().__init__(path, every_seconds, self.agree, examples)
+        super().__init__(path, every_seconds, self.agree, examples, events=events)
         self.confirm_claim = confirm
         self.line = line
         self.device = fabric.device
@@ -122,6 +123,7 @@ def run_rank(
     weights: Path,
     checkpoint: Path | None,
     examples: Path | None,
+    events: Path | None,
     confirm: Callable[[], None],
     written: Path,
     line: Line,
@@ -133,7 +135,7 @@ def run_rank(
     # It speaks of speed, and only at kernels of one voxel, whose layout is ambiguous.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     own = replace(runtime, device=runtime.ranks[fabric.global_rank])
-    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, confirm, line, fabric)
+    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, confirm, line, fabric, events)
     try:
         record = pretrain(fabric, cell, own, Steps(line), weights, attempt)
     except Stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
@@ -18,9 +19,10 @@ from ssl_bench.store.lease import Lease, claimant
 from ssl_bench.store.store import Store
 from ssl_bench.training.attempt import Attempt, RankDiedError, Stopped, TakenOver, confirm_claim
 from ssl_bench.training.progress import Progress
-from ssl_bench.training.runtime import Runtime, Stopwatch, alone, make_fabric
+from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, on_one_device
 
-POLL_SECONDS = 2.0
+LOG = logging.getLogger(__name__)
+CLAIMED_SECONDS = 2.0
 """Between two looks at cells that other processes work on."""
 
 
@@ -74,7 +76,7 @@ def _attempt(
         return stop.reason
 
     # Only a pre-training spreads over devices.
-    own = runtime if cell.kind == "pretraining" else alone(runtime)
+    own = runtime if cell.kind == "pretraining" else on_one_device(runtime)
     store.clear_remains(cell)
     # What has a record by now is run anew, or has lost its weights.
     replace = anew or store.has_succeeded(cell)
@@ -87,6 +89,7 @@ def _attempt(
         told_to_stop,
         examples,
         partial(confirm_claim, lease.path, lease.token),
+        store.events_path(cell) if runtime.log else None,
     )
     try:
         try:
@@ -95,7 +98,9 @@ def _attempt(
             raise
         except Exception as error:
             reason = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
-            record = failure(cell, own, reason, watch.read())
+            where = "".join(traceback.format_exception(error))
+            LOG.debug("%s [%s] failed:\n%s", cell.title, cell.key, where)
+            record = failure(cell, own, reason, watch.read(), where)
             may_go_on = isinstance(error, RankDiedError)
         if lease.look():
             raise TakenOver
@@ -137,11 +142,11 @@ def _run(
         assert record is not None
         return record
     if cell.pretraining is None:
-        return evaluate(cell, alone(runtime), progress, cell.backbone_file, 0, attempt)
+        return evaluate(cell, on_one_device(runtime), progress, cell.backbone_file, 0, attempt)
     pretraining = ended.get(cell.pretraining.key)
     if pretraining is None or pretraining.status == "ok":
         pretraining = run_cell(cell.pretraining, store, runtime, progress, stop=stop)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(failed_below(pretraining))
     backbone = store.backbone_path(pretraining.key)
-    return evaluate(cell, alone(runtime), progress, backbone, pretraining.volumes_seen, attempt)
+    return evaluate(cell, on_one_device(runtime), progress, backbone, pretraining.volumes_seen, attempt)

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from pydantic import Field
+
+from ssl_bench.api.executor import ExecutorSettings
 from ssl_bench.errors import UserError
 from ssl_bench.executors.cells.outcomes import failed_below, failure, keep, outcome
-from ssl_bench.executors.cells.run_cell import POLL_SECONDS
+from ssl_bench.executors.cells.run_cell import CLAIMED_SECONDS
 from ssl_bench.executors.cells.stopping import Stop
 from ssl_bench.executors.workers.live import LiveView
 from ssl_bench.executors.workers.slots import Slot, WorkerProcess
@@ -24,17 +27,13 @@ from ssl_bench.training.runtime import Runtime
 TICK_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(ExecutorSettings):
     """What a cell may cost beyond its own work."""
 
-    retries: int = 1
+    retries: int = Field(default=1, ge=0)
     """Further attempts at a cell whose process died or took too long."""
-    cell_timeout: float | None = None
+    cell_timeout: float | None = Field(default=None, ge=1)
     """Seconds that one attempt may take."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Scheduler:
                     return
                 case "taken":
                     self.view.say(f"{job.cell.title}: {event['reason']}; it comes last")
-                    self._again(number, replace(job, not_before=time.monotonic() + POLL_SECONDS))
+                    self._again(number, replace(job, not_before=time.monotonic() + CLAIMED_SECONDS))
                     return
                 case "refused":
                     self._again(number, job)

@@ -84,6 +84,7 @@ class WorkerProcess:
             ),
             *("--threads", str(slot.threads), "--checkpoint-seconds", str(runtime.checkpoint_seconds)),
             *(["--checkpointing"] if runtime.checkpointing else []),
+            *(["--log", runtime.log] if runtime.log else []),
             *(["--anew"] if anew else []),
         ]
         self._process: subprocess.Popen[str] | None = None

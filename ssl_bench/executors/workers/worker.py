@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import faulthandler
 import json
+import logging
 import os
 import queue
 import signal
@@ -85,7 +86,7 @@ class Worker:
             register(cell)
             given = self.arguments
             runtime = resolve_runtime(given.device, given.threads, given.checkpointing)
-            runtime = replace(runtime, checkpoint_seconds=given.checkpoint_seconds)
+            runtime = replace(runtime, checkpoint_seconds=given.checkpoint_seconds, log=given.log)
             self.events.send("started")
             record = run_cell(cell, self.store, runtime, self.events, given.anew, stop=self.stop)
         except UserError as error:
@@ -108,8 +109,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--checkpoint-seconds", type=float, required=True)
+    parser.add_argument("--log", default="")
     parser.add_argument("--anew", action="store_true")
     arguments = parser.parse_args()
+    # Why a cell failed goes to its log.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("ssl_bench").setLevel(logging.DEBUG)
     with stop_by_signal() as stop, contextlib.suppress(Stopped, KeyboardInterrupt):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         worker = Worker(Store(arguments.results), arguments, Events(arguments.events), stop)

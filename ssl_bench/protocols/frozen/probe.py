@@ -161,7 +161,7 @@ class PooledLinear(nn.Module):
 
 
 class Moments(NamedTuple):
-    """Of one window's channels, in float64."""
+    """Mean and mean square of each channel of one window, float64 (channels,)."""
 
     mean: Tensor
     square: Tensor

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ssl_bench.api.task import Case
+from ssl_bench.api.cases import Case
 from ssl_bench.files import atomic_write
 
 # Okabe and Ito's colours, told apart with any colour vision; more classes reuse them with another dash.

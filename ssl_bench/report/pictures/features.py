@@ -14,7 +14,7 @@ from ssl_bench.report.pictures.measures import columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_panels, origin_of, place_legend, plain, slug
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.store.examples import Examples, LocalFeatures
+from ssl_bench.store.example_file import Examples, LocalFeatures
 
 MARKERS = "osD^vPX"
 _READ_THROUGH = "Methods that pre-train the encoder alone are seen through a random decoder."

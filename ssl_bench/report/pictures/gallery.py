@@ -15,7 +15,7 @@ from ssl_bench.report.pictures.measures import column_name, columns_by_protocol,
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, place_legend, plain
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.store.examples import Examples, SegmentedSlice
+from ssl_bench.store.example_file import Examples, SegmentedSlice
 
 # Sky blue and orange of the colour-blind palette: both stand out from grey.
 TRUTH, PREDICTION = "#56b4e9", "#de8f05"

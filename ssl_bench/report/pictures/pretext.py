@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, plain
 from ssl_bench.report.table import Row, Table
-from ssl_bench.store.examples import Examples, PretextExample
+from ssl_bench.store.example_file import Examples, PretextExample
 
 GRID_LINES = 16
 

@@ -27,7 +27,7 @@ def scan(kind=np.int16, oblique=True) -> tuple[sitk.Image, Volume]:
     affine = np.eye(4)
     cosine, sine = np.cos(angle), np.sin(angle)
     affine[:3] = [[2.5, 0, 0, 30], [0, 0.8 * cosine, 0.7 * sine, 20], [0, -0.8 * sine, 0.7 * cosine, -10]]
-    return image, Volume(sitk.GetArrayFromImage(image), (2.5, 0.8, 0.7), affine)
+    return image, Volume(sitk.GetArrayFromImage(image), affine)
 
 
 def write(image: sitk.Image, path: Path, code: str = "LPS") -> Path:

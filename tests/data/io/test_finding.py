@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ssl_bench.data.io.reading import find_volumes, natural_key, read_volume
+from ssl_bench.data.io.formats import find_volumes, natural_key, read_volume
 from ssl_bench.errors import UserError
 from tests.data.io.scans import scan, write, write_series
 
@@ -76,5 +76,5 @@ def test_what_is_no_folder_is_refused(tmp_path, name):
 
 
 def test_looking_for_volumes_loads_none_of_the_libraries_that_read_them():
-    check = "import sys, ssl_bench.data.io.reading; assert not {'nibabel', 'SimpleITK'} & sys.modules.keys()"
+    check = "import sys, ssl_bench.data.io.formats; assert not {'nibabel', 'SimpleITK'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_bench.data.io.reading import read_volume
+from ssl_bench.data.io.formats import read_volume
 from tests.data.io.scans import ORIENTATIONS, scan, write, write_series
 
 PLANES = ("LPS", "LIP", "PIL")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_bench.data.io.reading import find_volumes, read_volume
+from ssl_bench.data.io.formats import find_volumes, read_volume
 from ssl_bench.errors import UserError
 from tests.data.io.scans import scan, write, write_series
 

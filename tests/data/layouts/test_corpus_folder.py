@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.data.layouts.corpus_folder import CORPUS_RECIPE, find_corpus
+from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
 from ssl_bench.errors import UserError
 from tests.data import folders as layouts
 
@@ -22,7 +22,7 @@ def test_scans_of_every_format_and_depth_are_found_and_none_is_labelled(tmp_path
     assert found.problems == []
     assert [case.identifier for case in found.cases] == names
     assert {case.label for case in found.cases} == {0}
-    assert (CORPUS_RECIPE.intensity, CORPUS_RECIPE.region) == ("ct", "whole")
+    assert (CORPUS_PREPROCESSING.intensity, CORPUS_PREPROCESSING.region) == ("ct", "whole")
 
 
 def test_label_files_beside_their_scans_are_no_scans(tmp_path: Path) -> None:

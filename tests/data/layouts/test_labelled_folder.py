@@ -6,7 +6,6 @@ import pytest
 
 from ssl_bench.api.cases import Found
 from ssl_bench.data.layouts.labelled_folder import labelled_folder_task
-from ssl_bench.data.synthetic.anatomy import load_anatomy
 from ssl_bench.errors import UserError
 from tests.data import folders as layouts
 
@@ -22,7 +21,9 @@ def folder(root: Path, table: str, name: str = "labels.csv") -> Path:
 
 
 def find(root: Path) -> Found:
-    return labelled_folder_task(root)().find(root)
+    dataset = labelled_folder_task(root).dataset
+    assert dataset is not None
+    return dataset.find(root)
 
 
 def test_a_folder_becomes_a_binary_classification_of_ct(tmp_path: Path) -> None:
@@ -30,17 +31,16 @@ def test_a_folder_becomes_a_binary_classification_of_ct(tmp_path: Path) -> None:
     root.mkdir()
     names = layouts.write_labelled_folder(root)
     task = labelled_folder_task(root)
-    facts, recipe = task.facts, task.recipe
-    assert (facts.kind, facts.metric, facts.label_values, facts.dataset) == ("classification", "AUC", (1,), "My-scans")
-    assert recipe is not None
-    assert (recipe.intensity, recipe.region) == ("ct", "whole")
+    facts, dataset = task.facts, task.dataset
+    assert dataset is not None
+    assert (facts.kind, facts.metric, dataset.label_values, dataset.title) == ("classification", "AUC", (), "My-scans")
+    assert (dataset.preprocessing.intensity, dataset.preprocessing.region) == ("ct", "whole")
+    assert task.generator is None
     found = find(root)
     assert found.problems == []
     assert [case.identifier for case in found.cases] == names
     assert [case.label for case in found.cases] == [0, 0, 1, 1, 0, 0, 1, 1]
     assert [case.patient for case in found.cases][:3] == ["p1", "p1", "p2"]
-    with pytest.raises(UserError, match="has no embedded cohort"):
-        task().grow(load_anatomy("chest"), "train", 1, 1.0, 0)
 
 
 def test_without_a_column_of_patients_every_scan_is_a_patient(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from ssl_bench.api.cases import Found
+from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.registry import TASKS
 from ssl_bench.data.layouts.identifiers import safe_identifiers
 from ssl_bench.data.preprocessing.labels import LabelRule
@@ -19,8 +20,14 @@ from tests.data import folders as layouts
 TASK_NAMES = ["shc", "sac", "sbm", "ccc"]
 
 
+def data_set(task: str) -> Dataset:
+    found = TASKS.load(task).dataset
+    assert found is not None
+    return found
+
+
 def find(task: str, root: Path) -> Found:
-    return TASKS.load(task)().find(root)
+    return data_set(task).find(root)
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -257,24 +264,23 @@ def test_a_folder_that_cannot_be_listed_is_a_problem(
 
 
 def test_the_splits_are_the_papers_except_that_shc_stays_inside_its_20_labelled_scans() -> None:
-    splits = {name: TASKS.load(name).split_counts for name in TASK_NAMES}
-    counts = {name: (split.train, split.validation, split.test) for name, split in splits.items() if split}
+    splits = {name: data_set(name).split_counts for name in TASK_NAMES}
+    counts = {name: (split.train, split.validation, split.test) for name, split in splits.items()}
     assert counts == {"shc": (10, 4, 6), "sac": (15, 5, 20), "sbm": (40, 20, 43), "ccc": (1000, 400, 600)}
 
 
 @pytest.mark.parametrize(
-    ("task", "recipe"),
+    ("task", "declared"),
     [("shc", ("ct", "label")), ("sac", ("ct", "label")), ("sbm", ("mr", "centre")), ("ccc", ("ct", "lungs"))],
 )
-def test_the_recipes_are_the_papers(task: str, recipe: tuple[str, str]) -> None:
-    found = TASKS.load(task).recipe
-    assert found is not None
-    assert (found.intensity, found.region) == recipe
+def test_the_preprocessing_is_the_papers(task: str, declared: tuple[str, str]) -> None:
+    found = data_set(task).preprocessing
+    assert (found.intensity, found.region) == declared
     assert (found.spacing_mm, found.intensity_offset, found.size) == (1.0, 1024.0, (128, 160, 160))
 
 
 def test_stray_and_excluded_label_values_are_understood() -> None:
-    shc, sbm = (LabelRule.of(TASKS.load(name)) for name in ("shc", "sbm"))
+    shc, sbm = (LabelRule.of(data_set(name)) for name in ("shc", "sbm"))
     assert shc is not None
     assert sbm is not None
     assert shc.classes()[421] == shc.classes()[420] == 2

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ssl_bench.api.cases import Found
+from ssl_bench.api.dataset import Dataset
 from ssl_bench.data.layouts.nnunet import nnunet_task
-from ssl_bench.data.synthetic.anatomy import load_anatomy
 from ssl_bench.errors import UserError
 from tests.data import folders as layouts
 
@@ -25,19 +26,29 @@ def data_set(root: Path, *files: str, **changes: Any) -> Path:
     return root
 
 
+def described(root: Path) -> Dataset:
+    found = nnunet_task(root).dataset
+    assert found is not None
+    return found
+
+
+def find(root: Path) -> Found:
+    return described(root).find(root)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_both_versions_of_the_format_are_the_same_task(version: Any, tmp_path: Path) -> None:
     root = tmp_path / "Dataset900_Chambers"
     root.mkdir()
     names = layouts.write_nnunet(root, version=version)
-    task = nnunet_task(root)
-    facts, recipe = task.facts, task.recipe
+    facts, dataset = nnunet_task(root).facts, described(root)
+    preprocessing = dataset.preprocessing
     assert (facts.kind, facts.metric, facts.modality, facts.region) == ("segmentation", "DSC", "CT", "unknown")
-    assert dict(zip(facts.classes, facts.label_values, strict=True)) == {"left ventricle": 1, "right ventricle": 2}
-    assert (facts.dataset, facts.licence) == ("Dataset900_Chambers", "CC BY 4.0")
-    assert recipe is not None
-    assert (recipe.intensity, recipe.intensity_offset, recipe.region, recipe.spacing_mm) == ("ct", 1024, "whole", 1)
-    found = task().find(root)
+    assert dict(zip(facts.classes, dataset.label_values, strict=True)) == {"left ventricle": 1, "right ventricle": 2}
+    assert (dataset.title, dataset.licence) == ("Dataset900_Chambers", "CC BY 4.0")
+    assert (preprocessing.intensity, preprocessing.intensity_offset) == ("ct", 1024)
+    assert (preprocessing.region, preprocessing.spacing_mm) == ("whole", 1)
+    found = dataset.find(root)
     assert found.problems == []
     assert [case.identifier for case in found.cases] == [case.patient for case in found.cases] == names
     assert {case.split for case in found.cases} == {None}
@@ -45,32 +56,29 @@ def test_both_versions_of_the_format_are_the_same_task(version: Any, tmp_path: P
 
 def test_any_other_channel_is_normalised_as_mr(tmp_path: Path) -> None:
     task = nnunet_task(data_set(tmp_path))
-    assert task.recipe is not None
-    assert (task.facts.modality, task.recipe.intensity) == ("MR", "mr")
+    assert (task.facts.modality, described(tmp_path).preprocessing.intensity) == ("MR", "mr")
 
 
 def test_labels_of_test_images_fix_the_test_set(tmp_path: Path) -> None:
     layouts.write_nnunet(tmp_path, cases=3, test=2)
-    found = nnunet_task(tmp_path)().find(tmp_path)
+    found = find(tmp_path)
     assert found.problems == []
     assert [case.split for case in found.cases] == [None] * 3 + ["test"] * 2
 
 
 def test_test_images_without_a_folder_of_labels_are_left_alone(tmp_path: Path) -> None:
     root = data_set(tmp_path, "imagesTr/a_0000.mha", "labelsTr/a.mha", "imagesTs/b_0000.mha", "labelsTr/._a.mha")
-    found = nnunet_task(root)().find(root)
+    found = find(root)
     assert [case.identifier for case in found.cases] == ["a"]
     assert found.problems == []
 
 
 def test_a_folder_name_with_odd_characters_becomes_a_safe_one(tmp_path: Path) -> None:
-    assert nnunet_task(data_set(tmp_path / "Dataset 1: Ärzte")).facts.dataset == "Dataset-1---rzte"
+    assert described(data_set(tmp_path / "Dataset 1: Ärzte")).title == "Dataset-1---rzte"
 
 
-def test_there_is_no_embedded_cohort_to_grow(tmp_path: Path) -> None:
-    task = nnunet_task(data_set(tmp_path))
-    with pytest.raises(UserError, match="has no embedded cohort"):
-        task().grow(load_anatomy("brain"), "train", 1, 1.0, 0)
+def test_it_pretends_to_no_embedded_cohort(tmp_path: Path) -> None:
+    assert nnunet_task(data_set(tmp_path)).generator is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +141,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_be_a_case_is_a_problem(files: list[str], about: str, said: str, tmp_path: Path) -> None:
     root = data_set(tmp_path / "root", *files)
-    found = nnunet_task(root)().find(root)
+    found = find(root)
     (problem,) = found.problems
     assert problem.path.name == about
     assert said in problem.reason
@@ -143,5 +151,5 @@ def test_a_file_that_cannot_be_a_case_is_a_problem(files: list[str], about: str,
 def test_a_missing_folder_of_training_cases_is_a_problem(tmp_path: Path) -> None:
     root = data_set(tmp_path)
     (root / "labelsTr").rmdir()
-    (problem,) = nnunet_task(root)().find(root).problems
+    (problem,) = find(root).problems
     assert (problem.path.name, problem.reason.partition(";")[0]) == ("labelsTr", "no such folder")

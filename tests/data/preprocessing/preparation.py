@@ -3,20 +3,23 @@
 from pathlib import Path
 
 from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
-from ssl_bench.data.preprocessing.prepared import Prepared, prepare
+from ssl_bench.data.preprocessing.prepared import prepare
 
 RULE = LabelRule(values=(500,))
-RECIPE = Recipe(intensity="ct", region="label", spacing_mm=None, margin_mm=2.0)
+PREPROCESSING = Preprocessing(intensity="ct", region="label", spacing_mm=None, margin_mm=2.0)
 
 
 def silent(words: str) -> None:
     pass
 
 
-def prepare_all(cases: list[SourceCase], recipe: Recipe = RECIPE, rule: LabelRule | None = RULE) -> list[Prepared]:
-    found, problems = prepare(cases, recipe, rule, 1, silent)
+def prepare_all(
+    cases: list[SourceCase], preprocessing: Preprocessing = PREPROCESSING, rule: LabelRule | None = RULE
+) -> list[PreparedCase]:
+    found, problems = prepare(cases, preprocessing, rule, 1, silent)
     assert not problems
     return found
 

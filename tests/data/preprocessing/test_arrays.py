@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.cases import Case, SourceCase
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
-from ssl_bench.data.preprocessing.arrays import PreparedArrays, prepare_case
+from ssl_bench.data.preprocessing.arrays import CaseReport, prepare_case
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.resampling import Grid
 from ssl_bench.errors import UserError
@@ -22,20 +22,20 @@ from tests.data.preprocessing.test_lungs import phantom
 RULE = LabelRule(values=(205, 500), synonyms={501: 500}, background=(7,))
 
 
-def recipe(**changes: Any) -> Recipe:
+def declared(**changes: Any) -> Preprocessing:
     """The whole CT on the scanner's own grid, unless said otherwise."""
-    return Recipe(**({"spacing_mm": None, "intensity": "ct", "region": "whole"} | changes))
+    return Preprocessing(**({"spacing_mm": None, "intensity": "ct", "region": "whole"} | changes))
 
 
-def prepared(folder: Path, voxels: np.ndarray, spacing=(1.0, 1.0, 1.0), **changes: Any) -> PreparedArrays:
+def prepared(folder: Path, voxels: np.ndarray, spacing=(1.0, 1.0, 1.0), **changes: Any) -> tuple[Case, CaseReport]:
     """Of an image without a label file."""
-    return prepare_case(SourceCase("a", save(folder / "a.nii", voxels, spacing), 1, "a"), recipe(**changes), None)
+    return prepare_case(SourceCase("a", save(folder / "a.nii", voxels, spacing), 1, "a"), declared(**changes), None)
 
 
-def with_label(folder: Path, labels: np.ndarray, rule: LabelRule = RULE, **changes: Any) -> PreparedArrays:
+def with_label(folder: Path, labels: np.ndarray, rule: LabelRule = RULE, **changes: Any) -> tuple[Case, CaseReport]:
     """Of a CT and these labels on its grid."""
     case = SourceCase("a", save(folder / "a.nii", ct()), save(folder / "b.nii", labels), "a")
-    return prepare_case(case, recipe(**changes), rule)
+    return prepare_case(case, declared(**changes), rule)
 
 
 # Formats.
@@ -48,7 +48,7 @@ def test_any_format_and_orientation_prepares_to_the_same_array(tmp_path: Path, s
     expected = (grid.read(canonical.voxels, grid.whole(), "linear") + 1024).clip(0, 2048) / 2048
     for code in ("LPS", "RAS", "PIL", "ASR"):
         file = write(image, tmp_path / f"{code}{suffix}", code)
-        found = prepare_case(SourceCase("a", file, 1, "a"), recipe(spacing_mm=1.0), None)
+        found, _ = prepare_case(SourceCase("a", file, 1, "a"), declared(spacing_mm=1.0), None)
         np.testing.assert_allclose(found.image, expected, atol=1e-4)
 
 
@@ -59,27 +59,27 @@ def test_any_format_and_orientation_prepares_to_the_same_array(tmp_path: Path, s
 def test_ct_values_are_shifted_clipped_and_scaled(tmp_path: Path, offset: float) -> None:
     voxels = np.zeros((2, 2, 2), np.int16)
     voxels.flat[:5] = [-3024, -1024, -1000, 1024, 3000]
-    found = prepared(tmp_path, voxels + np.int16(1024 - offset), intensity_offset=offset)
+    found, _ = prepared(tmp_path, voxels + np.int16(1024 - offset), intensity_offset=offset)
     np.testing.assert_allclose(found.image.flat[:6], [0, 0, 24 / 2048, 1, 1, 0.5])
 
 
 def test_mr_values_lose_their_negatives_and_span_0_to_1(tmp_path: Path) -> None:
     voxels = np.array([-50, 20, 120, 220], np.float32).repeat(4).reshape(4, 2, 2)
-    found = prepared(tmp_path, voxels, intensity="mr")
+    found, _ = prepared(tmp_path, voxels, intensity="mr")
     np.testing.assert_allclose(found.image[:, 0, 0], [0, 20 / 220, 120 / 220, 1], atol=1e-6)
 
 
 def test_the_range_of_an_mr_is_that_of_what_is_kept(tmp_path: Path) -> None:
     voxels = np.full((6, 6, 6), 1000, np.int16)
     voxels[2:4, 2:4, 2:4] = np.arange(100, 108).reshape(2, 2, 2)
-    found = prepared(tmp_path, voxels, intensity="mr", region="centre", size=(2, 2, 2))
+    found, _ = prepared(tmp_path, voxels, intensity="mr", region="centre", size=(2, 2, 2))
     np.testing.assert_allclose(found.image.ravel(), np.arange(8) / 7, atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{"spacing_mm": 0.7}, {}, {"region": "centre", "size": (20, 8, 30)}])
 def test_images_are_contiguous_float32_from_0_to_1(tmp_path: Path, changes: dict[str, Any]) -> None:
     for intensity in ("ct", "mr"):
-        image = prepared(tmp_path, ct(), intensity=intensity, **changes).image
+        image = prepared(tmp_path, ct(), intensity=intensity, **changes)[0].image
         assert image.dtype == np.float32
         assert image.flags.c_contiguous
         assert 0 <= image.min() < image.max() <= 1
@@ -89,14 +89,14 @@ def test_images_are_contiguous_float32_from_0_to_1(tmp_path: Path, changes: dict
 
 
 def test_whole_scans_are_resampled_to_the_spacing(tmp_path: Path) -> None:
-    found = prepared(tmp_path, ct(), (3.0, 0.5, 0.8), spacing_mm=1.0)
+    found, _ = prepared(tmp_path, ct(), (3.0, 0.5, 0.8), spacing_mm=1.0)
     assert found.image.shape == (36, 7, 13)
     assert found.spacing_mm == (1.0, 1.0, 1.0)
-    assert prepared(tmp_path, ct(), (3.0, 0.5, 0.8)).spacing_mm == pytest.approx((3.0, 0.5, 0.8))
+    assert prepared(tmp_path, ct(), (3.0, 0.5, 0.8))[0].spacing_mm == pytest.approx((3.0, 0.5, 0.8))
 
 
 def test_the_label_region_is_the_box_of_all_classes_and_a_margin(tmp_path: Path) -> None:
-    found = with_label(tmp_path, heart(), region="label", margin_mm=2.0)
+    found, _ = with_label(tmp_path, heart(), region="label", margin_mm=2.0)
     assert isinstance(found.label, np.ndarray)
     assert np.array_equal(found.label, heart(value=2)[1:10, 2:11, 3:12])
     np.testing.assert_allclose(found.image, ((ct() + 1024) / 2048).clip(0, 1)[1:10, 2:11, 3:12], rtol=1e-6)
@@ -112,7 +112,7 @@ def test_image_and_label_stay_in_step(tmp_path: Path) -> None:
         save(tmp_path / "b.nii", labels, (3.0, 0.7, 0.6)),
         "a",
     )
-    found = prepare_case(case, recipe(spacing_mm=1.0, region="label", margin_mm=4.0), RULE)
+    found, _ = prepare_case(case, declared(spacing_mm=1.0, region="label", margin_mm=4.0), RULE)
     assert isinstance(found.label, np.ndarray)
     assert found.label.shape == found.image.shape == (20, 19, 19)
     assert (found.label[found.image > 0.501] == 2).all()
@@ -120,7 +120,7 @@ def test_image_and_label_stay_in_step(tmp_path: Path) -> None:
 
 
 def test_the_centre_box_is_cut_from_larger_axes_and_padded_on_smaller_ones(tmp_path: Path) -> None:
-    found = with_label(tmp_path, heart(), region="centre", size=(15, 10, 16))
+    found, _ = with_label(tmp_path, heart(), region="centre", size=(15, 10, 16))
     assert isinstance(found.label, np.ndarray)
     assert found.image.shape == found.label.shape == (15, 10, 16)
     assert np.array_equal(found.label[1:13], heart(value=2)[:, 2:12])
@@ -132,7 +132,7 @@ def test_the_centre_box_is_cut_from_larger_axes_and_padded_on_smaller_ones(tmp_p
 def test_the_size_of_the_centre_box_counts_voxels_after_resampling(tmp_path: Path) -> None:
     voxels = np.zeros((12, 14, 16), np.int16)
     voxels[3:9, 3:11, 4:12] = 1024  # the middle half
-    found = prepared(tmp_path, voxels, (2.0, 2.0, 2.0), spacing_mm=1.0, region="centre", size=(10, 14, 14))
+    found, _ = prepared(tmp_path, voxels, (2.0, 2.0, 2.0), spacing_mm=1.0, region="centre", size=(10, 14, 14))
     assert found.image.shape == (10, 14, 14)
     assert found.image.min() == 1
 
@@ -141,8 +141,8 @@ def test_the_size_of_the_centre_box_counts_voxels_after_resampling(tmp_path: Pat
 def test_outside_the_lungs_everything_is_0(tmp_path: Path, offset: float) -> None:
     voxels, truth = phantom()
     voxels += np.int16(1024 - offset)
-    found = prepared(tmp_path, voxels, (2.0, 1.5, 1.5), region="lungs", margin_mm=6.0, intensity_offset=offset)
-    assert "lungs by threshold" in found.notes
+    found, report = prepared(tmp_path, voxels, (2.0, 1.5, 1.5), region="lungs", margin_mm=6.0, intensity_offset=offset)
+    assert "lungs by threshold" in report.notes
     # 140 x 90 x 150 mm and the margin.
     assert found.image.shape == pytest.approx((76, 68, 108), abs=2)
     assert not found.image[:2].any()
@@ -159,16 +159,16 @@ def test_label_values_become_class_indices_and_strays_are_noted(tmp_path: Path) 
     labels[0, 0] = 7
     labels[11, 0, :3] = 501
     labels[11, 1] = 205
-    found = with_label(tmp_path, labels)
+    found, report = with_label(tmp_path, labels)
     assert isinstance(found.label, np.ndarray)
     assert found.label.dtype == np.uint8
     assert np.array_equal(found.label, np.select([labels == 205, labels >= 500], [1, 2], 0))
-    assert found.notes == ("501 read as 500 (voxels: 3)",)
+    assert report.notes == ("501 read as 500 (voxels: 3)",)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32])
 def test_whole_numbers_of_any_type_are_labels(tmp_path: Path, kind: type) -> None:
-    found = with_label(tmp_path, heart(value=3).astype(kind), LabelRule(values=(3,)))
+    found, _ = with_label(tmp_path, heart(value=3).astype(kind), LabelRule(values=(3,)))
     assert np.array_equal(found.label, heart(value=1))
 
 
@@ -202,11 +202,11 @@ def test_image_and_label_may_lie_half_a_voxel_apart(
     label = save(tmp_path / "b.nii", heart(), spacing, shift)  # type: ignore[arg-type]
     case = SourceCase("a", image, label, "a")
     if apart is None:
-        assert prepare_case(case, recipe(), RULE).image.shape == (12, 14, 16)
+        assert prepare_case(case, declared(), RULE)[0].image.shape == (12, 14, 16)
     else:
         reason = f"^{label}: not on the grid of {image}, up to {apart}.* voxels apart; resample the label"
         with pytest.raises(UserError, match=reason):
-            prepare_case(case, recipe(), RULE)
+            prepare_case(case, declared(), RULE)
 
 
 def test_a_class_that_the_box_leaves_out_is_said(tmp_path: Path) -> None:
@@ -218,21 +218,23 @@ def test_a_class_that_the_box_leaves_out_is_said(tmp_path: Path) -> None:
 
 def test_without_a_rule_label_files_are_left_alone(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), tmp_path / "missing.nii", "a")
-    assert prepare_case(case, recipe(), None).label == 0
+    assert prepare_case(case, declared(), None)[0].label == 0
 
 
 def test_the_class_of_a_whole_volume_is_given_on(tmp_path: Path) -> None:
-    assert prepared(tmp_path, ct()).label == 1
+    assert prepared(tmp_path, ct())[0].label == 1
 
 
-def test_the_rule_of_a_task_holds_its_facts() -> None:
-    task = TASKS.load("shc")
-    rule = LabelRule.of(task)
+def test_the_rule_of_a_data_set_holds_its_label_values() -> None:
+    shc, ccc = TASKS.load("shc").dataset, TASKS.load("ccc").dataset
+    assert shc is not None
+    assert ccc is not None
+    rule = LabelRule.of(shc)
     assert rule is not None
-    assert rule.values == task.facts.label_values
+    assert rule.values == shc.label_values
     assert rule.classes()[0] == 0
     assert rule.classes()[850] == 7
-    assert LabelRule.of(TASKS.load("ccc")) is None
+    assert LabelRule.of(ccc) is None
 
 
 # What does not fit.
@@ -284,15 +286,15 @@ def test_scans_that_cannot_be_meant_are_refused(
 def test_an_offset_that_seems_wrong_is_noted(
     tmp_path: Path, shift: int, changes: dict[str, Any], note: str | None
 ) -> None:
-    notes = prepared(tmp_path, ct() + np.int16(shift), **changes).notes
+    notes = prepared(tmp_path, ct() + np.int16(shift), **changes)[1].notes
     assert len(notes) == (note is not None)
     assert not notes or notes[0].startswith(str(note))
 
 
 def test_the_signature_is_that_of_the_scan_and_not_of_what_is_kept(tmp_path: Path) -> None:
     case = labelled(tmp_path)
-    whole = prepare_case(case, recipe(), RULE).signature
-    part = prepare_case(case, recipe(region="label", spacing_mm=0.5), RULE).signature
+    whole = prepare_case(case, declared(), RULE)[1].signature
+    part = prepare_case(case, declared(region="label", spacing_mm=0.5), RULE)[1].signature
     assert part.shape == whole.shape == (12, 14, 16)
     assert np.array_equal(part.blocks, whole.blocks)
 
@@ -303,11 +305,11 @@ from pathlib import Path
 import numpy as np
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.arrays import prepare_case
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.cases import SourceCase
 
 image, label, region = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-prepare_case(SourceCase("a", image, label, "a"), Recipe(intensity="ct", region=region), LabelRule(values=(1,)))
+prepare_case(SourceCase("a", image, label, "a"), Preprocessing(intensity="ct", region=region), LabelRule(values=(1,)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
 

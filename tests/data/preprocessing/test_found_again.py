@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from ssl_bench.api.cases import SourceCase
 from ssl_bench.data.preprocessing import prepared
 from ssl_bench.data.preprocessing.labels import LabelRule
-from ssl_bench.data.preprocessing.prepared import load, prepare
+from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.errors import UserError
 from tests.data.files import ct, heart, labelled, save
-from tests.data.preprocessing.preparation import RECIPE, RULE, cut_off, folders, prepare_all
+from tests.data.preprocessing.preparation import PREPROCESSING, RULE, cut_off, folders, prepare_all
 
 
 def test_a_second_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +32,7 @@ def test_a_second_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("ssl_bench.data.preprocessing.digests._file_digest", refuse)
     monkeypatch.setattr("ssl_bench.data.preprocessing.parallel.ProcessPoolExecutor", refuse)
     seen: list[str] = []
-    again, problems = prepare(cases, RECIPE, RULE, 2, seen.append)
+    again, problems = prepare(cases, PREPROCESSING, RULE, 2, seen.append)
     assert [each.folder for each in again] == [each.folder for each in first]
     assert not problems
     assert seen == ["a", "b"]
@@ -45,7 +45,7 @@ def test_files_with_another_name_place_or_date_are_the_same(tmp_path: Path, cach
     os.utime(case.image, (0, 0))
     again = prepare_all([case, SourceCase("b", image, label, "b")])
     assert {each.digest for each in again} == {first.digest}
-    assert [load(each).identifier for each in again] == ["a", "b"]
+    assert [each.load().identifier for each in again] == ["a", "b"]
     assert len(folders(cache)) == 1
 
 
@@ -66,9 +66,9 @@ def other_label(case: SourceCase) -> dict[str, Any]:
     [
         other_image,
         other_label,
-        lambda case: {"recipe": RECIPE.model_copy(update={"margin_mm": 3.0})},
+        lambda case: {"preprocessing": PREPROCESSING.model_copy(update={"margin_mm": 3.0})},
         lambda case: {"rule": LabelRule(values=(500,), background=(7,))},
-        lambda case: {"rule": None, "recipe": RECIPE.model_copy(update={"region": "whole"})},
+        lambda case: {"rule": None, "preprocessing": PREPROCESSING.model_copy(update={"region": "whole"})},
     ],
     ids=["image", "label", "recipe", "rule", "no rule"],
 )
@@ -89,7 +89,7 @@ def test_another_version_of_the_preparation_changes_the_digest(tmp_path: Path, m
 
 
 def test_voxels_beside_a_header_belong_to_the_digest(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"region": "whole"})
+    recipe = PREPROCESSING.model_copy(update={"region": "whole"})
     for suffix in (".mhd", ".nhdr"):
         digests = set()
         for seed in (0, 1):
@@ -142,11 +142,11 @@ def exchange(folder: Path) -> None:
 def test_a_damaged_case_is_prepared_again(tmp_path: Path, cache: Path, damage: Callable[[Path], None]) -> None:
     case = labelled(tmp_path)
     (first,) = prepare_all([case])
-    expected = np.array(load(first).image)
+    expected = np.array(first.load().image)
     before = {file.name: file.stat().st_size for file in first.folder.iterdir()}
     damage(first.folder)
     (again,) = prepare_all([case])
-    assert np.array_equal(load(again).image, expected)
+    assert np.array_equal(again.load().image, expected)
     assert {file.name: file.stat().st_size for file in again.folder.iterdir()} == before
     assert folders(cache) == [first.folder]
 
@@ -155,4 +155,4 @@ def test_damage_after_preparing_is_said(tmp_path: Path) -> None:
     (found,) = prepare_all([labelled(tmp_path)])
     cut_off(found.folder)
     with pytest.raises(UserError, match=f"^{found.folder}: damaged; run"):
-        load(found)
+        found.load()

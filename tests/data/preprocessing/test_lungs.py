@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ssl_bench.data.io.reading import read_volume
+from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.preprocessing import lungs
 from ssl_bench.data.preprocessing.lungs import lung_mask
 from ssl_bench.errors import UserError

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.preprocessing import prepared
-from ssl_bench.data.preprocessing.prepared import load, prepare
+from ssl_bench.data.preprocessing.prepared import prepare
 from tests.data.files import ct, heart, labelled, save
-from tests.data.preprocessing.preparation import RECIPE, prepare_all, silent
+from tests.data.preprocessing.preparation import PREPROCESSING, prepare_all, silent
 from tests.data.preprocessing.test_lungs import phantom
 
 
 def test_prepared_arrays_are_mapped_from_disk_and_read_only(tmp_path: Path) -> None:
     (found,) = prepare_all([labelled(tmp_path)])
-    case = load(found)
+    case = found.load()
     assert isinstance(case.image, np.memmap)
     assert isinstance(case.label, np.memmap)
     assert not case.image.flags.writeable
@@ -44,27 +44,29 @@ def test_case_json_says_what_the_folder_holds(tmp_path: Path) -> None:
 
 def test_the_class_of_a_whole_volume_is_kept(tmp_path: Path) -> None:
     cases = [SourceCase(f"c{label}", save(tmp_path / "a.nii", ct()), label, "a") for label in (0, 1)]
-    found = prepare_all(cases, RECIPE.model_copy(update={"region": "whole"}), None)
-    assert [load(each).label for each in found] == [0, 1]
+    found = prepare_all(cases, PREPROCESSING.model_copy(update={"region": "whole"}), None)
+    assert [each.load().label for each in found] == [0, 1]
 
 
 def test_what_found_the_lungs_is_part_of_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     voxels, _ = phantom((4.0, 3.0, 3.0))
     case = SourceCase("a", save(tmp_path / "a.nii", voxels, (4.0, 3.0, 3.0)), 1, "a")
-    recipes = [Recipe(intensity="ct", region="lungs", spacing_mm=4.0, lungs=how) for how in ("auto", "threshold")]
-    (first,), (second,) = (prepare_all([case], recipe, None) for recipe in recipes)
+    declared = [
+        Preprocessing(intensity="ct", region="lungs", spacing_mm=4.0, lungs=how) for how in ("auto", "threshold")
+    ]
+    (first,), (second,) = (prepare_all([case], preprocessing, None) for preprocessing in declared)
     assert first.notes == ("lungs by threshold",)
     assert first.digest == second.digest
     monkeypatch.setattr(prepared, "chosen", lambda how: "lungmask")
-    _, (problem,) = prepare([case], recipes[0], None, 1, silent)
+    _, (problem,) = prepare([case], declared[0], None, 1, silent)
     assert "lungmask" in problem.reason
 
 
 def test_a_small_crop_touches_few_pages_of_a_large_volume(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).integers(-1000, 1000, (200, 200, 200)).astype(np.int16)
     case = SourceCase("a", save(tmp_path / "a.nii", voxels), 1, "a")
-    (found,) = prepare_all([case], RECIPE.model_copy(update={"region": "whole"}), None)
-    image = load(found).image
+    (found,) = prepare_all([case], PREPROCESSING.model_copy(update={"region": "whole"}), None)
+    image = found.load().image
     assert isinstance(image, np.memmap)
     crop = image[100:132, 70:102, 90:122]
     # Rows of 32 neighbours, by the place in the file at which they begin.

@@ -20,10 +20,10 @@ import pytest
 from ssl_bench.api.cases import Problem, SourceCase
 from ssl_bench.data.preprocessing import case_folder, prepared
 from ssl_bench.data.preprocessing.parallel import over_cases
-from ssl_bench.data.preprocessing.prepared import load, prepare
+from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.errors import UserError
 from tests.data.files import heart, labelled, save
-from tests.data.preprocessing.preparation import RECIPE, RULE, cut_off, folders, prepare_all, silent
+from tests.data.preprocessing.preparation import PREPROCESSING, RULE, cut_off, folders, prepare_all, silent
 
 
 def test_a_bad_case_is_a_problem_and_the_others_go_on(tmp_path: Path) -> None:
@@ -31,8 +31,8 @@ def test_a_bad_case_is_a_problem_and_the_others_go_on(tmp_path: Path) -> None:
     cases[1].image.write_bytes(b"no scan")
     save(cases[2].label, heart(value=9))  # type: ignore[arg-type]
     seen: list[str] = []
-    found, problems = prepare(cases, RECIPE, RULE, 2, seen.append)
-    assert [each.case for each in found] == [cases[0], cases[3]]
+    found, problems = prepare(cases, PREPROCESSING, RULE, 2, seen.append)
+    assert [each.identifier for each in found] == ["a", "d"]
     assert [problem.path for problem in problems] == [cases[1].image, cases[2].label]
     assert problems[1].reason.startswith("label values 9 belong to no class")
     assert sorted(seen) == list("abcd")
@@ -40,7 +40,7 @@ def test_a_bad_case_is_a_problem_and_the_others_go_on(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     case = replace(labelled(tmp_path), label=tmp_path / "gone.nii")
-    _, problems = prepare([case], RECIPE, RULE, 1, silent)
+    _, problems = prepare([case], PREPROCESSING, RULE, 1, silent)
     assert [problem.path for problem in problems] == [tmp_path / "gone.nii"]
 
 
@@ -56,7 +56,7 @@ def test_whatever_a_library_raises_is_a_problem_of_its_case(
 
     monkeypatch.setattr(prepared, "prepare_case", fail)
     case = labelled(tmp_path)
-    _, (problem,) = prepare([case], RECIPE, RULE, 1, silent)
+    _, (problem,) = prepare([case], PREPROCESSING, RULE, 1, silent)
     assert problem.path == case.image
     assert problem.reason.startswith(reason)
 
@@ -85,7 +85,7 @@ def small_disk() -> Iterator[None]:
 
 def test_where_there_is_no_room_nothing_half_written_stays(tmp_path: Path, cache: Path) -> None:
     case = labelled(tmp_path)
-    large = RECIPE.model_copy(update={"region": "whole"})
+    large = PREPROCESSING.model_copy(update={"region": "whole"})
     with small_disk():
         found, problems = prepare([case], large, RULE, 1, silent)
     assert not found
@@ -104,7 +104,7 @@ def test_an_interruption_between_cases_leaves_whole_ones(tmp_path: Path, cache: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(cases, RECIPE, RULE, 1, interrupt)
+        prepare(cases, PREPROCESSING, RULE, 1, interrupt)
     assert len(folders(cache)) == 2
     assert len(prepare_all(cases)) == len(folders(cache)) == 3
 
@@ -119,7 +119,7 @@ def test_an_interruption_amid_a_case_leaves_nothing_of_it(
 
     monkeypatch.setattr(case_folder, "_write", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare([labelled(tmp_path)], RECIPE, RULE, 1, silent)
+        prepare([labelled(tmp_path)], PREPROCESSING, RULE, 1, silent)
     assert folders(cache) == []
 
 
@@ -127,15 +127,15 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from ssl_bench.data.preprocessing.prepared import prepare
-from ssl_bench.api.recipe import Recipe
+from ssl_bench.api.preprocessing import Preprocessing
 from tests.data.files import labelled
 
 if __name__ == "__main__":
     # Whoever runs the tests in the background has it ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     cases = [labelled(Path(sys.argv[1]), f"c{seed}", seed) for seed in range(40)]
-    recipe = Recipe(intensity="ct", region="whole")
-    prepare(cases, recipe, None, 2, lambda words: os.killpg(0, signal.SIGINT))
+    preprocessing = Preprocessing(intensity="ct", region="whole")
+    prepare(cases, preprocessing, None, 2, lambda words: os.killpg(0, signal.SIGINT))
 """
 
 
@@ -149,7 +149,7 @@ def test_an_interruption_from_the_keyboard_ends_all_processes_and_leaves_whole_c
     assert ended.returncode == -signal.SIGINT
     assert ended.stderr.count("Traceback") == 1
     assert 1 <= len(folders(cache)) < 40
-    assert all(case_folder.read_folder(folder) for folder in folders(cache))
+    assert all(case_folder.find_case(folder, "c0") for folder in folders(cache))
 
 
 def test_what_a_killed_process_left_is_never_read_and_removed_after_a_day(tmp_path: Path, cache: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_a_killed_process_left_is_never_read_and_removed_after_a_day(tmp_pa
 def test_several_that_prepare_the_same_case_at_once_do_no_harm(tmp_path: Path, cache: Path, damaged: bool) -> None:
     case = labelled(tmp_path)
     (first,) = prepare_all([case])
-    expected = np.array(load(first).image)
+    expected = np.array(first.load().image)
     if damaged:
         cut_off(first.folder)
     else:
@@ -186,4 +186,4 @@ def test_several_that_prepare_the_same_case_at_once_do_no_harm(tmp_path: Path, c
         thread.join()
     assert [each.folder for each in found] == [first.folder] * 8
     assert folders(cache) == [first.folder]
-    assert np.array_equal(load(first).image, expected)
+    assert np.array_equal(first.load().image, expected)

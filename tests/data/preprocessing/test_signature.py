@@ -46,7 +46,7 @@ def test_constant_and_tiny_scans_have_one_too(voxels: np.ndarray) -> None:
 
 def test_it_comes_back_from_json() -> None:
     found = signature(scan())
-    again = Signature.from_json(json.loads(json.dumps(found.to_json())))
+    again = Signature.of(json.loads(json.dumps(found.to_json())))
     assert again.shape == found.shape
     assert np.array_equal(again.blocks, found.blocks)
 

@@ -8,8 +8,8 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import Case
 from ssl_bench.data.synthetic.anatomy import load_anatomy
 from ssl_bench.data.synthetic.coronary import connected_to, surface_distance
 from ssl_bench.data.synthetic.coronary_tree import Arteries, grow_arteries
@@ -18,7 +18,8 @@ from ssl_bench.data.synthetic.sampling import Scene
 from ssl_bench.data.synthetic.thorax import AORTA
 from ssl_bench.errors import UserError
 from ssl_bench.tasks import sac
-from ssl_bench.tasks.sac import SAC
+from ssl_bench.tasks.sac import CoronaryArteries
+from tests.data.synthetic.shipped import files_of
 
 CHEST = load_anatomy("chest")
 NEIGHBOURS = np.ones((3, 3, 3), bool)
@@ -37,7 +38,7 @@ def grown() -> list[tuple[Case, NDArray[np.bool_]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sac, "pool", watched)
-        cases = SAC().grow(CHEST, "test", 4, 1.0, 0)
+        cases = CoronaryArteries().grow("test", 4, 1.0, 0)
     return list(zip(cases, aortas, strict=True))
 
 
@@ -76,15 +77,15 @@ def test_shape_and_share_of_the_volume() -> None:
 
 
 def test_case_does_not_depend_on_count_and_splits_differ() -> None:
-    few = SAC().grow(CHEST, "test", 1, 1.0, 0)[0]
+    few = CoronaryArteries().grow("test", 1, 1.0, 0)[0]
     first = grown()[0][0]
     assert few.image.tobytes() == first.image.tobytes()
     assert np.array_equal(few.label, first.label)
-    assert not np.array_equal(SAC().grow(CHEST, "train", 1, 1.0, 0)[0].label, first.label)
+    assert not np.array_equal(CoronaryArteries().grow("train", 1, 1.0, 0)[0].label, first.label)
 
 
 def test_coarse_cohorts_keep_their_arteries() -> None:
-    for case in SAC().grow(CHEST, "train", 2, 0.5, 0):
+    for case in CoronaryArteries().grow("train", 2, 0.5, 0):
         assert case.image.shape == (32, 32, 32)
         assert np.asarray(case.label).any()
 
@@ -138,4 +139,4 @@ def test_connected_to_drops_loose_pieces() -> None:
 
 def test_an_anatomy_without_a_heart_is_refused() -> None:
     with pytest.raises(UserError, match="missing"):
-        SAC().grow(load_anatomy("brain"), "train", 1, 1.0, 0)
+        CoronaryArteries(files_of("brain")).grow("train", 1, 1.0, 0)

@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from ssl_bench.api.cases import Case, Split
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import Case, Split
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
 from ssl_bench.data.synthetic.covid import (
@@ -27,7 +27,8 @@ from ssl_bench.data.synthetic.covid import (
 from ssl_bench.data.synthetic.sampling import Scene, grow_scene
 from ssl_bench.data.synthetic.warps import Variation
 from ssl_bench.errors import UserError
-from ssl_bench.tasks.ccc import CCC
+from ssl_bench.tasks.ccc import Chests
+from tests.data.synthetic.shipped import files_of
 
 CHEST = load_anatomy("chest")
 UNWARPED = Variation(displacement_mm=1e-3, rotation_deg=0.0, scale=0.0, shift_mm=0.0)
@@ -35,8 +36,7 @@ UNWARPED = Variation(displacement_mm=1e-3, rotation_deg=0.0, scale=0.0, shift_mm
 
 @cache
 def grow(split: Split, count: int, detail: float = 0.5, seed: int = 0) -> list[Case]:
-    cases: list[Case] = CCC().grow(CHEST, split, count, detail, seed)
-    return cases
+    return Chests().grow(split, count, detail, seed)
 
 
 def scene_and_mask(draws: Draws) -> tuple[Scene, Tensor]:
@@ -185,8 +185,9 @@ def network_auc(train: list[Case], test: list[Case], steps: int = 120) -> float:
 
 
 def test_an_anatomy_without_lungs_is_refused() -> None:
-    solid = Anatomy("solid", torch.full_like(CHEST.image, 40.0), CHEST.labels, CHEST.spacing_mm)
+    chests = Chests()
+    chests.anatomy = Anatomy("solid", torch.full_like(CHEST.image, 40.0), CHEST.labels, CHEST.spacing_mm)
     with pytest.raises(UserError, match="no lungs"):
-        CCC().grow(solid, "train", 1, 1.0, 0)
+        chests.grow("train", 1, 1.0, 0)
     with pytest.raises(UserError, match="missing"):
-        CCC().grow(load_anatomy("brain"), "train", 1, 1.0, 0)
+        Chests(files_of("brain")).grow("train", 1, 1.0, 0)

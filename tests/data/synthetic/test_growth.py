@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_bench.api.cases import SPLITS, Case
 from ssl_bench.api.rng import Draws
-from ssl_bench.api.task import SPLITS, Case, Task
+from ssl_bench.api.task import Task
 from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
-from ssl_bench.data.synthetic.corpus import EMBEDDED, grow_corpus
+from ssl_bench.data.synthetic.corpus import EMBEDDED, CardiacCT
 from ssl_bench.data.synthetic.ct import acquire
+from ssl_bench.data.synthetic.generator import AnatomyGenerator
 from ssl_bench.data.synthetic.lesions import paint
 from ssl_bench.data.synthetic.sampling import Scene, class_indices, grow_scene, pool, sample
 from ssl_bench.data.synthetic.thorax import LEFT_VENTRICLE, MYOCARDIUM, vary_wall
@@ -18,14 +20,21 @@ from ssl_bench.data.synthetic.warps import Variation
 from ssl_bench.errors import UserError
 from ssl_bench.report.pictures.cases import draw_cases
 from ssl_bench.tasks.sbm import SBM
-from ssl_bench.tasks.shc import SHC
+from ssl_bench.tasks.shc import SHC, Hearts
+from tests.data.synthetic.shipped import files_of
 
-TASKS = (SHC, SBM)
+TASKS: tuple[type[Task], ...] = (SHC, SBM)
+
+
+def generator(task: type[Task]) -> type[AnatomyGenerator]:
+    assert task.generator is not None
+    assert issubclass(task.generator, AnatomyGenerator)
+    return task.generator
 
 
 @cache
 def grow(task: type[Task], split: str = "train", count: int = 2, detail: float = 0.5, seed: int = 0) -> list[Case]:
-    return task().grow(load_anatomy(task.facts.anatomy), split, count, detail, seed)
+    return generator(task)().grow(split, count, detail, seed)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -48,23 +57,23 @@ def test_splits_and_seeds_give_other_subjects(task: type[Task]) -> None:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_case_is_whole(task: type[Task], split: str) -> None:
-    facts = task.facts
-    shape = tuple(round(f / s) for f, s in zip(facts.field_of_view_mm, facts.spacing_mm, strict=True))
+    facts, grown_by = task.facts, generator(task)
+    shape = tuple(round(f / s) for f, s in zip(grown_by.field_of_view_mm, grown_by.spacing_mm, strict=True))
     sizes = []
     for case in grow(task, split, count=4, detail=1.0):
         assert case.image.shape == case.label.shape == shape
         assert case.image.dtype == np.float32
         assert case.label.dtype == np.uint8
-        assert case.spacing_mm == facts.spacing_mm
+        assert case.spacing_mm == grown_by.spacing_mm
         assert np.isfinite(case.image).all()
         assert case.image.min() >= 0
         assert case.image.max() <= 1
         sizes.append(np.bincount(case.label.ravel(), minlength=len(facts.classes) + 1)[1:])
-    assert len(facts.classes) == len(facts.label_values)
+    assert len(facts.classes) == len(grown_by.label_values)
     # In millilitres, against the anatomy: nothing vanishes, nothing explodes, and no two subjects are alike.
-    anatomy = load_anatomy(facts.anatomy)
-    grown = np.array(sizes) * np.prod(facts.spacing_mm) / 1000
-    real = [float(anatomy.mask((v,)).sum()) * np.prod(anatomy.spacing_mm) / 1000 for v in facts.label_values]
+    anatomy = load_anatomy(grown_by.shipped)
+    grown = np.array(sizes) * np.prod(grown_by.spacing_mm) / 1000
+    real = [float(anatomy.mask((v,)).sum()) * np.prod(anatomy.spacing_mm) / 1000 for v in grown_by.label_values]
     ratio = grown / real
     assert ratio.min() > 0.2
     assert ratio.max() < 4
@@ -133,23 +142,26 @@ def test_scan_covers_all_but_its_cuts() -> None:
 
 def test_missing_structures_are_the_users_error() -> None:
     with pytest.raises(UserError, match="brain"):
-        SHC().grow(load_anatomy("brain"), "train", 1, 0.5, 0)
+        Hearts(files_of("brain")).grow("train", 1, 0.5, 0)
 
 
 def test_a_heart_without_lungs_grows() -> None:
     chest = load_anatomy("chest")
-    bare = Anatomy("bare", torch.where(chest.labels > 0, chest.image, 40.0), chest.labels, chest.spacing_mm)
-    (case,) = SHC().grow(bare, "train", 1, 0.5, 0)
+    hearts = Hearts()
+    hearts.anatomy = Anatomy("bare", torch.where(chest.labels > 0, chest.image, 40.0), chest.labels, chest.spacing_mm)
+    (case,) = hearts.grow("train", 1, 0.5, 0)
     assert len(np.unique(case.label)) == 8
 
 
 def test_corpus() -> None:
-    volumes = grow_corpus(5, 0.5, 0)
-    assert volumes.shape == (5, 24, 24, 24)
-    assert volumes.dtype == np.float32
-    assert 0 <= volumes.min() < volumes.max() <= 1
-    assert np.array_equal(volumes[:3], grow_corpus(3, 0.5, 0))
-    assert len({volume.tobytes() for volume in [*volumes, *grow_corpus(2, 0.5, 0, "held-out")]}) == 7
+    scans = CardiacCT().grow("corpus", 5, 0.5, 0)
+    held_out = CardiacCT().grow("held-out", 2, 0.5, 0)
+    for scan in (*scans, *held_out):
+        assert (scan.image.shape, scan.image.dtype, scan.label) == ((24, 24, 24), np.float32, 0)
+        assert 0 <= scan.image.min() < scan.image.max() <= 1
+    fewer = CardiacCT().grow("corpus", 3, 0.5, 0)
+    assert [scan.image.tobytes() for scan in fewer] == [scan.image.tobytes() for scan in scans[:3]]
+    assert len({scan.image.tobytes() for scan in (*scans, *held_out)}) == 7
     assert (EMBEDDED.modality, EMBEDDED.region) == (SHC.facts.modality, SHC.facts.region)
     assert (EMBEDDED.modality, EMBEDDED.region) != (SBM.facts.modality, SBM.facts.region)
 

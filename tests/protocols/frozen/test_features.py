@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssl_bench.api.task import Case
+from ssl_bench.api.cases import Case
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen import features as frozen
 from ssl_bench.protocols.frozen.features import Features, FrozenFeatures, RepeatedFeatures, Storage

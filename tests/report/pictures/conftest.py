@@ -15,7 +15,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.report.pictures import style
 from ssl_bench.report.table import Row, Table
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord
-from ssl_bench.store.examples import Examples, LocalFeatures, PretextExample, SegmentedSlice
+from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice
 from tests.report.made_up import detailed_table
 
 PARADIGMS = {"scratch": "none", "gvsl": "geometric", "simsiam": "centroid-relative", "byol": "centroid-relative"}

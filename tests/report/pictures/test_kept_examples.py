@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.method import Method
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import load_preset
-from ssl_bench.api.task import Case
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.methods.scratch import Scratch
 from ssl_bench.nn.warp import warp
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord
-from ssl_bench.store.examples import (
+from ssl_bench.store.example_file import (
     Examples,
     LocalFeatures,
     PretextExample,

@@ -22,7 +22,7 @@ from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.table import Table
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import DataSpec
-from ssl_bench.store.examples import Examples
+from ssl_bench.store.example_file import Examples
 from tests.report.pictures.conftest import GVSL, RECORDS, SCRATCH, only_table, points, record, titled
 
 Figures = list[Figure]

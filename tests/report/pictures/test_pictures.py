@@ -17,7 +17,7 @@ from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.pictures.style import row_styles, uniquely_named
 from ssl_bench.report.pictures.writing import write_pictures
 from ssl_bench.report.table import Row, Table
-from ssl_bench.store.examples import Examples, write_examples
+from ssl_bench.store.example_file import Examples, write_examples
 from ssl_bench.store.store import Store
 from tests.report.made_up import StoreOf, as_json
 from tests.report.pictures.conftest import RECORDS, SCRATCH, only_table, record

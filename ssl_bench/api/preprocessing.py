@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from ssl_bench.api.settings import Settings
 
 
-class Recipe(Settings):
+class Preprocessing(Settings):
     """Preprocessing of one data set (GVSL supplement E, tables 1 and 2). Every field is an option of the user."""
 
     spacing_mm: PositiveFloat | None = 1.0

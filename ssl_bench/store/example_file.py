@@ -29,7 +29,7 @@ class SegmentedSlice:
     """The slice of a test case with the most foreground, hung as radiologists do: front up, right on the left."""
 
     place: str
-    """Of the case among the test cases by DSC: worst, median or best."""
+    """The rank of the case by DSC among the test cases: worst, median or best."""
     case: str
     dsc: float
     image: NDArray[np.uint8]

@@ -6,13 +6,9 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
-
-if TYPE_CHECKING:
-    from ssl_bench.data.io.canonical import Stored
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Of files that hold one volume each; DICOM is known by its content, for its files often have no suffix."""
@@ -28,8 +24,7 @@ def read_volume(path: Path) -> Volume:
     from ssl_bench.data.io.canonical import canonical  # This and every reader late: who only looks starts light.
 
     try:
-        stored = _read_series(path) if path.is_dir() else _reader(path)(path)
-        return canonical(path, stored)
+        return canonical(path, _read_series(path) if path.is_dir() else _reader(path)(path))
     except PermissionError as error:
         raise _forbidden(error) from error
     except OSError as error:
@@ -79,7 +74,7 @@ def _walk(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def _reader(path: Path) -> Callable[[Path], Stored]:
+def _reader(path: Path) -> Callable[[Path], Volume]:
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; correct the path")
     with path.open("rb") as file:
@@ -105,7 +100,7 @@ def _reader(path: Path) -> Callable[[Path], Stored]:
     raise UserError(f"{path}: no volume that can be read; convert it to .nii.gz, .nrrd, .mha or DICOM")
 
 
-def _read_series(folder: Path) -> Stored:
+def _read_series(folder: Path) -> Volume:
     from ssl_bench.data.io.dicom import read_series
 
     return read_series(folder, [file for file in _visible(folder) if _is_dicom(file)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_bench.metrics.overlap import dice_per_class
+from ssl_bench.metrics.dice import dice_per_class
 
 
 def test_dice_equals_the_count_of_voxels_for_each_case_and_class() -> None:

@@ -28,9 +28,9 @@ class Contents(NamedTuple):
     """What a file of weights holds."""
 
     tensors: dict[str, Tensor]
-    """By name, on the CPU, as they lie in the file."""
+    """Tensors by name, on the CPU, as they lie in the file."""
     metadata: dict[str, str]
-    """Of a safetensors file; empty for a torch file."""
+    """The metadata of a safetensors file; empty for a torch file."""
     sha256: str
 
 

@@ -1,4 +1,4 @@
-"""Overlap of two label maps."""
+"""The Dice similarity coefficient of two label maps."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ssl_bench.cli import main
 from ssl_bench.errors import UserError
-from ssl_bench.weights.reading import listed, read
+from ssl_bench.weights.tensors import listed, read
 
 from .layouts import unet_shapes, values
 

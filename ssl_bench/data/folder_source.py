@@ -1,0 +1,218 @@
+"""Volumes that are read from a folder of the user's: prepared, split, and named by what their files hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ssl_bench.api.cases import SPLITS, Case, Found, Problem, Split
+from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.api.registry import TASKS
+from ssl_bench.api.settings import SplitCounts, validated
+from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
+from ssl_bench.data.preprocessing.case_folder import PreparedCase
+from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.prepared import prepare
+from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.data.source import DataSource, Spec
+from ssl_bench.data.splits import Splits, in_random_order, make_splits, nested_subset, read_splits, split_of
+from ssl_bench.errors import UserError
+from ssl_bench.spec.specification import CorpusSpec, DataSpec
+
+Track = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
+"""A progress bar: a title and a number of steps in, a context whose value advances by one step out."""
+
+
+def untracked(title: str, steps: int) -> AbstractContextManager[Callable[[str], None]]:
+    """No progress bar."""
+    return nullcontext(lambda words: None)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How cases are prepared; no choice here changes what a case becomes."""
+
+    skip_problems: bool = False
+    """Leave out the cases that cannot be used, instead of stopping."""
+    track: Track = untracked
+    workers: int = 1
+
+
+class FolderSource(DataSource[Spec]):
+    """The scans below a folder."""
+
+    rule: LabelRule | None = None
+    """How label files are read; None where there are none."""
+
+    def __init__(self, root: Path, option: str, preprocessing: Preprocessing, preparation: Preparation) -> None:
+        self.root = root
+        self.place = f"{option} {root}"
+        self.preprocessing = preprocessing
+        self._preparation = preparation
+
+    @cached_property
+    def found(self) -> Found:
+        """What the folder holds, without reading a voxel. Raises UserError if there is no such folder."""
+        return self._find()
+
+    @abstractmethod
+    def _find(self) -> Found: ...
+
+    @cached_property
+    def prepared(self) -> dict[str, PreparedCase]:
+        """The cases that can be used, by identifier. Raises UserError for the others unless they are left out."""
+        return self._prepared[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what the files hold and how it is read; where they lie and in which order does not matter."""
+        digests = sorted((case.identifier, case.digest) for case in self.prepared.values())
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """See `DataSource`."""
+        return tuple(f"{problem.path.name}: {problem.reason}" for problem in self._prepared[1])
+
+    @cached_property
+    def _prepared(self) -> tuple[dict[str, PreparedCase], Sequence[Problem]]:
+        found: Found = self.found
+        preparation = self._preparation
+        with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
+            prepared, problems = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
+        problems = [*found.problems, *problems]
+        if problems and (not preparation.skip_problems or not prepared):
+            raise UserError(_summary(problems))
+        if not prepared:
+            raise UserError(f"{self.place}: holds no usable case")
+        return {case.identifier: case for case in prepared}, problems
+
+
+class FolderCases(FolderSource[DataSpec]):
+    """A task's data set, split by patient."""
+
+    def __init__(
+        self,
+        task: str,
+        root: Path,
+        preparation: Preparation,
+        changes: Mapping[str, Any],
+        split: Path | None = None,
+        fold: int = 0,
+        label_fraction: float = 1.0,
+    ) -> None:
+        """`changes` are changed fields of the preprocessing, `split` is a file that ``ssl-bench data split`` writes.
+
+        Raises UserError for a task without a data set, and for a change that makes no sense.
+        """
+        dataset = TASKS.load(task).dataset
+        if dataset is None:
+            raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
+        super().__init__(root, "--data-root", changed(dataset.preprocessing, changes, task), preparation)
+        self.task = task
+        self.dataset = dataset
+        self.rule = LabelRule.of(dataset)
+        self._split = split
+        self._fold = fold
+        self._label_fraction = label_fraction
+
+    def _find(self) -> Found:
+        return self.dataset.find(self.root)
+
+    def describe(self) -> DataSpec:
+        """See `DataSource`."""
+        counts = {split: len(self._identifiers(split)) for split in SPLITS}
+        for split, count in counts.items():
+            if not count:
+                raise UserError(
+                    f"task {self.task}: fold {self._fold} has no usable {split} case; correct them or the split"
+                )
+        return DataSpec(
+            source="folder",
+            fingerprint=self.fingerprint,
+            recipe=self.preprocessing.model_dump(mode="json"),
+            split=self._splits.digest(self._fold),
+            fold=self._fold,
+            counts=SplitCounts.model_validate(counts),
+            label_fraction=self._label_fraction,
+        )
+
+    def load(self) -> dict[str, list[Case]]:
+        """See `DataSource`."""
+        return {split: [self.prepared[name].load() for name in self._identifiers(split)] for split in SPLITS}
+
+    def signatures(self) -> list[tuple[str, Signature]]:
+        """See `DataSource`: of the validation and test cases."""
+        watched = [name for split in SPLITS[1:] for name in self._identifiers(split)]
+        return [(name, self.prepared[name].signature) for name in watched]
+
+    @cached_property
+    def _splits(self) -> Splits:
+        if self._split:
+            return read_splits(self._split, self.found.cases)
+        usable = [case for case in self.found.cases if case.identifier in self.prepared]
+        return make_splits(self.task, usable, self.dataset.split_counts)
+
+    def _identifiers(self, split: Split) -> list[str]:
+        """The usable cases of one split; of the training cases those whose labels are used."""
+        names = [name for name in split_of(self._splits, self._fold, split) if name in self.prepared]
+        if split != "train" or self._label_fraction == 1:
+            return names
+        return nested_subset(names, [self.prepared[name].label or 0 for name in names], self._label_fraction)
+
+
+class FolderCorpus(FolderSource[CorpusSpec]):
+    """The unlabelled scans of a folder, or those that a CSV lists."""
+
+    def __init__(self, root: Path, preparation: Preparation, changes: Mapping[str, Any], held_out: int) -> None:
+        """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss."""
+        super().__init__(root, "--corpus", changed(CORPUS_PREPROCESSING, changes, "corpus"), preparation)
+        self._most_held_out = held_out
+
+    def _find(self) -> Found:
+        return find_corpus(self.root) if self.root.is_dir() else find_corpus(self.root.parent, self.root)
+
+    def describe(self) -> CorpusSpec:
+        """See `DataSource`."""
+        return CorpusSpec(
+            source="folder",
+            fingerprint=self.fingerprint,
+            recipe=self.preprocessing.model_dump(mode="json"),
+            volumes=len(self.prepared) - len(self._held_out),
+            held_out=len(self._held_out),
+        )
+
+    def load(self) -> dict[str, list[Case]]:
+        """See `DataSource`."""
+        return {
+            "corpus": [scan.load() for name, scan in self.prepared.items() if name not in self._held_out],
+            "held-out": [scan.load() for name, scan in self.prepared.items() if name in self._held_out],
+        }
+
+    def signatures(self) -> list[tuple[str, Signature]]:
+        """See `DataSource`: of all scans, by file."""
+        files = {case.identifier: str(case.image) for case in self.found.cases}
+        return [(files[name], scan.signature) for name, scan in self.prepared.items()]
+
+    @cached_property
+    def _held_out(self) -> set[str]:
+        count = min(self._most_held_out, len(self.prepared) // 10)
+        return set(in_random_order("held-out", self.prepared)[:count])
+
+
+def changed(preprocessing: Preprocessing, changes: Mapping[str, Any], name: str) -> Preprocessing:
+    """`preprocessing` with the user's changes. Raises UserError for one that makes no sense."""
+    return validated(Preprocessing, preprocessing.model_dump() | dict(changes), f"data.{name}")
+
+
+def _summary(problems: Sequence[Problem]) -> str:
+    first = problems[0]
+    others = f" (and {len(problems) - 1} more; ssl-bench data check lists them)" if len(problems) > 1 else ""
+    return f"{first.path}: {first.reason}; or leave such cases out with --skip-problems{others}"

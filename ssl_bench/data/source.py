@@ -1,0 +1,52 @@
+"""Where volumes come from: one object for each use, whatever they are grown from or read from."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ssl_bench.api.cases import Case
+from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.spec.specification import CorpusSpec, DataSpec
+
+Spec = TypeVar("Spec", CorpusSpec, DataSpec)
+
+
+class DataSource(ABC, Generic[Spec]):
+    """The cases of a task, or the scans of a corpus."""
+
+    place: str
+    """The option that chose it, and its path, for messages."""
+
+    @abstractmethod
+    def describe(self) -> Spec:
+        """What identifies the volumes: this is hashed. Raises UserError for what cannot be used."""
+
+    @abstractmethod
+    def load(self) -> Mapping[str, list[Case]]:
+        """Memory-mapped cases by split: those of `SPLITS`, or ``corpus`` and ``held-out``.
+
+        They are grown or prepared at the first call and read from the cache afterwards.
+        """
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What could not be used, by file, with the reason."""
+        return ()
+
+    def signatures(self) -> list[tuple[str, Signature]]:
+        """By name, the scans that a corpus trains on and no task may be validated or tested on, or the other way."""
+        return []
+
+
+def cases_digest(cases: Sequence[Case]) -> str:
+    """A digest of the voxels and labels themselves, so that two records can be seen to have met the same cases."""
+    digest = hashlib.sha256()
+    for case in cases:
+        digest.update(np.ascontiguousarray(case.image).tobytes())
+        digest.update(np.ascontiguousarray(case.label).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,193 @@
+"""One data source for each use: what identifies it, and its volumes, whatever they come from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_bench.api.cases import SPLITS
+from ssl_bench.api.registry import TASKS, add_plugin_file
+from ssl_bench.api.settings import load_preset
+from ssl_bench.conformance.task_checks import TaskUnderTest
+from ssl_bench.data import generated
+from ssl_bench.data.generated import generator_source
+from ssl_bench.data.sources import DataSources, source_of
+from ssl_bench.errors import UserError
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.locations import Locations
+from tests.data.folders import write_nnunet
+
+pytestmark = pytest.mark.usefixtures("fresh_registry")
+
+PRESET = load_preset("smoke")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("SSL_BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "prepared"
+
+
+@pytest.fixture
+def noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a task whose generator grows noise, registered as ``noise``."""
+    file = tmp_path / "noise.py"
+    shutil.copyfile(Path(__file__).with_name("noise.py.txt"), file)
+    add_plugin_file(file)
+    generator_source.cache_clear()
+    return file
+
+
+def sources(locations: Locations | None = None, label_fraction: float = 1.0) -> DataSources:
+    return DataSources(locations or Locations(), PRESET.cohort, label_fraction=label_fraction)
+
+
+def planned(data: DataSources) -> Cell:
+    return Planner(PRESET, [], "float32", data).evaluation("scratch", "noise", "linear", 0)
+
+
+def plugin(folder: Path, declared: str) -> Path:
+    """A file with a task of these declarations."""
+    text = f"""
+from ssl_bench.api import Generator, Task, TaskFacts
+from ssl_bench.tasks.sac import SAC
+
+class Half(Generator):
+    pass
+
+class Odd(Task):
+    facts = TaskFacts("Odd", "segmentation", "DSC", ("a",), "CT", "heart")
+    {declared}
+"""
+    (folder / "odd.py").write_text(text)
+    return folder / "odd.py"
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("", r"'odd' \(.*odd\.py\) has no cases; give Odd a dataset, a generator, or both"),
+        ("dataset = 'MM-WHS'", "declares a dataset that is no Dataset, 'MM-WHS'; make it one"),
+        ("generator = Half", "declares a generator that is no complete Generator class"),
+        ("generator = 3", "declares a generator that is no complete Generator class, 3; make it one"),
+    ],
+)
+def test_a_task_whose_cases_come_from_nowhere_is_refused(declared: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        add_plugin_file(plugin(tmp_path, declared))
+    assert "odd" not in TASKS.names()
+
+
+def test_a_generator_is_a_source_among_others(noise: Path, cache: Path) -> None:
+    source = sources().task("noise")
+    cases, spec = source.load(), source.describe()
+    assert not spec.is_real
+    assert {split: len(cases[split]) for split in SPLITS} == spec.counts.model_dump()
+    assert [case.identifier for case in cases["train"]] == ["train-000", "train-001"]
+    for case in (case for split in SPLITS for case in cases[split]):
+        assert isinstance(case.image, np.memmap)
+        assert isinstance(case.label, np.memmap)
+        assert case.spacing_mm == (2.0, 2.0, 2.0)
+    assert source.left_out == ()
+    assert source.signatures() == []
+    described = [json.loads((folder / "case.json").read_text()) for folder in cache.iterdir()]
+    assert len(described) == 5
+    assert {one["identifier"] for one in described} == {case.identifier for part in cases.values() for case in part}
+    assert all(check.problem(TaskUnderTest("noise")) is None for check in TaskUnderTest("noise").checks)
+
+
+def test_what_was_grown_is_not_grown_again(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sources().task("noise").load()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(TASKS.load("noise").generator, "grow", refuse)
+    again = sources().task("noise").load()
+    assert all(np.array_equal(one.image, two.image) for one, two in zip(first["test"], again["test"], strict=True))
+
+
+def test_a_damaged_case_is_grown_again(noise: Path, cache: Path) -> None:
+    first = [np.array(case.image) for case in sources().task("noise").load()["train"]]
+    for folder in cache.iterdir():
+        (folder / "image.npy").write_bytes(b"half")
+    again = [case.image for case in sources().task("noise").load()["train"]]
+    assert all(map(np.array_equal, first, again))
+
+
+def test_an_edited_generator_reads_no_cases_of_before(noise: Path, cache: Path) -> None:
+    sources().task("noise").load()
+    before = set(cache.iterdir())
+    noise.write_text(noise.read_text() + "\n# changed\n")
+    generator_source.cache_clear()
+    sources().task("noise").load()
+    assert len(set(cache.iterdir()) - before) == len(before)
+
+
+def test_an_edit_of_the_shared_code_of_generators_reads_no_cases_of_before(
+    noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {generator_source(TASKS.load(name).generator) for name in ("noise", "shc", "ccc")}  # type: ignore[arg-type]
+    assert len(digests) == 3
+    package = tmp_path / "synthetic"
+    shutil.copytree(Path(str(generated.synthetic.__file__)).parent, package)
+    monkeypatch.setattr(generated.synthetic, "__file__", str(package / "__init__.py"))
+    generator = TASKS.load("noise").generator
+    assert generator is not None
+    seen = set()
+    for text in ("", "# changed\n", "# changed again\n"):
+        (package / "warps.py").write_text(text)
+        generator_source.cache_clear()
+        seen.add(generator_source(generator))
+    assert len(seen) == 3
+
+
+def test_a_planned_cell_grows_only_what_it_was_planned_from(noise: Path, tmp_path: Path) -> None:
+    own = (tmp_path / "own.txt", tmp_path / "labels.txt")
+    own[0].write_text("other noise")
+    data = sources(Locations(anatomy=own))
+    cell = planned(data)
+    assert cell.evaluation.data.fingerprint != sources().task("noise").describe().fingerprint
+    assert source_of(cell).describe() == cell.evaluation.data
+    own[0].write_text("changed noise")
+    with pytest.raises(UserError, match=r"own\.txt.*no longer what this cell was planned from; plan it again"):
+        source_of(cell).load()
+
+
+def test_a_label_fraction_is_a_part_of_the_training_cases_alone(noise: Path) -> None:
+    whole, half = (sources(label_fraction=fraction).task("noise").load() for fraction in (1.0, 0.5))
+    assert {case.identifier for case in half["train"]} < {case.identifier for case in whole["train"]}
+    assert [case.identifier for case in half["test"]] == [case.identifier for case in whole["test"]]
+
+
+def test_a_task_without_a_generator_needs_a_folder(tmp_path: Path) -> None:
+    add_plugin_file(plugin(tmp_path, "dataset = SAC.dataset"))
+    with pytest.raises(UserError, match="task 'odd' has no embedded cohort; name the folder of its data with --data-"):
+        sources().task("odd")
+    assert [check.problem(TaskUnderTest("odd")) for check in TaskUnderTest("odd").checks] == [None]
+
+
+def test_a_task_without_a_data_set_takes_no_folder(noise: Path, tmp_path: Path) -> None:
+    data = sources(Locations(data_roots={"noise": tmp_path}))
+    with pytest.raises(UserError, match="--data-root: task 'noise' has no reader for real data; leave the option out"):
+        data.task("noise")
+
+
+def test_a_folder_answers_the_same_questions(tmp_path: Path) -> None:
+    from ssl_bench.data.layouts.own_tasks import add_own
+
+    root = tmp_path / "Dataset001_Hearts"
+    root.mkdir()
+    write_nnunet(root)
+    name, kind, folder = add_own(f"nnunet:{root}")
+    source = sources(Locations(data_roots={name: folder}, own_tasks={name: kind})).task(name)
+    spec, cases = source.describe(), source.load()
+    assert spec.is_real
+    assert {split: len(cases[split]) for split in SPLITS} == spec.counts.model_dump()
+    watched = {case.identifier for split in SPLITS[1:] for case in cases[split]}
+    assert {name for name, _ in source.signatures()} == watched
