@@ -10,7 +10,7 @@ from ssl_bench.report.pictures.measures import (
     metric_of,
     panel_title,
     trains_everything,
-    validation_curve,
+    validation_curves,
 )
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import GREY, add_legend, finish, new_panels, origin_of, plain, row_styles
@@ -21,7 +21,7 @@ def learning_curve_pictures(table: Table) -> list[Picture]:
     """One picture a protocol: the validation score of every row against the step, one panel a task."""
     pictures = []
     for protocol, columns in columns_by_protocol(table).items():
-        curves = {column: found for column in columns if (found := _curves(table, column))}
+        curves = {column: found for column in columns if (found := validation_curves(table, column))}
         if curves:
             pictures.append(_learning_curves(table, protocol, curves))
     return pictures
@@ -32,15 +32,10 @@ def convergence_pictures(table: Table, baseline: Row | None) -> list[Picture]:
     pictures = []
     for columns in columns_by_protocol(table).values():
         for column in columns:
-            curves = _curves(table, column) if trains_everything(table, column) else {}
+            curves = validation_curves(table, column) if trains_everything(table, column) else {}
             if baseline in curves and len(curves) > 1:
                 pictures.append(_convergence(table, column, curves, baseline))
     return pictures
-
-
-def _curves(table: Table, column: Column) -> dict[Row, Curve]:
-    found = {row: validation_curve(table, cells.index.to_numpy()) for row, cells in table.by_row(column)}
-    return {row: curve for row, curve in found.items() if curve is not None}
 
 
 def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row, Curve]]) -> Picture:

@@ -7,7 +7,6 @@ import textwrap
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssl_bench.report.comparison import column_scores, lines_of, summarise
 from ssl_bench.report.pictures.style import plain
@@ -101,14 +100,19 @@ class Curve(NamedTuple):
         return next((step for step, found in zip(self.steps, self.scores, strict=True) if found >= score), None)
 
 
-def validation_curve(table: Table, cells: NDArray[np.intp]) -> Curve | None:
-    """The mean over `cells`, by their lines, at the steps that all of them validated; None without any."""
-    found, _ = lines_of(table.frames.curves, cells)
-    found = found[(found["curve"] == "validation score") & np.isfinite(found["step"]) & np.isfinite(found["value"])]
-    found = found.drop_duplicates(["cell", "step"], keep="last")
-    means = found.groupby("step")["value"].agg(["mean", "count"])
-    common = means[means["count"] == len(cells)]
-    return Curve(list(common.index), list(100 * common["mean"])) if len(common) else None
+def validation_curves(table: Table, column: Column) -> dict[Row, Curve]:
+    """Each row's mean over seeds at the steps that all of its cells validated; rows without any are left out."""
+    cells = table.lines(column)
+    lines, counts = lines_of(table.frames.curves, cells.index.to_numpy())
+    lines = lines.assign(row=np.repeat(cells["_row"].to_numpy(), counts))
+    lines = lines[(lines["curve"] == "validation score") & np.isfinite(lines["step"]) & np.isfinite(lines["value"])]
+    lines = lines.drop_duplicates(["cell", "step"], keep="last")
+    means = lines.groupby(["row", "step"])["value"].agg(["mean", "count"]).reset_index()
+    seeds = cells["_row"].value_counts()
+    common = means[means["count"].to_numpy() == means["row"].map(seeds).to_numpy()]
+    return {
+        table.rows[row]: Curve(list(found["step"]), list(100 * found["mean"])) for row, found in common.groupby("row")
+    }
 
 
 def trains_everything(table: Table, column: Column) -> bool:

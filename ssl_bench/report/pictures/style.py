@@ -22,6 +22,7 @@ from matplotlib.typing import LineStyleType
 
 from ssl_bench.api.method_facts import PARADIGMS
 from ssl_bench.report.pictures.picture import Picture
+from ssl_bench.report.results import no_collection
 from ssl_bench.report.table import Row, Table
 
 WIDTH = 6.4
@@ -74,7 +75,7 @@ def drawing() -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "ssl-bench",
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(look), no_collection():
         yield
 
 
@@ -101,6 +102,9 @@ def new_panels(
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
     for left_over in panels[count:]:
         left_over.remove()
+    if shared:
+        # Small multiples are read by their outlines; every tick costs as much as a curve.
+        panels[0].locator_params(nbins=3)
     for axes in panels[max(0, count - columns) : count]:
         axes.tick_params(labelbottom=True)
     return figure, panels[:count]
