@@ -52,6 +52,7 @@ class Planner:
         self._pretraining_spec = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
+        self._leaks = functools.cache(self.data.leaks)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -99,7 +100,7 @@ class Planner:
             spec=spec,
             setting=self._setting_of(method),
             locations=self.data.locations,
-            overlap=() if backbone.corpus is None else self.data.leaks(task),
+            overlap=() if backbone.corpus is None else self._leaks(task),
             left_out=self.data.task(task).left_out,
             backbone_file=file,
             plugins=plugin_files(method, task),

@@ -50,7 +50,7 @@ class CorpusSpec(Settings):
     name: str = ""
     """Of the embedded corpus; a folder's name is not hashed."""
     fingerprint: str
-    """Of the generator, or of every file's content and the recipe."""
+    """Of the generator, or of every file's content and how it is preprocessed."""
     detail: float = 0.0
     """Of the embedded corpus."""
     recipe: dict[str, Any] = Field(default={})
