@@ -73,11 +73,13 @@ class FolderSource(DataSource[Spec]):
     def prepared(self) -> tuple[dict[str, PreparedCase], list[Problem]]:
         """The cases that can be used, by identifier, and what is left out. Raises UserError unless that is allowed."""
         found: Found = self.found
-        track, workers = self._preparation.track, self._preparation.workers
-        with track(f"preparing {self.root.name}", len(found.cases)) as advance:
-            ready = prepare(found.cases, self.preprocessing, self.rule, workers, advance)
-        prepared, problems = ready[0], [*found.problems, *ready[1]]
-        if problems and (not prepared or not self._preparation.skip_problems):
+        preparation = self._preparation
+        prepared: list[PreparedCase]
+        bad: list[Problem]
+        with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
+            prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
+        problems = [*found.problems, *bad]
+        if problems and (not prepared or not preparation.skip_problems):
             raise UserError(_summary(problems))
         if not prepared:
             raise UserError(f"{self.place}: holds no usable case")
