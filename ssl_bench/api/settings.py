@@ -88,7 +88,7 @@ class Preset(Settings):
     methods: dict[str, dict[str, Any]] = {}
     """Options of methods that differ from their defaults; validated by the method."""
     data: dict[str, dict[str, Any]] = {}
-    """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by the recipe."""
+    """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by `Preprocessing`."""
 
 
 def preset_names() -> list[str]:

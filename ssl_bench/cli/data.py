@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -18,14 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ssl_bench.api.cases import Problem
-    from ssl_bench.data.folder_source import FolderCases, FolderCorpus
+    from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.source import DataSource
-    from ssl_bench.data.sources import DataSources
-    from ssl_bench.spec.locations import Locations
     from ssl_bench.training.progress import Progress
-
-Folder = TypeVar("Folder")
 
 app = typer.Typer(help="Check, prepare, split and look at the volumes of a task.", rich_markup_mode=None)
 
@@ -122,14 +118,15 @@ def split(
 
     Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
     """
+    from ssl_bench.data.folder_source import FolderCases
     from ssl_bench.data.splits import make_splits, write_splits
 
     options.check_output(out, "JSON file")
-    if task == "corpus":
+    folder = _open(task, data_root, "quick", None)
+    if not isinstance(folder, FolderCases):
         raise UserError(f"{task}: has no labelled cases to split")
-    folder = _open_task(task, data_root, "quick", None)
     _list(folder.found.problems)
-    splits = make_splits(task, folder.found.cases, folder.dataset.split_counts, folds, seed)
+    splits = make_splits(task, folder.found.cases, folder.split_counts, folds, seed)
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
     typer.echo(f"{out}: {', '.join(sizes)} (train/validation/test), digest {splits.digest(0)}")
@@ -158,43 +155,36 @@ def show(
 
     from ssl_bench.report.pictures.cases import draw_cases
 
-    chosen, taken = ([], TaskData(anatomy)) if task == "corpus" else ([task], TaskData(anatomy, data_root))
-    scans = CorpusData(data_root) if task == "corpus" else CorpusData()
-    names, locations = locations_of(chosen, taken, scans, skip_problems)
-    sources = _sources(locations, preset, set_)
-    source: DataSource[Any] = sources.task(names[0]) if names else sources.corpus
-    found, real = source.load()[split if names else "corpus"][:cases], source.describe().is_real
-    facts = TASKS.load(names[0]).facts if names else None
+    name, source = _chosen(task, TaskData(anatomy, data_root), preset, set_, skip_problems)
+    facts = None if name == "corpus" else TASKS.load(name).facts
     title, classes = (f"{facts.title}, {split}", facts.classes) if facts else ("The unlabelled corpus", ())
+    found, real = source.load()[split if facts else "corpus"][:cases], source.describe().is_real
     draw_cases(found, title, classes, out, real)
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
 
 
-def _open(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderCases | FolderCorpus:
+def _open(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderSource[Any]:
     """The folder of a task or of a corpus."""
-    if task != "corpus":
-        return _open_task(task, data_root, preset, set_)
-    _, locations = locations_of([], corpus=CorpusData(data_root))
-    return _named(_sources(locations, preset, set_).corpus_folder(), task)
-
-
-def _open_task(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderCases:
-    (name,), locations = locations_of([task], TaskData(data_root=data_root))
-    return _named(_sources(locations, preset, set_).task_folder(name), task)
-
-
-def _named(folder: Folder | None, task: str) -> Folder:
-    if folder is None:
+    if data_root is None and ":" not in task:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
-    return folder
+    source = _chosen(task, TaskData(data_root=data_root), preset, set_)[1]
+    return cast("FolderSource[Any]", source)
 
 
-def _sources(locations: Locations, preset: str, set_: list[str] | None) -> DataSources:
+def _chosen(
+    task: str, data: TaskData, preset: str, set_: list[str] | None, skip_problems: bool = False
+) -> tuple[str, DataSource[Any]]:
+    """The name and the volumes of a task, or of a corpus, for which `data` names a folder of scans."""
     from ssl_bench.api.settings import load_preset
     from ssl_bench.data.sources import DataSources
 
+    if task == "corpus":
+        names, locations = locations_of([], TaskData(data.anatomy), CorpusData(data.data_root), skip_problems)
+    else:
+        names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    return DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
+    return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 
 def _as_json(report: CaseReport) -> dict[str, Any]:

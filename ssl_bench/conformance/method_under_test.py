@@ -15,8 +15,9 @@ from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.api.rng import Draws, numpy_generator, seeded_initialisation
 from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance import BrokenPromiseError
-from ssl_bench.data.generated import GeneratedCorpus
+from ssl_bench.data.sources import DataSources
 from ssl_bench.data.windows import Corpus
+from ssl_bench.spec.locations import Locations
 
 CROP = 32
 WIDTH = 8
@@ -35,8 +36,8 @@ class MethodUnderTest:
     @cached_property
     def corpus(self) -> Corpus:
         """Sixteen volumes of the embedded corpus."""
-        cohort = load_preset("smoke").cohort
-        volumes = GeneratedCorpus(cohort.detail, VOLUMES, cohort.held_out).load()["corpus"]
+        cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
+        volumes = DataSources(Locations(), cohort).corpus.load()["corpus"]
         return Corpus([volume.image for volume in volumes], CROP, "cpu")
 
     @property

@@ -1,1 +1,1 @@
-"""Real data: what a folder holds, prepared once into memory-mapped arrays, split, and guarded against leaks."""
+"""Volumes: grown or read from folders, prepared once into memory-mapped arrays, split, and guarded against leaks."""

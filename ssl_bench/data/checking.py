@@ -32,7 +32,8 @@ def check(
 
 
 def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> CaseReport:
-    return read_case(case, preprocessing, rule).report
+    _, _, report = read_case(case, preprocessing, rule)
+    return report
 
 
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -51,48 +50,56 @@ class FolderSource(DataSource[Spec]):
     rule: LabelRule | None = None
     """How label files are read; None where there are none."""
 
-    def __init__(self, root: Path, option: str, preprocessing: Preprocessing, preparation: Preparation) -> None:
+    def __init__(
+        self,
+        root: Path,
+        option: str,
+        find: Callable[[Path], Found],
+        preprocessing: Preprocessing,
+        preparation: Preparation,
+    ) -> None:
         self.root = root
         self.place = f"{option} {root}"
         self.preprocessing = preprocessing
+        self._find = find
         self._preparation = preparation
 
     @cached_property
     def found(self) -> Found:
         """What the folder holds, without reading a voxel. Raises UserError if there is no such folder."""
-        return self._find()
-
-    @abstractmethod
-    def _find(self) -> Found: ...
+        return self._find(self.root)
 
     @cached_property
-    def prepared(self) -> dict[str, PreparedCase]:
-        """The cases that can be used, by identifier. Raises UserError for the others unless they are left out."""
-        return self._prepared[0]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of what the files hold and how it is read; where they lie and in which order does not matter."""
-        digests = sorted((case.identifier, case.digest) for case in self.prepared.values())
-        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """See `DataSource`."""
-        return tuple(f"{problem.path.name}: {problem.reason}" for problem in self._prepared[1])
-
-    @cached_property
-    def _prepared(self) -> tuple[dict[str, PreparedCase], Sequence[Problem]]:
+    def prepared(self) -> tuple[dict[str, PreparedCase], list[Problem]]:
+        """The cases that can be used, by identifier, and what is left out. Raises UserError unless that is allowed."""
         found: Found = self.found
         preparation = self._preparation
+        prepared: list[PreparedCase]
+        bad: list[Problem]
         with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
-            prepared, problems = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
-        problems = [*found.problems, *problems]
-        if problems and (not preparation.skip_problems or not prepared):
+            prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
+        problems = [*found.problems, *bad]
+        if problems and (not prepared or not preparation.skip_problems):
             raise UserError(_summary(problems))
         if not prepared:
             raise UserError(f"{self.place}: holds no usable case")
         return {case.identifier: case for case in prepared}, problems
+
+    @property
+    def cases(self) -> dict[str, PreparedCase]:
+        """Those that can be used, by identifier, in order."""
+        return self.prepared[0]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """See `DataSource`."""
+        return tuple(f"{problem.path.name}: {problem.reason}" for problem in self.prepared[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what the files hold and how it is read; where they lie and in which order does not matter."""
+        digests = sorted((case.identifier, case.digest) for case in self.cases.values())
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
 
 
 class FolderCases(FolderSource[DataSpec]):
@@ -115,16 +122,14 @@ class FolderCases(FolderSource[DataSpec]):
         dataset = TASKS.load(task).dataset
         if dataset is None:
             raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
-        super().__init__(root, "--data-root", changed(dataset.preprocessing, changes, task), preparation)
+        preprocessing = changed(dataset.preprocessing, changes, task)
+        super().__init__(root, "--data-root", dataset.find, preprocessing, preparation)
         self.task = task
-        self.dataset = dataset
+        self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
         self._split = split
         self._fold = fold
         self._label_fraction = label_fraction
-
-    def _find(self) -> Found:
-        return self.dataset.find(self.root)
 
     def describe(self) -> DataSpec:
         """See `DataSource`."""
@@ -146,26 +151,26 @@ class FolderCases(FolderSource[DataSpec]):
 
     def load(self) -> dict[str, list[Case]]:
         """See `DataSource`."""
-        return {split: [self.prepared[name].load() for name in self._identifiers(split)] for split in SPLITS}
+        return {split: [self.cases[name].load() for name in self._identifiers(split)] for split in SPLITS}
 
     def signatures(self) -> list[tuple[str, Signature]]:
         """See `DataSource`: of the validation and test cases."""
         watched = [name for split in SPLITS[1:] for name in self._identifiers(split)]
-        return [(name, self.prepared[name].signature) for name in watched]
+        return [(name, self.cases[name].signature) for name in watched]
 
     @cached_property
     def _splits(self) -> Splits:
         if self._split:
             return read_splits(self._split, self.found.cases)
-        usable = [case for case in self.found.cases if case.identifier in self.prepared]
-        return make_splits(self.task, usable, self.dataset.split_counts)
+        usable = [case for case in self.found.cases if case.identifier in self.cases]
+        return make_splits(self.task, usable, self.split_counts)
 
     def _identifiers(self, split: Split) -> list[str]:
         """The usable cases of one split; of the training cases those whose labels are used."""
-        names = [name for name in split_of(self._splits, self._fold, split) if name in self.prepared]
+        names = [name for name in split_of(self._splits, self._fold, split) if name in self.cases]
         if split != "train" or self._label_fraction == 1:
             return names
-        return nested_subset(names, [self.prepared[name].label or 0 for name in names], self._label_fraction)
+        return nested_subset(names, [self.cases[name].label or 0 for name in names], self._label_fraction)
 
 
 class FolderCorpus(FolderSource[CorpusSpec]):
@@ -173,11 +178,9 @@ class FolderCorpus(FolderSource[CorpusSpec]):
 
     def __init__(self, root: Path, preparation: Preparation, changes: Mapping[str, Any], held_out: int) -> None:
         """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss."""
-        super().__init__(root, "--corpus", changed(CORPUS_PREPROCESSING, changes, "corpus"), preparation)
+        preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
+        super().__init__(root, "--corpus", find_corpus, preprocessing, preparation)
         self._most_held_out = held_out
-
-    def _find(self) -> Found:
-        return find_corpus(self.root) if self.root.is_dir() else find_corpus(self.root.parent, self.root)
 
     def describe(self) -> CorpusSpec:
         """See `DataSource`."""
@@ -185,26 +188,26 @@ class FolderCorpus(FolderSource[CorpusSpec]):
             source="folder",
             fingerprint=self.fingerprint,
             recipe=self.preprocessing.model_dump(mode="json"),
-            volumes=len(self.prepared) - len(self._held_out),
+            volumes=len(self.cases) - len(self._held_out),
             held_out=len(self._held_out),
         )
 
     def load(self) -> dict[str, list[Case]]:
         """See `DataSource`."""
         return {
-            "corpus": [scan.load() for name, scan in self.prepared.items() if name not in self._held_out],
-            "held-out": [scan.load() for name, scan in self.prepared.items() if name in self._held_out],
+            "corpus": [scan.load() for name, scan in self.cases.items() if name not in self._held_out],
+            "held-out": [scan.load() for name, scan in self.cases.items() if name in self._held_out],
         }
 
     def signatures(self) -> list[tuple[str, Signature]]:
         """See `DataSource`: of all scans, by file."""
         files = {case.identifier: str(case.image) for case in self.found.cases}
-        return [(files[name], scan.signature) for name, scan in self.prepared.items()]
+        return [(files[name], scan.signature) for name, scan in self.cases.items()]
 
     @cached_property
     def _held_out(self) -> set[str]:
-        count = min(self._most_held_out, len(self.prepared) // 10)
-        return set(in_random_order("held-out", self.prepared)[:count])
+        count = min(self._most_held_out, len(self.cases) // 10)
+        return set(in_random_order("held-out", self.cases)[:count])
 
 
 def changed(preprocessing: Preprocessing, changes: Mapping[str, Any], name: str) -> Preprocessing:

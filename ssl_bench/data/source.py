@@ -20,7 +20,7 @@ class DataSource(ABC, Generic[Spec]):
     """The cases of a task, or the scans of a corpus."""
 
     place: str
-    """The option that chose it, and its path, for messages."""
+    """What chose it, for messages: an option and its path, or a task."""
 
     @abstractmethod
     def describe(self) -> Spec:
@@ -39,7 +39,7 @@ class DataSource(ABC, Generic[Spec]):
         return ()
 
     def signatures(self) -> list[tuple[str, Signature]]:
-        """By name, the scans that a corpus trains on and no task may be validated or tested on, or the other way."""
+        """The scans, by name, that must not be in a corpus and in a validation or test set at once."""
         return []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_bench.api.registry import TASKS
 from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, untracked
-from ssl_bench.data.generated import GeneratedCases, GeneratedCorpus
+from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.source import DataSource
 from ssl_bench.errors import UserError
@@ -51,45 +51,32 @@ class DataSources:
         self._label_fraction = label_fraction
         self._preparation = Preparation(locations.skip_problems, track, workers)
         self._tasks: dict[str, DataSource[DataSpec]] = {}
-        self._leaks: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def corpus(self) -> DataSource[CorpusSpec]:
         """The unlabelled volumes of a pre-training."""
-        return self.corpus_folder() or GeneratedCorpus(self._cohort.detail, self._cohort.corpus, self._cohort.held_out)
+        cohort = self._cohort
+        wanted = CorpusSpec(
+            fingerprint=UNPLANNED, detail=cohort.detail, volumes=cohort.corpus, held_out=cohort.held_out
+        )
+        return _corpus(self.locations, wanted, self._changes.get("corpus", {}), self._preparation)
 
     def task(self, name: str) -> DataSource[DataSpec]:
         """The cases of a task. Raises UserError if it has none of the kind that is asked for."""
         if name not in self._tasks:
-            counts = getattr(self._cohort, TASKS.load(name).facts.kind)
-            own = self.locations.anatomy
-            self._tasks[name] = self.task_folder(name) or GeneratedCases(
-                name, own, self._cohort.detail, counts, self._label_fraction
+            wanted = DataSpec(
+                source="embedded",
+                fingerprint=UNPLANNED,
+                detail=self._cohort.detail,
+                fold=self._fold if name in self.locations.data_roots else None,
+                counts=getattr(self._cohort, TASKS.load(name).facts.kind),
+                label_fraction=self._label_fraction,
             )
+            self._tasks[name] = _cases(name, self.locations, wanted, self._changes.get(name, {}), self._preparation)
         return self._tasks[name]
-
-    def corpus_folder(self) -> FolderCorpus | None:
-        """The user's own corpus; None for the embedded one."""
-        root = self.locations.corpus
-        if root is None:
-            return None
-        return FolderCorpus(root, self._preparation, self._changes.get("corpus", {}), self._cohort.held_out)
-
-    def task_folder(self, name: str) -> FolderCases | None:
-        """The user's own cases for a task; None for the embedded cohort."""
-        root, split = self.locations.data_roots.get(name), self.locations.split
-        if root is None:
-            return None
-        changes = self._changes.get(name, {})
-        return FolderCases(name, root, self._preparation, changes, split, self._fold, self._label_fraction)
 
     def leaks(self, task: str) -> tuple[str, ...]:
         """Validation and test cases of `task` that are in the corpus too. Raises UserError unless that is allowed."""
-        if task not in self._leaks:
-            self._leaks[task] = self._find_leaks(task)
-        return self._leaks[task]
-
-    def _find_leaks(self, task: str) -> tuple[str, ...]:
         pairs = same_scans(self.corpus.signatures(), self.task(task).signatures())
         if pairs and not self.locations.allow_overlap:
             scan, case = pairs[0]
@@ -105,8 +92,14 @@ def source_of(cell: Cell) -> DataSource[Any]:
 
     Raises UserError if they are no longer what the cell was planned from.
     """
-    source = _planned_cases(cell) if cell.kind == "evaluation" else _planned_corpus(cell)
+    preparation = Preparation(cell.locations.skip_problems)
+    source: DataSource[Any]
     planned = cell.evaluation.data if cell.kind == "evaluation" else cell.pretraining_spec.corpus
+    assert planned is not None
+    if isinstance(planned, DataSpec):
+        source = _cases(cell.evaluation.task, cell.locations, planned, planned.recipe, preparation)
+    else:
+        source = _corpus(cell.locations, planned, planned.recipe, preparation)
     if source.describe() != planned:
         raise UserError(
             f"{source.place}: no longer holds what this cell was planned from; plan it again with ssl-bench run or "
@@ -115,20 +108,18 @@ def source_of(cell: Cell) -> DataSource[Any]:
     return source
 
 
-def _planned_cases(cell: Cell) -> DataSource[Any]:
-    task, planned, locations = cell.evaluation.task, cell.evaluation.data, cell.locations
-    root, fraction = locations.data_roots.get(task), planned.label_fraction
-    if root:
-        preparation = Preparation(locations.skip_problems)
-        return FolderCases(task, root, preparation, planned.recipe, locations.split, planned.fold or 0, fraction)
-    return GeneratedCases(
-        task, locations.anatomy, planned.detail, planned.counts, fraction, planned=planned.fingerprint
-    )
+def _cases(
+    task: str, locations: Locations, wanted: DataSpec, changes: Mapping[str, Any], preparation: Preparation
+) -> DataSource[DataSpec]:
+    if root := locations.data_roots.get(task):
+        fold, fraction = wanted.fold or 0, wanted.label_fraction
+        return FolderCases(task, root, preparation, changes, locations.split, fold, fraction)
+    return GeneratedCases(task, locations.anatomy, wanted)
 
 
-def _planned_corpus(cell: Cell) -> DataSource[Any]:
-    planned, root = cell.pretraining_spec.corpus, cell.locations.corpus
-    assert planned is not None
-    if root:
-        return FolderCorpus(root, Preparation(cell.locations.skip_problems), planned.recipe, planned.held_out)
-    return GeneratedCorpus(planned.detail, planned.volumes, planned.held_out, planned=planned.fingerprint)
+def _corpus(
+    locations: Locations, wanted: CorpusSpec, changes: Mapping[str, Any], preparation: Preparation
+) -> DataSource[CorpusSpec]:
+    if locations.corpus:
+        return FolderCorpus(locations.corpus, preparation, changes, wanted.held_out)
+    return generated_corpus(wanted)

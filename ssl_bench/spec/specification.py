@@ -50,7 +50,7 @@ class CorpusSpec(Settings):
     name: str = ""
     """The name of the embedded corpus; empty for a folder, whose name is not hashed."""
     fingerprint: str
-    """Digest of the generator, or of every file's content and the recipe."""
+    """Digest of the generator, or of every file's content and how it is preprocessed."""
     detail: float = 0.0
     """Resolution of the embedded corpus; 0 for a folder."""
     recipe: dict[str, Any] = Field(default={})

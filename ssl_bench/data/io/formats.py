@@ -36,13 +36,13 @@ def read_volume(path: Path) -> Volume:
 def find_volumes(root: Path) -> list[Path]:
     """Every volume below a folder of any depth: files, and folders that hold DICOM slices.
 
-    In natural order. Hidden files and files of other kinds are passed over; a folder that is linked to several times
-    counts once, under its own name rather than a link's. Raises UserError for a folder that may not be read.
+    In natural order; files of other kinds are passed over, see `walk`. Raises UserError for a folder that may not be
+    read.
     """
     try:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give the folder that holds the volumes")
-        found = list(_walk(root))
+        found = list(_volumes(root))
     except PermissionError as error:
         raise _forbidden(error) from error
     return sorted(found, key=lambda path: [natural_key(part) for part in path.relative_to(root).parts])
@@ -54,21 +54,36 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], text
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    seen: set[Path] = set()
+def walk(root: Path) -> Iterator[tuple[Path, list[Path] | OSError]]:
+    """Each folder below `root`, which is the first, and its files, or why it cannot be listed.
+
+    Hidden files are left out: archives made on macOS hold a ``._`` twin of every file. A folder that is linked to
+    several times counts once, under its own name rather than a link's.
+    """
+    entered: set[Path] = set()
     folders = deque([root])
     while folders:
         folder = folders.popleft()
-        place = folder.resolve()
-        if place in seen:
+        if folder.resolve() in entered:
             continue
-        seen.add(place)
-        entries = _visible(folder)
-        inner = [entry for entry in entries if entry.is_dir()]
-        files = [entry for entry in entries if not entry.is_dir()]
+        entered.add(folder.resolve())
+        try:
+            entries = _visible(folder)
+            inner = [entry for entry in entries if entry.is_dir()]
+            files = [entry for entry in entries if not entry.is_dir()]
+        except OSError as error:
+            yield folder, error
+            continue
+        yield folder, files
         # Links come last, when every folder has been met under its own name.
         folders.extendleft(entry for entry in inner if not entry.is_symlink())
         folders.extend(entry for entry in inner if entry.is_symlink())
+
+
+def _volumes(root: Path) -> Iterator[Path]:
+    for folder, files in walk(root):
+        if isinstance(files, OSError):
+            raise files
         yield from (file for file in files if file.name.lower().endswith(SUFFIXES))
         if any(map(_is_dicom, files)):
             yield folder
@@ -107,7 +122,7 @@ def _read_series(folder: Path) -> Volume:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What a folder holds, without hidden files, which the ._* twins that Macs leave are."""
+    """What a folder holds, without hidden files, in natural order."""
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     return sorted(entries, key=lambda entry: natural_key(entry.name))
 

@@ -19,24 +19,27 @@ CORPUS_PREPROCESSING = Preprocessing(intensity="ct", region="whole")
 _LABEL_FILE = re.compile(r"[._](label|seg)\.[a-z]+(\.gz)?$", re.IGNORECASE)
 
 
-def find_corpus(folder: Path, listing: Path | None = None) -> Found:
-    """Unlabelled cases (class 0): every volume below `folder`, or those that `listing` names.
+def find_corpus(root: Path) -> Found:
+    """Unlabelled cases (class 0): every volume below a folder, or those that a CSV names.
 
-    `listing` is a CSV whose column ``path`` is relative to `folder`. Without one, label files that lie beside their
-    scans are passed over: names that end in ``.label``, ``_label``, ``.seg`` or ``_seg`` before the suffix, as
+    The CSV's column ``path`` is relative to the CSV's own folder. In a folder, label files that lie beside their scans
+    are passed over: names that end in ``.label``, ``_label``, ``.seg`` or ``_seg`` before the suffix, as
     ImageCAS' ``1.label.nii.gz``. Raises UserError for a folder or listing that is not there, and for a folder below
     that may not be read.
     """
-    existing_folder(folder)
-    if listing is None:
-        volumes = [path for path in find_volumes(folder) if not _LABEL_FILE.search(path.name)]
-        missing = "holds no volume; expected .nii, .nii.gz, .nrrd, .mha, .mhd or DICOM files, at any depth"
-        return Found(_cases(volumes, folder), [] if volumes else [Problem(folder, missing)])
-    if not listing.is_file():
-        raise UserError(f"{listing}: no such file; name a CSV with the column path")
-    rows, problems = read_table(listing, ("path",))
-    scans, unusable = named_scans(listing, rows, "path", folder)
-    return Found(_cases([scan for _, scan in scans], folder), problems + unusable)
+    if root.is_file() or (root.suffix.lower() == ".csv" and not root.is_dir()):
+        return _listed(root)
+    volumes = [path for path in find_volumes(existing_folder(root)) if not _LABEL_FILE.search(path.name)]
+    missing = "holds no volume; expected .nii, .nii.gz, .nrrd, .mha, .mhd or DICOM files, at any depth"
+    return Found(_cases(volumes, root), [] if volumes else [Problem(root, missing)])
+
+
+def _listed(table: Path) -> Found:
+    if not table.is_file():
+        raise UserError(f"{table}: no such file; name a CSV with the column path")
+    rows, problems = read_table(table, ("path",))
+    scans, unusable = named_scans(table, rows, "path", table.parent)
+    return Found(_cases([scan for _, scan in scans], table.parent), problems + unusable)
 
 
 def _cases(volumes: Sequence[Path], folder: Path) -> list[SourceCase]:

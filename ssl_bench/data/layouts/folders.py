@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.settings import SplitCounts
-from ssl_bench.data.io.formats import natural_key
+from ssl_bench.data.io.formats import natural_key, walk
 from ssl_bench.data.layouts.identifiers import safe_identifiers, safe_name
 from ssl_bench.errors import UserError
 
@@ -63,28 +62,12 @@ def data_set_name(folder: Path) -> str:
 
 
 def files_below(root: Path) -> tuple[list[Path], list[Problem]]:
-    """Every file below `root`, in natural order, and the folders that cannot be listed.
-
-    A folder that is linked to counts once. Hidden files are left out: archives made on macOS hold a ``._`` twin of
-    every file.
-    """
+    """Every file below `root`, in natural order, and the folders that cannot be listed; see `walk`."""
     files: list[Path] = []
     problems: list[Problem] = []
-    entered: set[Path] = set()
-    folders = deque([root])
-    while folders:
-        folder = folders.popleft()
-        if folder.resolve() in entered:
-            continue
-        entered.add(folder.resolve())
-        try:
-            visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-            inner = [entry for entry in visible if entry.is_dir()]
-        except OSError as error:
-            problems.append(Problem(folder, f"cannot be listed ({error.strerror}); allow it to be read"))
-            continue
-        files += [entry for entry in visible if entry not in inner]
-        # Links come last, when every folder has been met under its own name.
-        folders.extendleft(entry for entry in inner if not entry.is_symlink())
-        folders.extend(entry for entry in inner if entry.is_symlink())
+    for folder, found in walk(root):
+        if isinstance(found, OSError):
+            problems.append(Problem(folder, f"cannot be listed ({found.strerror}); allow it to be read"))
+        else:
+            files += found
     return sorted(files, key=lambda file: natural_key(file.as_posix())), problems

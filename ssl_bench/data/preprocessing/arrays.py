@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,21 +48,13 @@ class CaseReport:
         return {value: count * prod(self.spacing_mm) / 1000 for value, count in self.label_voxels.items()}
 
 
-class ReadCase(NamedTuple):
-    """The voxels of a case that was found to make sense, and what was noticed."""
+def read_case(
+    case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None
+) -> tuple[Volume, NDArray[np.uint8] | None, CaseReport]:
+    """The image on the canonical grid, the class of each voxel on it (D, H, W), and what was noticed.
 
-    image: Volume
-    """On the canonical grid."""
-    classes: NDArray[np.uint8] | None
-    """(D, H, W) on the image's grid; None without a label file."""
-    report: CaseReport
-
-
-def read_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> ReadCase:
-    """Read a case; without a `rule` label files are left alone.
-
-    Raises UserError that names the file for anything that stands in the way of preprocessing it, except that lungs are
-    not looked for.
+    Without a `rule` label files are left alone, and there are no classes. Raises UserError that names the file for
+    anything that stands in the way of preprocessing it, except that lungs are not looked for.
     """
     image = read_volume(case.image)
     _require_plausible(image, case.image)
@@ -82,7 +74,7 @@ def read_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | 
         raise UserError(f"{case.image}: has no label to crop to; choose another region")
     depth, height, width = image.voxels.shape
     report = CaseReport(case, (depth, height, width), image.spacing_mm, (low, high), voxels, notes, outline)
-    return ReadCase(image, classes, report)
+    return image, classes, report
 
 
 def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> tuple[Case, CaseReport]:

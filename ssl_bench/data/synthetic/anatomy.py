@@ -10,13 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from ssl_bench.data.io.formats import read_volume
+from ssl_bench.data.preprocessing.labels import require_same_grid
 from ssl_bench.errors import UserError
 
 Triple = tuple[float, float, float]
@@ -40,15 +41,17 @@ class Anatomy:
 
     @classmethod
     def from_files(cls, image: Path | str, labels: Path | str, name: str | None = None) -> Anatomy:
-        """Read two NIfTI files on the same grid, in any orientation."""
-        pixels, spacing, affine = _read(Path(image))
-        values, _, label_affine = _read(Path(labels))
-        if pixels.shape != values.shape or not np.allclose(affine, label_affine, atol=1e-2):
-            raise UserError(f"{labels}: not on the grid of {image}; resample the labels to the image first")
+        """Read two files on the same grid, in any format and orientation that `read_volume` reads."""
+        scan, marks = read_volume(Path(image)), read_volume(Path(labels))
+        require_same_grid(scan, marks, Path(image), Path(labels))
+        values = marks.voxels
         if not values.any() or values.min() < 0 or values.max() >= _LABEL_LIMIT or (values != np.round(values)).any():
             raise UserError(f"{labels}: labels must be whole numbers from 0 to {_LABEL_LIMIT - 1}, not all 0")
         return cls(
-            name or Path(image).name.split(".")[0], torch.from_numpy(pixels), torch.from_numpy(values).short(), spacing
+            name or Path(image).name.split(".")[0],
+            torch.from_numpy(scan.voxels.astype(np.float32)),
+            torch.from_numpy(values.astype(np.int16)),
+            scan.spacing_mm,
         )
 
     @property
@@ -125,18 +128,3 @@ def load_anatomy(name: Literal["chest", "brain"]) -> Anatomy:
     folder = resources.files("ssl_bench.data.synthetic.anatomies")
     with resources.as_file(folder / image) as image_file, resources.as_file(folder / labels) as label_file:
         return Anatomy.from_files(image_file, label_file, name)
-
-
-def _read(path: Path) -> tuple[NDArray[np.float32], Triple, NDArray[np.float64]]:
-    """A NIfTI volume as (z, y, x), its spacing in that order, and the affine of its canonical form."""
-    try:
-        volume = nib.as_closest_canonical(nib.load(path))
-        pixels = np.asarray(volume.dataobj, dtype=np.float32)
-    except Exception as error:
-        raise UserError(
-            f"{path}: cannot be read as a NIfTI volume ({type(error).__name__}); give a .nii or .nii.gz file"
-        ) from error
-    if pixels.ndim != 3 or not np.isfinite(pixels).all():
-        raise UserError(f"{path}: needs three dimensions and finite values, has shape {pixels.shape}")
-    x, y, z = (round(float(step), 5) for step in volume.header.get_zooms()[:3])
-    return np.ascontiguousarray(pixels.transpose(2, 1, 0)), (z, y, x), volume.affine

@@ -50,7 +50,7 @@ def test_slices_in_the_corpus_folder_itself_are_one_scan_called_after_it(tmp_pat
 def test_a_listing_chooses_the_scans(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii", "b/c.mha", "d.nii")
     (tmp_path / "list.csv").write_text("site,path\nx,b/c.mha\ny,a.nii\n")
-    found = find_corpus(tmp_path, tmp_path / "list.csv")
+    found = find_corpus(tmp_path / "list.csv")
     assert [case.identifier for case in found.cases] == ["a", "b-c"]
     assert found.problems == []
 
@@ -69,7 +69,7 @@ def test_a_listing_that_does_not_fit_the_folder_is_a_problem(rows: str, said: st
     touch(tmp_path, "a.nii", "../other.nii")
     listing = tmp_path / "list.csv"
     listing.write_text(rows)
-    (problem,) = find_corpus(tmp_path, listing).problems
+    (problem,) = find_corpus(listing).problems
     assert problem.path == listing
     assert said in problem.reason
 
@@ -84,4 +84,4 @@ def test_a_folder_or_a_listing_that_is_not_there_is_refused(tmp_path: Path) -> N
     with pytest.raises(UserError, match="none: no such folder"):
         find_corpus(tmp_path / "none")
     with pytest.raises(UserError, match=r"list\.csv: no such file; name a CSV with the column path"):
-        find_corpus(tmp_path, tmp_path / "list.csv")
+        find_corpus(tmp_path / "list.csv")

@@ -80,13 +80,13 @@ def test_bad_files_are_named(tmp_path: Path, pair: tuple[np.ndarray, np.ndarray]
     text = tmp_path / "text.nii.gz"
     text.write_text("not a volume")
     bad = {
-        tmp_path / "absent.nii.gz": "cannot be read",
-        text: "cannot be read",
+        tmp_path / "absent.nii.gz": "no such file",
+        text: "is no NIfTI file",
         save(tmp_path / "short.nii.gz", labels[1:]): "grid",
         save(tmp_path / "shifted.nii.gz", labels, np.diag([1.0, 1, 2, 1])): "grid",
         save(tmp_path / "empty.nii.gz", labels * 0): "all 0",
         save(tmp_path / "fraction.nii.gz", labels + np.float32(0.5)): "whole numbers",
-        save(tmp_path / "series.nii.gz", np.stack([labels, labels], -1)): "three dimensions",
+        save(tmp_path / "series.nii.gz", np.stack([labels, labels], -1)): "several frames",
     }
     for path, reason in bad.items():
         with pytest.raises(UserError, match=reason) as caught:
