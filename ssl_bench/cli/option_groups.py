@@ -104,9 +104,9 @@ class Execution:
         """Raises UserError for a device that is not there."""
         from ssl_bench.training.runtime import resolve_runtime
 
-        return self._with_the_rest(resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing))
+        return self._completed(resolve_runtime(self.device, self.threads, checkpointing=self.checkpointing))
 
-    def _with_the_rest(self, found: Runtime) -> Runtime:
+    def _completed(self, found: Runtime) -> Runtime:
         if self.log is options.Log.tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
             raise UserError("--log tensorboard: needs a package that is not here; pip install 'ssl-bench[tensorboard]'")
         return replace(found, checkpoint_seconds=self.checkpoint_seconds, log=self.log.value)
@@ -135,7 +135,7 @@ class PretrainingExecution(Execution):
             return super().runtime()
         if self.devices is None or self.device != "auto":
             raise UserError("--strategy ddp: name the devices with --devices 0,1 and leave out --device")
-        return self._with_the_rest(resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing))
+        return self._completed(resolve_ranks(self.devices, self.threads, checkpointing=self.checkpointing))
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
