@@ -22,10 +22,13 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.training.runtime import Runtime
 
 NOT_FAST = (
-    *("chaos", "cli", "conformance", "executors", "gpu", "slurm", "training"),
+    *("chaos", "cli", "conformance", "executors", "gpu", "slurm", "training", "report/pictures"),
     *(f"data/synthetic/test_{name}.py" for name in ("coronary", "covid", "growth")),
+    *(f"data/preprocessing/test_{name}.py" for name in ("parallel", "preparing_trouble")),
+    *("benchmarks/test_corruption_reference.py", "methods/test_gvsl.py", "transforms/test_corruption.py"),
+    *("weights/test_genesis.py", "weights/test_released.py"),
 )
-"""Folders and files whose tests train, grow volumes or run the command line."""
+"""Folders and files of tests that train, grow volumes, draw, start processes or take more than a few seconds."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
 """With which a test does the same elsewhere."""
 LEFT_OUT = {"slow", "gpu", "slurm", "browser", "latex"}
