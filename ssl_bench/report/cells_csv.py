@@ -36,7 +36,7 @@ def write_csv(store: Store, published: bool = False) -> str:
         shown["published_source"] = [source for _, source in found]
     for name in shown.columns.difference(TYPES):
         shown[name] = [_harmless(value) for value in shown[name]]
-    return shown.to_csv(index=False, lineterminator="\n")
+    return str(shown.to_csv(index=False, lineterminator="\n"))
 
 
 def _harmless(value: Any) -> Any:

@@ -34,7 +34,7 @@ class Scores:
     @property
     def cases(self) -> int:
         """How many."""
-        return self.values.shape[2]
+        return int(self.values.shape[2])
 
     def case_values(self, rows: Sequence[int], seeds: Mask, kept: Mask) -> Array:
         """(rows, seeds, kept cases): the DSC of a case, or what the case contributes to the AUC."""

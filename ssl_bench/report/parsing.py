@@ -129,9 +129,9 @@ class ParsedRecord:
         fields = self._fields
         return {name: fields[name] for name in names if name in fields}
 
-    def _shared(self, name: bytes, parser: TypeAdapter[Any], fields: Mapping[bytes, bytes]) -> Any:
+    def _shared(self, name: bytes, parser: TypeAdapter[Parsed], fields: Mapping[bytes, bytes]) -> Parsed:
         place = name, fields[name]
-        known = self._known.get(place)
+        known: Parsed | None = self._known.get(place)
         if known is None:
             known = self._known[place] = parser.validate_json(place[1].removesuffix(b","))
         return known

@@ -76,7 +76,8 @@ def auc_components(probabilities: Array, positive: NDArray[np.bool_]) -> Array:
 def _ranks(values: Array) -> Array:
     """The rank of each of `values` (..., cases) among its row's, 1 for the smallest; equal ones share their mean."""
     rows = pd.DataFrame(values.reshape(-1, values.shape[-1]))
-    return rows.rank(axis=1).to_numpy().reshape(values.shape)
+    ranks: Array = rows.rank(axis=1).to_numpy().reshape(values.shape)
+    return ranks
 
 
 def auc_estimate(components: Array, positive: NDArray[np.bool_]) -> Interval:

@@ -28,7 +28,10 @@ Kind = Literal["pretraining", "evaluation"]
 Parsed = TypeVar("Parsed")
 _FOLDERS: dict[Kind, tuple[str, int]] = {"pretraining": ("pretrained", 1), "evaluation": ("records", 3)}
 """Where the records of a kind lie, and how many folders deep."""
-_MODELS: dict[Kind, type[AnyRecord]] = {"pretraining": PretrainingRecord, "evaluation": EvaluationRecord}
+_PARSERS: dict[Kind, Callable[[bytes], AnyRecord]] = {
+    "pretraining": PretrainingRecord.model_validate_json,
+    "evaluation": EvaluationRecord.model_validate_json,
+}
 
 
 class Store:
@@ -100,7 +103,7 @@ class Store:
     def record(self, cell: Cell) -> AnyRecord | None:
         """The cell's success, or None."""
         path = self._record_path(cell)
-        return _read(path, _MODELS[cell.kind].model_validate_json) if path.exists() else None
+        return _read(path, _PARSERS[cell.kind]) if path.exists() else None
 
     def has_succeeded(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's success; quicker than reading it."""
@@ -110,7 +113,7 @@ class Store:
         """The latest failed attempt at the cell."""
         path = self._record_path(cell)
         latest = sorted(path.parent.glob(f"{path.stem}.failed-*.json"), key=lambda file: file.stat().st_mtime)
-        return _read(latest[-1], _MODELS[cell.kind].model_validate_json) if latest else None
+        return _read(latest[-1], _PARSERS[cell.kind]) if latest else None
 
     def has_failed(self, cell: Cell) -> bool:
         """Whether an attempt at the cell failed and none succeeded."""
@@ -259,7 +262,7 @@ class Store:
             for path in _json_files(self.folder / folder, depth):
                 success, failed, _ = path.rpartition(".failed-")
                 if failed and not os.path.exists(f"{success}.json"):  # noqa: PTH110 - a hundred thousand paths
-                    record = _read(path, _MODELS[kind].model_validate_json)
+                    record = _read(path, _PARSERS[kind])
                     if record is not None:
                         yield record
 

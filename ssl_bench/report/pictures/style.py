@@ -126,13 +126,13 @@ def finish(
 
 
 def lay_out(figure: Figure, format_: Literal["svg", "png"]) -> None:
-    """Give the panels and titles of `figure` their places: once, where `Figure.savefig` would draw it twice for that."""
-    canvas = FigureCanvasSVG(figure) if format_ == "svg" else FigureCanvasAgg(figure)
+    """Give the panels and titles of `figure` their places; `Figure.savefig` would draw it once more for that."""
+    (FigureCanvasSVG if format_ == "svg" else FigureCanvasAgg)(figure)
+    if format_ == "svg":
+        # As the format's own renderer does; places depend on it in their last digits.
+        figure.set_dpi(72)
     engine = figure.get_layout_engine()
     if engine is not None:
-        if format_ == "svg":
-            # As the format's own renderer does; places depend on it in their last digits.
-            figure.set_dpi(canvas.fixed_dpi)
         engine.execute(figure)
         figure.set_layout_engine("none")
 
