@@ -8,17 +8,18 @@ from functools import cache
 
 import torch
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.downstream import Downstream
 from ssl_bench.api.protocol import Batch, ProtocolSettings, Training
 from ssl_bench.api.registry import PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.api.settings import load_preset
-from ssl_bench.api.task import Case
 from ssl_bench.conformance import Check
 from ssl_bench.conformance.method_under_test import same, shared_backbone, some
-from ssl_bench.data.embedded import load_cases
+from ssl_bench.data.sources import DataSources
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.locations import Locations
 
 SEGMENTATION, CLASSIFICATION = TASK_NAMES = ("shc", "ccc")
 STEPS = 2
@@ -32,7 +33,9 @@ class ProtocolUnderTest:
         self.name = resolve_protocol(name)
         self.plugin = PROTOCOLS.load(self.name)
         self.facts = self.plugin.facts
-        self.planner = Planner(load_preset("smoke"), [], "float32")
+        preset = load_preset("smoke")
+        self.planner = Planner(preset, [], "float32")
+        self.sources = DataSources(Locations(), preset.cohort)
         self.cases = cache(self._load_cases)
 
     @property
@@ -53,8 +56,7 @@ class ProtocolUnderTest:
         return self.plugin(self.settings, seed).prepare(model, batches, model.features)
 
     def _load_cases(self, task: str) -> Sequence[Case]:
-        cell = self.planner.evaluation("scratch", task, self.name, 0)
-        return load_cases(task, cell.evaluation.data, cell.sources)["train"]
+        return self.sources.task(task).load()["train"]
 
 
 def facts_are_complete(subject: ProtocolUnderTest) -> str | None:
