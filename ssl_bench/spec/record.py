@@ -34,6 +34,11 @@ def kind_of_data(spec: CorpusSpec | DataSpec | None) -> str:
     return "real" if spec is not None and spec.is_real else SEMI_REAL
 
 
+def has_converged(best_step: int, steps: int) -> bool:
+    """Whether the best validation score lies before the last tenth of a training's steps."""
+    return best_step <= 0.9 * steps
+
+
 class Setting(BaseModel):
     """From what a cell was resolved: cells of one `digest` may stand in one table."""
 

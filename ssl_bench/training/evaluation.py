@@ -19,7 +19,7 @@ from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import EvaluationRecord, kind_of_data
+from ssl_bench.spec.record import EvaluationRecord, has_converged, kind_of_data
 from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.collapse import collapse_of_backbone
@@ -97,7 +97,7 @@ def evaluate(
         validation_curve=fit.curve,
         learning_rate=fit.learning_rate if len(training.optimisers) > 1 else None,
         best_step=fit.best_step,
-        converged=fit.best_step <= 0.9 * settings.steps,
+        converged=has_converged(fit.best_step, settings.steps),
         volumes_seen_in_pretraining=volumes_seen,
         modules=module_report(spec, facts.kind, protocol_class.facts, match),
         licence=licence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,21 @@ def test_every_task_runs_under_every_protocol(task: str, store: Store, planner: 
                 assert 0 < case["probability"] < 1
                 assert case["label"] in (0, 1)
         assert [look["step"] for look in record.validation_curve] == [2, 4]
-        assert record.provenance["versions"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+        assert record.converged == (record.best_step == 2), "4 lies in the last tenth of 4 steps"
+        assert record.provenance["versions"]["torch"] == metadata.version("torch")
         assert record.cost["wall_seconds"] > 0
         assert record.health.keys() == {"feature_std", "effective_rank", "volumes"}
+
+
+def test_a_pretraining_is_evaluated_as_often_as_asked_and_after_each_of_its_last_twenty_steps(
+    store: Store, runtime: Runtime
+) -> None:
+    overrides = ("pretraining.steps=24", "pretraining.watch_every=2")
+    cell = Planner(load_preset("smoke", overrides), overrides, "float32").pretraining("denoising", 0)
+    record = run_cell(cell, store, runtime, SILENT)
+    assert isinstance(record, PretrainingRecord)
+    before, last = range(0, 24, 2), range(5, 25)
+    assert [point["step"] for point in record.held_out_curve] == sorted([*before, *last])
 
 
 @pytest.mark.parametrize("method", METHODS.names())

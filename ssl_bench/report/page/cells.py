@@ -8,7 +8,7 @@ from ssl_bench.report.cell_text import interval_text, p_text, score_text
 from ssl_bench.report.comparison import ColumnStatistics
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, evaluation_detail
-from ssl_bench.report.page.model import Cell
+from ssl_bench.report.page.model import Entry
 from ssl_bench.report.significance import rank_interval
 from ssl_bench.report.table import MARKS, Column, Row, Table
 from ssl_bench.spec.record import EvaluationRecord
@@ -28,7 +28,7 @@ def cell_of(
     described: Mapping[str, Described[EvaluationRecord]],
     blocks: Blocks,
     table_id: str,
-) -> Cell | None:
+) -> Entry | None:
     """What `row` has in `column`; None where it has nothing.
 
     `best` are the best rows of the column; `tests` is None in a table that is not ranked; `described` are the
@@ -43,7 +43,7 @@ def cell_of(
     value, _, bounds = interval_text(difference.estimate, "+").partition(" ") if difference else ("", "", "")
     p = tests.difference_p[row] if tests and difference else float("nan")
     number = float(difference.estimate.value) if difference else float("nan")
-    return Cell(
+    return Entry(
         id=cell_id(table, row, column, table_id),
         score=score_text(place) if place.scored else "undefined",
         marks=[(mark, MARKS[mark]) for mark in place.marks] if place.scored else [],

@@ -28,15 +28,17 @@ def figures_of(pictures: Sequence[Picture]) -> list[Figure]:
 
 def without_largest(page: Page, excess: int) -> Page:
     """`page` without the images of its largest pictures, by at least `excess` characters where they have so many."""
-    every = [(len(figure.address), table.id, figure.name) for table in page.tables for figure in table.figures]
+    every = [(len(figure.address), section.id, figure.name) for section in page.sections for figure in section.figures]
     dropped = set()
     for size, *place in sorted(every, reverse=True):
         if excess <= 0:
             break
         excess -= size
         dropped.add(tuple(place))
-    tables = [
-        replace(table, figures=[replace(f, address="") if (table.id, f.name) in dropped else f for f in table.figures])
-        for table in page.tables
+    sections = [
+        replace(
+            section, figures=[replace(f, address="") if (section.id, f.name) in dropped else f for f in section.figures]
+        )
+        for section in page.sections
     ]
-    return replace(page, tables=tables)
+    return replace(page, sections=sections)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ssl_bench.report import notes
-from ssl_bench.report import table as report_table
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.page.details import describe_evaluation, describe_pretraining
 from ssl_bench.report.page.figures import figures_of
-from ssl_bench.report.page.model import Lines, Page, Table
-from ssl_bench.report.page.tables import table_of
+from ssl_bench.report.page.model import Lines, Page, Section
+from ssl_bench.report.page.sections import section_of
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.published import sources_note
 from ssl_bench.report.results import StoreFrames, no_collection, read_results
-from ssl_bench.report.table import tables_of
+from ssl_bench.report.table import Table, tables_of
 from ssl_bench.spec.record import SEMI_REAL, AnyRecord
 from ssl_bench.store.store import Store
 
-Pictures = Callable[[report_table.Table, Store, str], Sequence[Picture]]
+Pictures = Callable[[Table, Store, str], Sequence[Picture]]
 """The pictures of a table, those of its cells' examples from the store, set against the row with that label."""
 
 
@@ -30,8 +29,8 @@ def gather(store: Store, published: bool, baseline: str | None, pictures: Pictur
     with no_collection():
         evaluations = {record.key: describe_evaluation(record) for record in store.evaluations()}
         pretrainings = {record.key: describe_pretraining(record) for record in store.pretrainings()}
-    tables = [
-        table_of(
+    sections = [
+        section_of(
             f"t{place}",
             table,
             label,
@@ -46,8 +45,8 @@ def gather(store: Store, published: bool, baseline: str | None, pictures: Pictur
     return Page(
         summary=_summary(frames, len(failures)),
         warning=notes.SEMI_REAL if (frames.cells["data"] == SEMI_REAL).any() else "",
-        filters=_filters(tables),
-        tables=tables,
+        filters=_filters(sections),
+        sections=sections,
         published_note=sources_note() if published else "",
         failures=Lines(
             ("Cell", "Method", "What", "Reason"),
@@ -67,13 +66,13 @@ def _summary(frames: StoreFrames, failures: int) -> str:
     return ", ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in counts)
 
 
-def _filters(tables: Sequence[Table]) -> list[tuple[str, str, Sequence[str]]]:
-    columns = [column for table in tables for column in table.columns]
+def _filters(sections: Sequence[Section]) -> list[tuple[str, str, Sequence[str]]]:
+    columns = [column for section in sections for column in section.columns]
     values = {
         ("task", "Task"): [column.task for column in columns],
         ("protocol", "Protocol"): [column.protocol for column in columns],
-        ("paradigm", "Paradigm"): [row.paradigm for table in tables for row in table.rows],
-        ("data", "Data"): [table.data for table in tables],
+        ("paradigm", "Paradigm"): [row.paradigm for section in sections for row in section.rows],
+        ("data", "Data"): [section.table.data for section in sections],
     }
     return [(name, title, list(dict.fromkeys(found))) for (name, title), found in values.items()]
 

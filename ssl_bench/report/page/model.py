@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from ssl_bench.report.table import Table
+
 Facts = Sequence[tuple[str, str]]
 """Names with their values."""
 
@@ -34,8 +36,8 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One place in a table: a row's records of every seed."""
+class Entry:
+    """What the page shows at one place of a table: a row's records of every seed."""
 
     id: str
     score: str
@@ -57,8 +59,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
-    """One task under one protocol."""
+class Heading:
+    """What stands above a column: one task under one protocol."""
 
     title: str
     task: str
@@ -71,13 +73,13 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class EntryRow:
     """One method with one set of options."""
 
     label: str
     paradigm: str
     complete: bool
-    cells: Sequence[Cell | None]
+    cells: Sequence[Entry | None]
     mean: str
 
 
@@ -87,7 +89,7 @@ class Lines:
 
     header: Sequence[str]
     lines: Sequence[tuple[str, Sequence[str]]]
-    columns: Sequence[Column | None] = ()
+    columns: Sequence[Heading | None] = ()
     """What each part of a line is about, where it is about a column of the leaderboard."""
 
 
@@ -95,7 +97,7 @@ class Lines:
 class ColumnTests:
     """The statistics of one column."""
 
-    column: Column
+    column: Heading
     families: str
     lines: Lines
     cells: Sequence[str]
@@ -115,21 +117,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Table:
-    """All that stands under one heading."""
+class Section:
+    """All that stands under the heading of one table."""
 
     id: str
     title: str
-    data: str
-    ranked: bool
+    table: Table
     baseline: str
     """The label of the row that differences are to; empty without differences."""
     notes: Sequence[str]
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[Heading]
+    rows: Sequence[EntryRow]
     paradigms: Lines
     tests: Sequence[ColumnTests]
-    test_notes: Sequence[str]
     pretrainings: Lines
     pretraining_details: Sequence[Detail]
     """One for each line of `pretrainings`."""
@@ -150,7 +150,7 @@ class Page:
     """What must be read before any number; empty where all data are real."""
     filters: Sequence[tuple[str, str, Sequence[str]]]
     """What can be filtered by: the attribute's name, its title and its values."""
-    tables: Sequence[Table]
+    sections: Sequence[Section]
     published_note: str
     """Empty where no published numbers are asked for."""
     failures: Lines

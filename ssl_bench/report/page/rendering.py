@@ -39,6 +39,7 @@ def write_html(
         environment.get_template("page.html.j2").render,
         paradigm_note=notes.PARADIGMS,
         pretraining_note=notes.PRETRAININGS,
+        test_notes=notes.test_notes,
         style=style,
         script=script,
         style_digest=_digest(style),

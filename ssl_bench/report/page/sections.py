@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssl_bench.report import table as report_table
 from ssl_bench.report.cell_text import mean_text
 from ssl_bench.report.comparison import compare_rows
 from ssl_bench.report.markdown import pretraining_table, pretrainings_of
-from ssl_bench.report.notes import data_notes, environments, test_notes, unranked
+from ssl_bench.report.notes import data_notes, environments, unranked
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, pretraining_detail
-from ssl_bench.report.page.model import Column, ColumnTests, Figure, Lines, Row, Table
+from ssl_bench.report.page.model import ColumnTests, EntryRow, Figure, Heading, Lines, Section
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
 from ssl_bench.report.significance import comparison_table, families
-from ssl_bench.report.table import column_parts, column_title
+from ssl_bench.report.table import Table, column_parts, column_title
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 
 
-def table_of(
+def section_of(
     name: str,
-    table: report_table.Table,
+    table: Table,
     baseline: str,
     evaluations: Mapping[str, Described[EvaluationRecord]],
     pretrainings: Mapping[str, Described[PretrainingRecord]],
     published: bool,
     figures: Sequence[Figure],
-) -> Table:
+) -> Section:
     """Everything about `table`; `name` begins every id in it, the records stand under their keys."""
     blocks, setting = Blocks(name), table.setting
     tests = {column: compare_rows(table, column, baseline) if setting.ranked else None for column in table.columns}
@@ -37,7 +36,7 @@ def table_of(
     rested_on = pretrainings_of(table)
     header, lines = pretraining_table(rested_on)
     rows = [
-        Row(
+        EntryRow(
             label=row.label,
             paradigm=row.paradigm,
             complete=row in table.complete_rows,
@@ -49,12 +48,11 @@ def table_of(
         )
         for row in table.rows
     ]
-    return Table(
+    return Section(
         id=name,
         title=f"Preset {setting.preset}"
         + (f", changed by {', '.join(setting.overrides)}" if setting.overrides else ""),
-        data=table.data,
-        ranked=setting.ranked,
+        table=table,
         baseline=baseline if any(found and found.differences for found in tests.values()) else "",
         notes=_notes(table),
         columns=columns,
@@ -70,7 +68,6 @@ def table_of(
             for column, (key, found) in zip(columns, tests.items(), strict=True)
             if found is not None
         ],
-        test_notes=test_notes(table),
         pretrainings=Lines(*_with_paradigms([paradigm_of.get(m, "") for m in rested_on["method"]], header, lines)),
         pretraining_details=[pretraining_detail(pretrainings[key], blocks) for key in rested_on["key"]],
         pretraining_ids=[f"{name}-{key}" for key in rested_on["key"]],
@@ -81,7 +78,7 @@ def table_of(
     )
 
 
-def _notes(table: report_table.Table) -> list[str]:
+def _notes(table: Table) -> list[str]:
     seeds = ", ".join(map(str, table.seeds))
     spread = f", then mean ± standard deviation over seeds {seeds}" if len(table.seeds) > 1 else f", seed {seeds}"
     incomplete = "A row that lacks a cell or a seed is incomplete: shown, without a mean, never bold and never ranked."
@@ -94,21 +91,21 @@ def _notes(table: report_table.Table) -> list[str]:
     ]
 
 
-def _columns(table: report_table.Table) -> list[Column]:
+def _columns(table: Table) -> list[Heading]:
     columns = []
     for place, column in enumerate(table.columns):
         task, metric, cases = column_parts(column, table)
         opens = place == 0 or table.columns[place - 1][1] != column[1]
-        columns.append(Column(column_title(column, table), column[0], task, column[1], metric + cases, opens))
+        columns.append(Heading(column_title(column, table), column[0], task, column[1], metric + cases, opens))
     return columns
 
 
-def _paradigms(table: report_table.Table, columns: Sequence[Column]) -> Lines:
+def _paradigms(table: Table, columns: Sequence[Heading]) -> Lines:
     header, lines = paradigm_table(table)
     return Lines(*_with_paradigms([line[0] for line in lines], header, lines), columns=(None, None, *columns))
 
 
-def _published(table: report_table.Table, columns: Sequence[Column]) -> Lines:
+def _published(table: Table, columns: Sequence[Heading]) -> Lines:
     header, lines = published_table(table)
     if not header[1:]:
         return Lines((), ())
