@@ -114,7 +114,7 @@ def _labelled(table: Path, scans: dict[str, list[Path]]) -> Found:
         else:
             labels[patient] = label
     absent = [patient for patient in labels if patient not in scans]
-    if absent:  # One problem: whoever downloads a part of the scans has the whole table.
+    if absent:  # One problem: a download of some of the scans comes with the whole table.
         listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
         reason = f"{len(absent)} of {len(rows)} rows have no scan ({listed}); add the .mha or remove the rows"
         problems.append(Problem(table, reason))

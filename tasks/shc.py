@@ -25,7 +25,7 @@ _STRUCTURES = {
     820: "ascending aorta",
     850: "pulmonary artery",
 }
-"""By the label values of MM-WHS, which the shipped chest keeps to."""
+"""The structures by the label values of MM-WHS, which the shipped chest uses too."""
 
 _VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
 

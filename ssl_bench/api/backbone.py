@@ -50,7 +50,7 @@ class Backbone(nn.Module, ABC):
     checkpointing = False
     """Whether activations inside a stage are computed again for the backward pass instead of being kept."""
     modality: Literal["CT", "MR"] = "CT"
-    """Of the volumes in [0, 1] that will come; for a network that was trained on another scale of Hounsfield units."""
+    """The modality of the volumes that will come; for a network whose weights expect another scale of intensities."""
 
     def __init__(self, width: int) -> None:
         """`width`: channels at full resolution, a multiple of 8. A subclass may raise ValueError for one it lacks."""

@@ -57,5 +57,5 @@ class Found(NamedTuple):
     """What a folder holds."""
 
     cases: list[SourceCase]
-    """In the order of their identifiers, numbers counted as numbers."""
+    """The cases in the order of their identifiers, numbers counted as numbers."""
     problems: list[Problem]

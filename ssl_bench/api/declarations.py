@@ -30,7 +30,7 @@ def contract_class(contract: str) -> Any:
 def classes_in(module: ModuleType, contract: str) -> list[type]:
     """The concrete subclasses of `contract` that `module` itself defines."""
     if contract.partition(":")[0] not in sys.modules:
-        # Nothing can subclass what nobody has imported, and some contracts import torch.
+        # No class can derive from a contract that is not imported yet, and some contracts import torch.
         return []
     base = contract_class(contract)
     return [

@@ -76,6 +76,6 @@ class Executor(ABC):
     def queued(cls, results: Path) -> Mapping[str, object]:
         """The cells of the results folder that wait or run elsewhere: by their keys, what prints as how they stand.
 
-        Asked by ``ssl-bench status``. Raises UserError if whoever knows does not answer.
+        Asked by ``ssl-bench status``. Raises UserError if the scheduler does not answer.
         """
         return {}

@@ -22,7 +22,7 @@ class Rerun(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of forward and backward; losses stay in float32."""
+    """The precision of the forward and backward pass; losses stay in float32."""
 
     auto = "auto"
     float32 = "float32"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Of the report."""
+    """The form in which a report is written."""
 
     md = "md"
     csv = "csv"
@@ -51,44 +51,51 @@ def report(
 
     Example: ssl-bench report --format md --out leaderboard.md
     """
+    if compare is not None:
+        if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
+            raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
+        text = _changes(*compare)
+    else:
+        text = _written(format_, results, published, baseline, pictures)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
     from ssl_bench.files import atomic_write
+
+    with atomic_write(out) as temporary:
+        temporary.write_text(text, "utf-8")
+    typer.echo(f"{out}")
+
+
+def _written(
+    format_: Format, results: Path | None, published: bool, baseline: str | None, pictures: Path | None
+) -> str:
+    """The report of one results folder; its pictures go to the folder `pictures`."""
+    if baseline is not None and format_ is Format.csv:
+        raise UserError(f"--baseline {baseline}: the CSV compares nothing; use --format md")
+    if published and format_ is Format.latex:
+        raise UserError(
+            "--published: not in LaTeX, where the numbers would pass for comparable; use --format md or csv"
+        )
     from ssl_bench.report.cells_csv import write_csv
     from ssl_bench.report.latex import write_latex
     from ssl_bench.report.markdown import write_markdown
     from ssl_bench.store.store import results_folder
 
-    if compare is not None:
-        if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
-            raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
-        text = _changes(*compare)
-    elif baseline is not None and format_ is Format.csv:
-        raise UserError(f"--baseline {baseline}: the CSV compares nothing; use --format md")
-    elif published and format_ is Format.latex:
-        raise UserError(
-            "--published: not in LaTeX, where the numbers would pass for comparable; use --format md or csv"
-        )
-    else:
-        store = _store(results_folder(results), "--results")
-        if pictures is not None:
-            from ssl_bench.report.pictures.writing import write_pictures
+    store = _store(results_folder(results), "--results")
+    if pictures is not None:
+        from ssl_bench.report.pictures.writing import write_pictures
 
-            typer.echo(f"{len(write_pictures(store, pictures, baseline))} pictures in {pictures}", err=True)
-        if format_ is Format.csv:
-            text = write_csv(store, published)
-        elif format_ is Format.latex:
-            text = write_latex(store, baseline)
-        elif format_ is Format.html:
-            from ssl_bench.report.page import write_html
+        typer.echo(f"{len(write_pictures(store, pictures, baseline))} pictures in {pictures}", err=True)
+    if format_ is Format.csv:
+        return write_csv(store, published)
+    if format_ is Format.latex:
+        return write_latex(store, baseline)
+    if format_ is Format.html:
+        from ssl_bench.report.page import write_html
 
-            text = write_html(store, published, baseline)
-        else:
-            text = write_markdown(store, published, baseline)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    with atomic_write(out) as temporary:
-        temporary.write_text(text, "utf-8")
-    typer.echo(f"{out}")
+        return write_html(store, published, baseline)
+    return write_markdown(store, published, baseline)
 
 
 def _changes(before: Path, after: Path) -> str:

@@ -21,7 +21,7 @@ class Views(NamedTuple):
     seen: list[Tensor]
     """Each view that a backbone was given, (1, D, H, W)."""
     left: dict[int, Tensor]
-    """By sample, where its random stream stood afterwards."""
+    """Where each sample's random stream stood afterwards."""
 
 
 def seeds_reproduce(subject: MethodUnderTest) -> str | None:

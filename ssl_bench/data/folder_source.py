@@ -97,7 +97,7 @@ class FolderSource(DataSource[Spec]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what the files hold and how it is read; where they lie and in which order does not matter."""
+        """Digest of what the files hold and how it is read, wherever they lie and in whatever order."""
         digests = sorted((case.identifier, case.digest) for case in self.cases.values())
         return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
 

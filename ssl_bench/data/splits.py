@@ -156,7 +156,7 @@ def _deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> lis
             sizes = [size - len(part) for size, part in zip(wanted, parts, strict=True)]
         dealt = [0] * len(weights)
         for patient in patients:
-            # To whoever lacks most: with one case a patient that meets the sizes exactly.
+            # To the part that lacks most: with one case a patient, the sizes are met exactly.
             part = max(range(len(weights)), key=lambda k: (sizes[k] - dealt[k], -k))
             parts[part] += patient
             dealt[part] += len(patient)

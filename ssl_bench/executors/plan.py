@@ -14,7 +14,7 @@ class Plan(Executor):
     facts = ExecutorFacts(title="write plans alone; ssl-bench cell KEY runs each")
 
     def planned_on(self) -> Devices:
-        """As given. Raises UserError for several devices, of which a plan says nothing."""
+        """The devices as given. Raises UserError for several, since a plan says nothing of devices."""
         if self.asked.strategy == "ddp":
             raise UserError("--strategy ddp: a plan says nothing of devices; give it to ssl-bench cell KEY")
         return super().planned_on()

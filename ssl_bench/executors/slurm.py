@@ -1,6 +1,6 @@
 """Cells as SLURM jobs: arrays through submitit, one array task a cell, each ``ssl-bench cell KEY``.
 
-Nobody has to stay: whoever submitted may leave, and the same command later submits what is neither done nor queued.
+The submitting process may end: the same command later submits what is neither done nor queued.
 The records say what is done, `squeue` what is queued; nothing else is believed.
 """
 

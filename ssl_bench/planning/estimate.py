@@ -17,7 +17,7 @@ class Estimate:
     """Device-hours of some cells."""
 
     hours: float
-    """Of those that could be judged."""
+    """Device-hours of the cells that could be judged."""
     unjudged: int
     """Cells for which no record of their kind and setting exists."""
 

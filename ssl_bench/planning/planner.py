@@ -129,7 +129,7 @@ class Planner:
         kept = []
         for one in self.setting.overrides:
             names = one.partition("=")[0].split(".")
-            # Whoever sets `methods` as a whole set this method's with it.
+            # An override of `methods` as a whole sets this method's options too.
             if names[0] != "methods" or len(names) == 1 or names[1] == method:
                 kept.append(one)
         return self.setting.model_copy(update={"overrides": kept})

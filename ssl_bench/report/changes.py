@@ -103,7 +103,7 @@ def _same(pairs: pd.DataFrame, cases: pd.DataFrame) -> int:
 
 
 def _scores(pairs: pd.DataFrame, cases: pd.DataFrame) -> Scores | None:
-    """Of `pairs`, which differ in their seeds alone: those before the change, then those after it."""
+    """`pairs`, which differ in their seeds alone, as those before the change and those after it."""
     cells = np.concatenate([pairs["line"], pairs["line_after"]])
     sides = np.repeat([0, 1], len(pairs))
     return read_scores(cases, cells, sides, np.tile(pairs["seed"], 2), pairs["metric"].iloc[0])

@@ -107,7 +107,7 @@ class Difference:
 
     @property
     def standardised(self) -> float:
-        """In standard deviations of the paired differences (Cohen's d_z); for AUC its analogue."""
+        """The difference in standard deviations of the paired differences (Cohen's d_z); for AUC its analogue."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(self.estimate.value / (self.estimate.error * np.sqrt(self.cases)))
 
@@ -139,7 +139,7 @@ class Standing(NamedTuple):
     first: int
     last: int
     best_p: float
-    """Of the difference to the best row, corrected over all pairs, since the same scores chose the best; NaN for it."""
+    """p of the difference to the best row, corrected over all pairs; NaN for the best row itself."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class ColumnStatistics:
     difference_p: dict[Row, float]
     """Corrected over `differences`."""
     standings: dict[Row, Standing]
-    """Of the rows with every case of the column and every cell of the table: no other is ranked."""
+    """The standings of rows with every case of the column and every cell of the table; no other row is ranked."""
 
     @property
     def pairs(self) -> int:
@@ -259,7 +259,7 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
-    """Of each row's own test. Patterns of signs that are drawn are drawn for each anew."""
+    """The p of each row's own test; patterns of signs are drawn anew for each."""
     if differences.shape[1] <= statistics.EXACT_UP_TO:
         return statistics.sign_flip_p(differences, generator)
     return np.concatenate([statistics.sign_flip_p(row[None], generator) for row in differences])

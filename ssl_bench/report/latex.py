@@ -14,7 +14,7 @@ from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
 from ssl_bench.store.store import Store
 
 SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
-"""In the order of the paper; without a name where no row of the column was pre-trained on a known corpus."""
+"""Titles of the scenes in the order of the paper; empty where no row of a column has a known corpus."""
 MARKS = {"†": r"\dagger", "◦": r"\circ"}
 
 

@@ -53,7 +53,7 @@ def test_notes(table: Table) -> list[str]:
 
 
 def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
-    """On which data the numbers rest, and the licences of weights from files; `code` writes names and digests."""
+    """The data on which the numbers rest, and the licences of weights from files; `code` writes names and digests."""
     corpus = table.corpus
     if corpus is not None and corpus.is_real:
         yield f"Pre-trained on {corpus.volumes} scans of a folder, corpus {code(corpus.fingerprint)}."

@@ -15,7 +15,7 @@ class ParadigmSummary:
     """What the rows of one paradigm reach together."""
 
     paradigm: str
-    """As in `Row.paradigm`."""
+    """A value of `Row.paradigm`."""
     complete: int
     """Rows with every cell of the table, over which the means are."""
     incomplete: int

@@ -39,9 +39,9 @@ TYPES: dict[str, type] = {
          "effective_rank", "loss_first", "loss_last"), float,
     ),
 }  # fmt: skip
-"""Of the columns that are no text."""
+"""The types of the columns that are not text."""
 _MEASURES = {"dsc": "dsc_per_class", "hd95_mm": "hd95_mm_per_class", "surface_dice": "surface_dice_per_class"}
-"""Of a class in a test case, with its name in a record."""
+"""What is measured of a class in a test case, with its name in a record."""
 
 
 class Results(NamedTuple):
@@ -153,7 +153,7 @@ class _Columns:
         self._texts: dict[str, dict[str, int]] = {name: {} for name in texts}
 
     def add(self, place: int, texts: Mapping[str, Iterable[str]], numbers: Mapping[str, Sequence[Any]]) -> None:
-        """As many lines about the cell at `place` as each of the columns is long."""
+        """Append lines about the cell at `place`, as many as each of the columns is long."""
         for name, values in texts.items():
             known = self._texts[name]
             self._codes[name].extend([known.setdefault(value, len(known)) for value in values])

@@ -44,7 +44,7 @@ class Place(NamedTuple):
     scored: int
     """Seeds with a score that is defined."""
     mean: float
-    """Of those scores; NaN without any."""
+    """The mean of those scores; NaN without any."""
     spread: float
     """Their standard deviation; NaN below two."""
     marks: str
@@ -63,11 +63,11 @@ class Table:
     """Lines of the store's cells in the order of rows, columns and seeds, with ``_row`` and ``_column``: their places
     in `rows` and `columns`."""
     rows: list[Row]
-    """By paradigm, in the order of the GVSL supplement."""
+    """The rows by paradigm, in the order of the GVSL supplement."""
     columns: list[Column]
     """Every column that some row has, protocol by protocol."""
     frames: StoreFrames
-    """Of the whole store; the index of `cells` are the lines of its cells."""
+    """The frames of the whole store; the index of `cells` names lines of its cells."""
 
     @property
     def is_real(self) -> bool:

@@ -58,7 +58,7 @@ class _Record(BaseModel):
     reason: str | None = None
     """Why a failed cell failed: the error's last line."""
     traceback: str = ""
-    """Of a failed cell, where in the code it failed: the last `TRACEBACK_CHARACTERS` of Python's traceback."""
+    """Where in the code a failed cell failed: the last `TRACEBACK_CHARACTERS` of Python's traceback."""
     setting: Setting
     data: str
     """``real``, or `SEMI_REAL`."""

@@ -21,7 +21,7 @@ class Stopped(BaseException):
 
 
 class TakenOver(Stopped):
-    """Somebody else is working on the cell: this attempt keeps nothing."""
+    """Another process works on the cell: this attempt keeps nothing."""
 
     def __init__(self, reason: str = "another process has taken it over") -> None:
         super().__init__(reason)
@@ -37,8 +37,8 @@ def confirm_claim(lease: Path, token: str) -> None:
         raise TakenOver
 
 
-def nobody_elses() -> None:
-    """Confirm the claim to a cell that nobody else can want; a function by name, since ranks are sent it."""
+def unclaimed() -> None:
+    """Confirm the claim to a cell that no other process can claim; a named function can be sent to ranks."""
 
 
 class Attempt:
@@ -55,7 +55,7 @@ class Attempt:
         every_seconds: float = 300.0,
         stop: Callable[[], str | None] = lambda: None,
         examples: Path | None = None,
-        confirm: Callable[[], None] = nobody_elses,
+        confirm: Callable[[], None] = unclaimed,
         events: Path | None = None,
     ) -> None:
         """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ssl_bench.api.task import TaskFacts
 
 COLLAPSE_CASES = 32
-"""Of the training cases, those whose features show whether the backbone has collapsed."""
+"""So many training cases show by their features whether the backbone has collapsed."""
 
 
 def evaluate(
@@ -63,8 +63,7 @@ def evaluate(
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
     backbone, match, licence = _backbone(spec, weights)
-    backbone.modality = facts.modality
-    backbone.checkpointing = runtime.checkpointing
+    backbone.modality, backbone.checkpointing = facts.modality, runtime.checkpointing
     with seeded_initialisation(stream_seed(spec.seed, "downstream head", spec.task)):
         model = protocol.build(backbone, facts.kind, len(facts.classes))
     fabric.to_device(model)

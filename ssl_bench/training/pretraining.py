@@ -182,7 +182,7 @@ class PretextTraining:
         self.done = step + 1
 
     def _noted(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The loss of a step, which is kept; its parts are asked for only where somebody watches."""
+        """The loss of a step, which is kept; its parts are computed further only where a log is written."""
         watched = losses if self.log.folder else {"loss": losses["loss"]}
         means = {name: mean_over_ranks(torch.as_tensor(value)) for name, value in watched.items()}
         self.losses.add(means.pop("loss"), means)

@@ -1,4 +1,4 @@
-"""The numbers of a running cell as they come, for whoever watches it in TensorBoard. Nothing reads them back."""
+"""Writes the numbers of a running cell for TensorBoard as they come. Nothing in ssl-bench reads them back."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Runtime:
     checkpoint_seconds: float = 300.0
     """How often a cell saves its state, from which it goes on after an interruption; 0 after every step."""
     log: Literal["", "tensorboard"] = ""
-    """For whom a cell writes its numbers as they come; empty for nobody."""
+    """The program for which a cell writes its numbers as they come; empty for none."""
 
 
 def on_one_device(runtime: Runtime) -> Runtime:

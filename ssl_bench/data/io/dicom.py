@@ -17,9 +17,9 @@ from ssl_bench.errors import UserError
 _IMAGE_IO = "GDCMImageIO"
 _SERIES_UID = "0020|000e"
 _UNEVEN = 0.1
-"""Of the step between slices."""
+"""Tolerance as a share of the step between slices."""
 _SAME_PLANE = 1e-3
-"""Of a direction cosine and of a pixel's size in mm."""
+"""Tolerance of a direction cosine and of a pixel's size in mm."""
 
 
 class _Slice(NamedTuple):

@@ -11,7 +11,7 @@ from ssl_bench.data.io.volume import Volume
 from ssl_bench.errors import UserError
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""Of files that hold one volume each; DICOM is known by its content, for its files often have no suffix."""
+"""Suffixes of files that hold one volume each; DICOM is known by its content, for its files often have no suffix."""
 
 
 def read_volume(path: Path) -> Volume:
@@ -128,7 +128,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _is_dicom(path: Path) -> bool:
-    """By suffix or content; DICOMDIR, a table of contents, is none."""
+    """Whether the file is DICOM, by suffix or content; DICOMDIR, a table of contents, is not."""
     name = path.name.lower()
     if name == "dicomdir" or name.endswith(SUFFIXES) or not path.is_file():
         return False

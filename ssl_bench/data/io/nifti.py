@@ -84,12 +84,12 @@ def _dtype(path: Path, header: Any) -> np.dtype[Any]:
 
 
 def _offset(header: Any) -> int:
-    """In bytes. Some writers leave it 0; four bytes that announce extensions always follow the header."""
+    """Where the voxels begin, in bytes. Some writers leave it 0; four bytes always follow the header."""
     return max(int(header["vox_offset"]), int(header.template_dtype.itemsize) + 4)
 
 
 def _fill(voxels: NDArray[Any], stream: BufferedIOBase) -> None:
-    """In pieces, since a gzip stream that is asked for everything at once holds it four times. Raises EOFError."""
+    """Read the voxels in pieces: a gzip stream asked for everything at once holds it four times. Raises EOFError."""
     target = voxels.reshape(-1).view(np.uint8).data
     done = 0
     while done < len(target):

@@ -41,7 +41,7 @@ def repeated(name: str, files: Sequence[Path]) -> list[Problem]:
 
 
 def in_order(cases: Iterable[SourceCase]) -> list[SourceCase]:
-    """In the order of their identifiers, numbers counted as numbers."""
+    """`cases` in the order of their identifiers, numbers counted as numbers."""
     return sorted(cases, key=lambda case: natural_key(case.identifier))
 
 

@@ -20,7 +20,7 @@ class RawDataset(Dataset):
     """A folder in nnU-Net's raw format; with ``labelsTs`` the data set fixes its test cases."""
 
     ending: str
-    """Of every file, as ``.nii.gz``."""
+    """How every file name ends, as ``.nii.gz``."""
 
     def find(self, root: Path) -> Found:
         """See `Dataset`."""

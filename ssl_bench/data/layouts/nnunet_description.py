@@ -20,7 +20,7 @@ class Description(NamedTuple):
     classes: dict[str, int]
     """Label value by name, without the background."""
     ending: str
-    """Of every file, as ``.nii.gz``."""
+    """How every file name ends, as ``.nii.gz``."""
 
 
 def read_description(path: Path) -> Description:

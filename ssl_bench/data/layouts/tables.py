@@ -15,9 +15,9 @@ class Row(NamedTuple):
     """One row of a table."""
 
     line: int
-    """In the file, counted from 1."""
+    """The line's number in the file, counted from 1."""
     cells: dict[str, str]
-    """By column, without surrounding blanks; a missing cell is empty."""
+    """The cells by column, without surrounding blanks; a missing cell is empty."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Problem]]:

@@ -118,7 +118,7 @@ def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> tuple[NDA
 
 
 def _normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
-    """In place: the volumes are large."""
+    """Bring the intensities to [0, 1] in place: the volumes are large."""
     if preprocessing.intensity == "ct":
         image += preprocessing.intensity_offset
         np.clip(image, 0, CT_RANGE, out=image)

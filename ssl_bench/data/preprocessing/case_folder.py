@@ -25,14 +25,14 @@ from ssl_bench.files import TEMPORARY_SUFFIX, cache_root
 _ABANDONED_SECONDS = 24 * 3600
 """After which no process still works on an unfinished folder."""
 _ATTEMPTS = 3
-"""At taking the place of a damaged folder, while other processes try the same."""
+"""How often a process tries to replace a damaged folder while others try the same."""
 
 
 class PreparedCase(Settings):
     """A case whose arrays lie ready on disk; ``case.json`` holds these fields but the last."""
 
     identifier: str
-    """In ``case.json`` that of the case that was prepared first: cases with the same files share a folder."""
+    """The case's name; in ``case.json`` that of the case prepared first, since cases of the same files share it."""
     shape: tuple[int, int, int]
     """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
@@ -44,12 +44,12 @@ class PreparedCase(Settings):
     sources: dict[str, str]
     """Digests of the files that it was made from; empty for a case that was generated."""
     signature: Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
-    """Of the scan before anything was cropped or resampled."""
+    """The signature of the scan before anything was cropped or resampled."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @property
     def digest(self) -> str:
-        """Of what the files hold and how they were prepared."""
+        """Digest of what the files hold and how they were prepared."""
         return self.folder.name
 
     def load(self) -> Case:

@@ -23,7 +23,7 @@ WEIGHTS_VARIABLE = "SSL_BENCH_LUNGMASK_WEIGHTS"
 AIR_HU = -500
 SMALLEST_LITRES = 0.1
 SECOND_LUNG = 0.2
-"""Of the larger component's volume: less is stomach or bowel gas beside two lungs that the airways join."""
+"""Share of the larger component's volume: less is stomach or bowel gas beside two lungs that the airways join."""
 CLOSING_MM = 8.0
 """Radius: vessels of the lung and consolidations along its border belong to it."""
 WORKING_MM = 1.5

@@ -24,7 +24,7 @@ class Signature:
     """(8, 8, 8) in [0, 1]: means of the scan scaled to minimum 0 and maximum 1, in the scan's own order of axes."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain lists, rounded to 5 digits."""
+        """The signature as plain lists, rounded to 5 digits."""
         blocks = [round(float(value), _DIGITS) for value in self.blocks.ravel()]
         return {"shape": list(self.shape), "blocks": blocks}
 

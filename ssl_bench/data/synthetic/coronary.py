@@ -26,7 +26,7 @@ _NEAR_MM = 2.0
 """The distance field is constant beyond this."""
 _GRID_MM = 0.75
 _REACH_MM = 5.25
-"""Of a point of a centreline in the distance field: more than the largest radius and `_NEAR_MM` together."""
+"""Reach of a centreline's point in the distance field: more than the largest radius and `_NEAR_MM` together."""
 
 
 def paint_arteries(scene: Scene, arteries: Arteries, draws: Draws) -> None:

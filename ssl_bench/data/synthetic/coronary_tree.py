@@ -24,7 +24,7 @@ from ssl_bench.data.synthetic.fields import smooth_noise
 from ssl_bench.errors import UserError
 
 LEAST_RADIUS_MM = 1.45
-"""In the anatomy; subjects are smaller, and it still leaves two voxels of 1 mm."""
+"""Radius in the anatomy; subjects are smaller, and it still leaves them two voxels of 1 mm."""
 STEP_MM = 0.5
 """Between points of a centreline."""
 

@@ -25,7 +25,7 @@ class CorpusFacts:
 
 EMBEDDED = CorpusFacts("Embedded cardiac CT", "CT", "heart")
 
-# Framed more loosely than the tasks: nobody crops a corpus by hand.
+# Framed more loosely than the tasks: a corpus is not cropped by hand.
 _VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.12, shift_mm=14.0)
 
 

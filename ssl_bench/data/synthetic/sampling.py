@@ -39,7 +39,7 @@ class Scene:
     labels: Tensor
     """(B, D, H, W), int16, the anatomy's own label values."""
     spacing_mm: Triple
-    """Of the voxels that `pool` returns, not of the subvoxels."""
+    """Spacing of the voxels that `pool` returns, not of the subvoxels."""
 
     def read(self, volume: Tensor) -> Tensor:
         """(B, D, H, W): a volume on the anatomy's grid, seen by the subjects; see `sample`."""

@@ -149,7 +149,7 @@ def _follow(parent: int) -> None:
     """Leave signals to the parent, which a terminal or a batch system signals too; end when it has ended."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # They were blocked until there was somebody to ignore them.
+    # They were blocked until their handlers were in place.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def watch() -> None:

@@ -54,7 +54,7 @@ def run_cell(
                 store.check_room()
             except (OSError, UserError) as error:
                 return keep(cell, failure(cell, runtime, f"no room to work: {why(error)}"), store)[0]
-            # Whoever held the lease a moment ago may have ended the cell.
+            # The process that held the lease a moment ago may have ended the cell.
             if not anew and (done := _kept(cell, store)):
                 return done
             return _attempt(cell, store, runtime, progress, anew, ended, stop, lease)
@@ -130,7 +130,7 @@ def _run(
     stop: Stop,
     weights: Path,
 ) -> AnyRecord:
-    """Of a pre-training the backbone goes to `weights`."""
+    """Compute the cell; a pre-training writes its backbone to `weights`."""
     from ssl_bench.executors.cells.data_parallel import pretrain_on_ranks
     from ssl_bench.training.evaluation import evaluate
     from ssl_bench.training.pretraining import pretrain

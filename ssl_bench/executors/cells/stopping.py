@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stop:
-    """A request to stop, made by whoever has a reason."""
+    """A request to stop, and its reason."""
 
     def __init__(self) -> None:
         self.reason: str | None = None

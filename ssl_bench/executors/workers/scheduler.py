@@ -46,7 +46,7 @@ class Job:
     """The key of its pre-training."""
     attempts: int = 0
     not_before: float = 0.0
-    """On the monotonic clock."""
+    """When the job may start, in seconds on the monotonic clock."""
 
 
 class Scheduler:
@@ -64,7 +64,7 @@ class Scheduler:
     ) -> None:
         self.waiting = [Job(cell, cell.key, cell.pretraining.key if cell.pretraining else None) for cell in queue]
         self.running: dict[int, Job] = {}
-        """By the number of the worker."""
+        """The running jobs by the number of their worker."""
         self.workers: list[WorkerProcess] = []
         self.ended = ended
         self.store = store
@@ -165,7 +165,7 @@ class Scheduler:
                     self.stop.ask(self.refusal)
                     return
                 case "stopped":
-                    # Somebody asked this worker alone; its state is saved.
+                    # This worker alone was told to stop; its state is saved.
                     self._again(number, job)
                     worker.retire()
                     return

@@ -28,7 +28,7 @@ class Slot:
 
     name: str
     device: str
-    """As the worker sees it."""
+    """The device's name as the worker sees it."""
     threads: int
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -48,7 +48,7 @@ class Events(Progress):
         self.key = ""
 
     def send(self, event: str, **fields: Any) -> None:
-        """One event about the cell at hand. Without a scheduler nobody listens, which is no error."""
+        """One event about the cell at hand. A pipe that its scheduler has closed is no error."""
         with contextlib.suppress(OSError):
             self.pipe.write(json.dumps({"event": event, "key": self.key, **fields}) + "\n")
             self.pipe.flush()

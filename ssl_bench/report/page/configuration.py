@@ -21,7 +21,7 @@ class Blocks:
         self._titles: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Block]:
-        """By title, and in the order of first use within one."""
+        """The blocks by title; those of one title in the order of their first use."""
         return (self._found[found] for found in sorted(self._found, key=lambda found: found[0].casefold()))
 
     def block(self, title: str, content: Mapping[str, Any]) -> Block:

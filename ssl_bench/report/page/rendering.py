@@ -58,5 +58,5 @@ def _asset(name: str) -> Markup:
 
 
 def _digest(text: str) -> str:
-    """As a Content-Security-Policy names the one style and the one script that it lets in."""
+    """The digest by which a Content-Security-Policy allows the page's one style and one script."""
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -13,7 +13,7 @@ from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
 
 DARK = 47
-"""Of a DSC in per cent: below, white is read better on its colour than black."""
+"""DSC in per cent below which white text is easier to read on the cell's colour than black."""
 
 
 def class_pictures(table: Table) -> list[Picture]:
