@@ -327,8 +327,6 @@ def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -
     [
         ({"backbone": {"method_version": 99}}, "method 'gvsl' is another one here than in its plan"),
         ({"backbone": {"plugin_source": "0123456789abcdef"}}, "method 'gvsl' is another one here"),
-        ({"backbone": {"corpus": {"fingerprint": "0"}}}, "the embedded corpus is another one here"),
-        ({"data": {"fingerprint": "0"}}, "the cohort of task 'shc' is another one here"),
     ],
 )
 def test_a_plan_of_what_this_installation_has_otherwise_is_said_and_refused(
@@ -339,6 +337,15 @@ def test_a_plan_of_what_this_installation_has_otherwise_is_said_and_refused(
     assert f"This installation cannot run it: cell {other.key}: {said}" in " ".join(found(store, other.key)["caveats"])
     with pytest.raises(UserError, match=said):
         plan("cell", other.key, "--results", str(store.folder))
+
+
+def test_embedded_volumes_that_are_not_those_of_the_plan_are_refused(plan: Plan) -> None:
+    cell = plan(*RUN)
+    other_cohort = changed(cell, {"spec": {"data": {"fingerprint": "0"}}})
+    other_corpus = changed(cell, {"spec": {"backbone": {"corpus": {"fingerprint": "0"}}}}).pretraining
+    for other in (other_cohort, other_corpus):
+        with pytest.raises(UserError, match="no longer what this cell was planned from"):
+            source_of(other).load()
 
 
 def changed(model: Any, changes: dict[str, Any]) -> Any:
