@@ -60,7 +60,7 @@ def new(
     if kind is Kind.protocol and plugin == name:
         raise UserError(f"{name!r}: a protocol's name ends in its version; use {name}_v1")
     if plugin in registry.names():
-        raise UserError(f"another {kind} is called {name!r} already; choose another name")
+        raise UserError(f"another {kind} is called {plugin!r} already; choose another name")
     if not out.is_dir():
         raise UserError(f"--out {out}: no such folder; make it first")
     from ssl_bench.conformance.templates import filled
