@@ -126,8 +126,8 @@ def test_the_planner_resolves_what_cells_share_once(planner: Planner, monkeypatc
     from ssl_bench.data.generated import GeneratedCases
 
     asked: list[object] = []
-    present = GeneratedCases._present
-    monkeypatch.setattr(GeneratedCases, "_present", lambda source: asked.append(source.place) or present(source))
+    describe = GeneratedCases.describe
+    monkeypatch.setattr(GeneratedCases, "describe", lambda source: asked.append(source.place) or describe(source))
     for seed in range(3):
         for task in ("shc", "ccc"):
             planner.evaluation("scratch", task, "linear", seed)
