@@ -86,7 +86,9 @@ def column_scores(table: Table, column: Column) -> Scores | None:
 def lines_of(frame: pd.DataFrame, cells: NDArray[np.intp]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
     """The lines of a frame of parts about `cells`, one cell after the other, and how many each has."""
     owners = frame["cell"].to_numpy()
-    starts, ends = (np.searchsorted(owners, cells, side) for side in ("left", "right"))
+    # Of another type, they would be compared with a copy of all owners.
+    wanted = cells.astype(owners.dtype)
+    starts, ends = (np.searchsorted(owners, wanted, side) for side in ("left", "right"))
     counts = ends - starts
     places = np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
     return frame.iloc[places], counts

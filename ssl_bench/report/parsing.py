@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from operator import methodcaller
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
-from ssl_bench.spec.record import Curve, ModuleReport, Numbers, Setting
+from ssl_bench.spec.record import ModuleReport, Setting
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec
 
 _BY_CLASS = re.compile(rb'_per_class": \{[^}]*\}')
@@ -22,6 +23,9 @@ _BY_CLASS = re.compile(rb'_per_class": \{[^}]*\}')
 
 Where a class is named after a brace, what is left is no JSON, and the record is parsed whole.
 """
+
+
+_NAME_AND_VALUE = methodcaller("split", b'": ', 1)
 
 
 class EvaluationFields(TypedDict, total=False):
@@ -37,8 +41,8 @@ class EvaluationFields(TypedDict, total=False):
     converged: bool
     licence: str
     cases_digest: str
-    cost: Numbers
-    health: Numbers
+    cost: dict[str, float | None]
+    health: dict[str, float | None]
     overlap: list[str]
     left_out: list[str]
     task: str
@@ -46,7 +50,7 @@ class EvaluationFields(TypedDict, total=False):
     protocol_source: str | None
     precision: Literal["float32", "bf16"]
     seed: int
-    validation_curve: Curve
+    validation_curve: list[dict[str, float | None]]
 
 
 class PretrainingFields(TypedDict, total=False):
@@ -54,11 +58,11 @@ class PretrainingFields(TypedDict, total=False):
 
     key: str
     data: str
-    cost: Numbers
-    health: Numbers
+    cost: dict[str, float | None]
+    health: dict[str, float | None]
     volumes_seen: int
     loss_curve: list[float]
-    held_out_curve: Curve
+    held_out_curve: list[dict[str, float | None]]
 
 
 Parsed = TypeVar("Parsed")
@@ -122,8 +126,7 @@ class ParsedRecord:
     def cases(self) -> list[dict[str, Any]]:
         """The scores of the test cases."""
         found = from_json(self._fields.get(b"cases", b"[]").removesuffix(b","))
-        whole = type(found) is list and all(type(case) is dict for case in found)
-        return found if whole else _CASES.validate_python(found)
+        return found if type(found) is list and set(map(type, found)) <= {dict} else _CASES.validate_python(found)
 
     def _some(self, names: Iterable[bytes]) -> dict[bytes, bytes]:
         fields = self._fields
@@ -167,7 +170,7 @@ def _fields_of(text: bytes, depth: int) -> dict[bytes, bytes]:
     start, end = b"\n" + b" " * depth + b'"', b"\n" + b" " * (depth - 1) + b"}"
     if not (text.startswith(b"{" + start) and text.endswith(end)):
         raise ValueError("another layout")
-    return dict([part.split(b'": ', 1) for part in text[len(start) + 1 : -len(end)].split(start)])
+    return dict(map(_NAME_AND_VALUE, text[len(start) + 1 : -len(end)].split(start)))
 
 
 def _json(fields: Mapping[bytes, bytes]) -> bytes:

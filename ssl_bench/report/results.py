@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import nan
 from pathlib import Path
@@ -144,27 +144,39 @@ def changed_options(options: Mapping[str, Any]) -> str:
 
 
 class _Columns:
-    """Numbers by column, a line at a time; texts are kept once."""
+    """Numbers by column, some lines at a time; texts are kept once."""
 
     def __init__(self, numbers: Sequence[str], texts: Sequence[str]) -> None:
         self._places = array("i")
         self._numbers = {name: array("d") for name in numbers}
         self._codes = {name: array("i") for name in texts}
         self._texts: dict[str, dict[str, int]] = {name: {} for name in texts}
+        self._known: dict[tuple[str, tuple[str, ...]], array[int]] = {}
+        self._undefined = array("d", [nan])
 
-    def add(self, place: int, texts: Mapping[str, Iterable[str]], numbers: Mapping[str, Sequence[Any]]) -> None:
-        """Append lines about the cell at `place`, as many as each of the columns is long."""
+    def add(self, place: int, texts: Mapping[str, Sequence[str]], numbers: Mapping[str, Sequence[Any]]) -> None:
+        """Append lines about the cell at `place`, as many as the columns are long; numbers not given are NaN."""
+        count = len(next(iter(texts.values())))
         for name, values in texts.items():
+            self._codes[name].extend(self._codes_of(name, tuple(values)))
+        for name, column in self._numbers.items():
+            given = numbers.get(name)
+            if given is None:
+                column.extend(self._undefined * count)
+            elif set(map(type, given)) <= {float, int}:
+                column.extend(given)
+            else:
+                column.extend(map(as_float, given))
+        self._places.extend(array("i", [place]) * count)
+
+    def _codes_of(self, name: str, values: tuple[str, ...]) -> array[int]:
+        """The codes of `values`; most cells have the cases of another one, so that they are worked out once."""
+        codes = self._known.get((name, values))
+        if codes is None:
             known = self._texts[name]
-            self._codes[name].extend([known.setdefault(value, len(known)) for value in values])
-        for name, found in numbers.items():
-            try:
-                self._numbers[name].extend(found)
-            except (TypeError, OverflowError):
-                lines = len(self._places)
-                del self._numbers[name][lines:]
-                self._numbers[name].extend(map(as_float, found))
-        self._places.extend([place] * len(found))
+            codes = array("i", [known.setdefault(value, len(known)) for value in values])
+            self._known[name, values] = codes
+        return codes
 
     def frame(self) -> pd.DataFrame:
         """All lines, in the order in which they came."""
@@ -182,6 +194,7 @@ class _Reader:
     def __init__(self, details: bool) -> None:
         self._details = details
         self._evaluations = self._pretrainings = 0
+        self._told: dict[int, tuple[Any, ...]] = {}
         self.cases = _Columns(["dsc", "probability", "label"], ["case"])
         self.classes = _Columns(list(_MEASURES), ["case", "structure"])
         self.curves = _Columns(["step", "value"], ["curve"])
@@ -191,10 +204,17 @@ class _Reader:
         """The line of an evaluation. Everything is parsed before anything is kept."""
         backbone, data, downstream, fields = record.evaluation(self._details)
         cases, place = record.cases(), self._evaluations
-        line = (*_evaluation(record, backbone, data, fields, len(cases)), downstream)
+        told = self._told.get(id(backbone))
+        if told is None:
+            told = self._told[id(backbone)] = _of_backbone(backbone)
+        line = (*_evaluation(record, data, fields, len(cases)), downstream, backbone, *told)
         self._evaluations += 1
-        numbers = {name: [case.get(name, nan) for case in cases] for name in ("dsc", "probability", "label")}
-        self.cases.add(place, {"case": [str(case.get("case")) for case in cases]}, numbers)
+        measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
+        self.cases.add(
+            place,
+            {"case": [str(case.get("case")) for case in cases]},
+            {name: [case.get(name) for case in cases] for name in measures},
+        )
         if self._details:
             for case in cases:
                 self._add_classes(place, case)
@@ -222,24 +242,17 @@ class _Reader:
         )
 
 
-def _add_curves(columns: _Columns, place: int, what: str, points: Sequence[Mapping[str, float]]) -> None:
+def _add_curves(columns: _Columns, place: int, what: str, points: Sequence[Mapping[str, float | None]]) -> None:
     for name in dict.fromkeys(name for point in points for name in point if name != "step"):
         here = [point for point in points if name in point and "step" in point]
         values = {quantity: [point[key] for point in here] for quantity, key in (("step", "step"), ("value", name))}
         columns.add(place, {"curve": [f"{what} {name}"] * len(here)}, values)
 
 
-def _evaluation(
-    record: ParsedRecord,
-    backbone: PretrainingSpec | ExternalBackbone,
-    data: DataSpec,
-    fields: EvaluationFields,
-    cases: int,
-) -> tuple[Any, ...]:
+def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, cases: int) -> tuple[Any, ...]:
     setting, modules, made = record.setting(), record.modules(), record.provenance()
     cost, health = fields.get("cost", {}), fields.get("health", {})
     overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
-    corpus, score = backbone.corpus, fields.get("score")
     return (
         setting.preset,
         " ".join(setting.overrides),
@@ -247,8 +260,6 @@ def _evaluation(
         setting.ranked,
         fields["data"],
         fields.get("paradigm", "external"),
-        backbone.method,
-        changed_options(backbone.options),
         fields["task"],
         data.label_fraction,
         data.split,
@@ -259,28 +270,23 @@ def _evaluation(
         fields.get("licence", ""),
         fields["seed"],
         fields.get("metric", "DSC"),
-        nan if score is None else score,
+        fields.get("score"),
         cases,
         fields.get("best_step", 0),
         fields.get("converged", False),
         modules.decoder if modules else "",
-        cost.get("wall_seconds", nan),
-        cost.get("peak_process_mib", nan),
+        cost.get("wall_seconds"),
+        cost.get("peak_process_mib"),
         fields["precision"],
         made.get("device"),
         fields["key"],
-        cost.get("device_seconds", nan),
-        health.get("feature_std", nan),
-        health.get("effective_rank", nan),
-        backbone.network,
+        cost.get("device_seconds"),
+        health.get("feature_std"),
+        health.get("effective_rank"),
         made.get("commit"),
         data.column,
-        corpus.fingerprint if corpus else "",
-        backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
         setting,
-        backbone,
         data,
-        backbone.version,
         overlap,
         left_out,
         bool(modules and not modules.frozen),
@@ -289,12 +295,26 @@ def _evaluation(
     )
 
 
+def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
+    return (
+        backbone.method,
+        changed_options(backbone.options),
+        backbone.network,
+        backbone.corpus.fingerprint if backbone.corpus else "",
+        backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
+        backbone.version,
+    )
+
+
 _CELLS = (
-    *(name for name in _PUBLIC if name != "row"),
-    "_setting", "_backbone", "_data", "_version", "_overlap", "_left_out", "_trains_everything", "_provenance",
-    "_cases_digest", "_downstream",
+    "preset", "overrides", "setting", "ranked", "data", "paradigm", "task", "label_fraction", "split", "fold",
+    "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder",
+    "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
+    "effective_rank", "commit", "cohort",
+    "_setting", "_data", "_overlap", "_left_out", "_trains_everything", "_provenance", "_cases_digest",
+    "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
-"""The columns of `_evaluation`, and what decided the scores besides backbone and data."""
+"""The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 
 
 def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, ...]:
@@ -311,10 +331,10 @@ def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, 
         fields.get("volumes_seen", 0),
         statistics.fmean(losses[:5]) if losses else nan,
         statistics.fmean(losses[-20:]) if losses else nan,
-        health.get("feature_std", nan),
-        health.get("effective_rank", nan),
-        cost.get("wall_seconds", nan),
-        cost.get("device_seconds", nan),
+        health.get("feature_std"),
+        health.get("effective_rank"),
+        cost.get("wall_seconds"),
+        cost.get("device_seconds"),
         made.get("device"),
         made.get("commit"),
         spec.corpus.fingerprint if spec.corpus else "",
@@ -322,15 +342,16 @@ def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, 
     )
 
 
-def _held_out(points: Sequence[Mapping[str, float]]) -> list[tuple[str, float, float]]:
+def _held_out(points: Sequence[Mapping[str, float | None]]) -> list[tuple[str, float, float]]:
     """Each held-out loss: before the first step, and its mean after each of the last 20."""
     if not points:
         return []
-    end = points[-1].get("step", 0)
+    start = max(0, as_float(points[-1].get("step", 0)) - 20)
+    ended = [point for point in points if as_float(point.get("step", 0)) > start]
     found = []
     for name in (name for name in points[0] if name != "step"):
-        last = [point[name] for point in points if name in point and point.get("step", 0) > max(0, end - 20)]
-        found.append((name, points[0][name], statistics.fmean(last) if last else nan))
+        last = [as_float(point[name]) for point in ended if name in point]
+        found.append((name, as_float(points[0][name]), statistics.fmean(last) if last else nan))
     return found
 
 

@@ -296,7 +296,7 @@ def _json_files(folder: str | Path, depth: int) -> Iterator[str]:
 
 def _read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed | None:
     """What `parse` makes of the file at `path`; one that does not read is set aside as ``.corrupt`` with a warning."""
-    with open(path, "rb") as file:  # noqa: PTH123 - a hundred thousand paths
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a hundred thousand paths
         content = file.read()
     try:
         return parse(content)
