@@ -163,7 +163,7 @@ class _Columns:
             given = numbers.get(name)
             if given is None:
                 column.extend(self._undefined * count)
-            elif set(map(type, given)) <= {float, int}:
+            elif set(map(type, given)) <= {float, bool}:
                 column.extend(given)
             else:
                 column.extend(map(as_float, given))

@@ -151,9 +151,10 @@ def test_records_that_the_schema_allows_are_never_set_aside(store: Store, tmp_pa
     copy = tmp_path / path.relative_to(store.folder)
     copy.parent.mkdir(parents=True)
     odd = [{}, {"case": 7, "dsc": "much", "label": None, "probability": [1]}, {"case": "a", "more": {"b": [None]}}]
+    odd.append({"case": "b", "dsc": 10**400})
     copy.write_text(json.dumps(json.loads(path.read_text()) | {"cases": odd}))
     found = load_results(tmp_path)
-    assert found.cases["case"].tolist() == ["None", "7", "a"]
+    assert found.cases["case"].tolist() == ["None", "7", "a", "b"]
     assert not found.cases[["dsc", "label", "probability"]].notna().any(axis=None)
     assert len(list(tmp_path.rglob("*.corrupt"))) == 0
 
