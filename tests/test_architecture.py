@@ -20,7 +20,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ssl_bench"
 LAYERS = (
-    ("errors", "files"),
+    ("errors",),
+    ("files",),
     ("api",),
     ("spec",),
     ("nn",),
