@@ -1,4 +1,4 @@
-"""``report``: tables from the records."""
+"""``ssl-bench report``: tables from the records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Of the report."""
+    """What a report is written as."""
 
     md = "md"
     csv = "csv"

@@ -103,7 +103,7 @@ def _same(pairs: pd.DataFrame, cases: pd.DataFrame) -> int:
 
 
 def _scores(pairs: pd.DataFrame, cases: pd.DataFrame) -> Scores | None:
-    """Of `pairs`, which differ in their seeds alone: those before the change, then those after it."""
+    """The scores of `pairs`, which differ in their seeds alone: row 0 before the change, row 1 after it."""
     cells = np.concatenate([pairs["line"], pairs["line_after"]])
     sides = np.repeat([0, 1], len(pairs))
     return read_scores(cases, cells, sides, np.tile(pairs["seed"], 2), pairs["metric"].iloc[0])

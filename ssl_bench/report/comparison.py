@@ -141,7 +141,7 @@ class Standing(NamedTuple):
     first: int
     last: int
     best_p: float
-    """Of the difference to the best row, corrected over all pairs, since the same scores chose the best; NaN for it."""
+    """p of the difference to the best row, over all pairs, since the same scores chose the best; NaN for that row."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class ColumnStatistics:
     difference_p: dict[Row, float]
     """Corrected over `differences`."""
     standings: dict[Row, Standing]
-    """Of the rows with every case of the column and every cell of the table: no other is ranked."""
+    """Where the rows stand that have every case of the column and every cell of the table; no other is ranked."""
 
     @property
     def pairs(self) -> int:
@@ -261,7 +261,7 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
-    """Of each row's own test. Patterns of signs that are drawn are drawn for each anew."""
+    """The p of each row's own test; signs that are drawn are drawn anew for each row."""
     if differences.shape[1] <= statistics.EXACT_UP_TO:
         return statistics.sign_flip_p(differences, generator)
     return np.concatenate([statistics.sign_flip_p(row[None], generator) for row in differences])

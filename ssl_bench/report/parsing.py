@@ -90,7 +90,7 @@ class ParsedRecord:
         self._known = known
 
     def setting(self) -> Setting:
-        """Of the cell."""
+        """The setting of the cell."""
         return self._shared(b"setting", _SETTING, self._fields)
 
     def provenance(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class ParsedRecord:
         return self._shared(b"provenance", _ANYTHING, self._fields)
 
     def modules(self) -> ModuleReport | None:
-        """Of an evaluation; None where the record does not say."""
+        """What happened to the network's parts in an evaluation; None where the record does not say."""
         return self._shared(b"modules", _MODULES, self._fields) if b"modules" in self._fields else None
 
     def pretraining(self) -> PretrainingSpec:
@@ -106,7 +106,7 @@ class ParsedRecord:
         return self._shared(b"science", _PRETRAINING_SPEC, self._fields)
 
     def evaluation(self, curves: bool) -> tuple[PretrainingSpec | ExternalBackbone, DataSpec, bytes, EvaluationFields]:
-        """Of an evaluation: backbone, data, what else decided its scores but the seed, and the rest of what is shown.
+        """An evaluation's backbone, its data, what else decided its scores but the seed, and its other fields.
 
         The validation curve is left out unless `curves`.
         """

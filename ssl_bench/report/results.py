@@ -39,9 +39,9 @@ TYPES: dict[str, type] = {
          "effective_rank", "loss_first", "loss_last"), float,
     ),
 }  # fmt: skip
-"""Of the columns that are no text."""
+"""The types of the columns that hold no text."""
 _MEASURES = {"dsc": "dsc_per_class", "hd95_mm": "hd95_mm_per_class", "surface_dice": "surface_dice_per_class"}
-"""Of a class in a test case, with its name in a record."""
+"""What is measured of a class in a test case, with its name in a record."""
 
 
 class Results(NamedTuple):
@@ -254,45 +254,16 @@ def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, 
     cost, health = fields.get("cost", {}), fields.get("health", {})
     overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
     return (
-        setting.preset,
-        " ".join(setting.overrides),
-        setting.digest,
-        setting.ranked,
-        fields["data"],
-        fields.get("paradigm", "external"),
-        fields["task"],
-        data.label_fraction,
-        data.split,
-        data.fold or 0,
-        len(overlap),
-        fields.get("scene", "none"),
-        fields["protocol"],
-        fields.get("licence", ""),
-        fields["seed"],
-        fields.get("metric", "DSC"),
-        fields.get("score"),
-        cases,
-        fields.get("best_step", 0),
-        fields.get("converged", False),
-        modules.decoder if modules else "",
-        cost.get("wall_seconds"),
-        cost.get("peak_process_mib"),
-        fields["precision"],
-        made.get("device"),
-        fields["key"],
-        cost.get("device_seconds"),
-        health.get("feature_std"),
-        health.get("effective_rank"),
-        made.get("commit"),
-        data.column,
-        setting,
-        data,
-        overlap,
-        left_out,
-        bool(modules and not modules.frozen),
-        made,
+        setting.preset, " ".join(setting.overrides), setting.digest, setting.ranked, fields["data"],
+        fields.get("paradigm", "external"), fields["task"], data.label_fraction, data.split, data.fold or 0,
+        len(overlap), fields.get("scene", "none"), fields["protocol"], fields.get("licence", ""), fields["seed"],
+        fields.get("metric", "DSC"), fields.get("score"), cases, fields.get("best_step", 0),
+        fields.get("converged", False), modules.decoder if modules else "", cost.get("wall_seconds"),
+        cost.get("peak_process_mib"), fields["precision"], made.get("device"), fields["key"],
+        cost.get("device_seconds"), health.get("feature_std"), health.get("effective_rank"), made.get("commit"),
+        data.column, setting, data, overlap, left_out, bool(modules and not modules.frozen), made,
         fields.get("cases_digest", ""),
-    )
+    )  # fmt: skip
 
 
 def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
@@ -321,25 +292,12 @@ def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, 
     setting, spec, made = record.setting(), record.pretraining(), record.provenance()
     cost, health, losses = fields.get("cost", {}), fields.get("health", {}), fields.get("loss_curve", [])
     return (
-        fields["key"],
-        setting.preset,
-        setting.digest,
-        fields["data"],
-        spec.method,
-        changed_options(spec.options),
-        spec.seed,
-        fields.get("volumes_seen", 0),
-        statistics.fmean(losses[:5]) if losses else nan,
-        statistics.fmean(losses[-20:]) if losses else nan,
-        health.get("feature_std"),
-        health.get("effective_rank"),
-        cost.get("wall_seconds"),
-        cost.get("device_seconds"),
-        made.get("device"),
-        made.get("commit"),
-        spec.corpus.fingerprint if spec.corpus else "",
-        _held_out(fields.get("held_out_curve", [])),
-    )
+        fields["key"], setting.preset, setting.digest, fields["data"], spec.method, changed_options(spec.options),
+        spec.seed, fields.get("volumes_seen", 0), statistics.fmean(losses[:5]) if losses else nan,
+        statistics.fmean(losses[-20:]) if losses else nan, health.get("feature_std"), health.get("effective_rank"),
+        cost.get("wall_seconds"), cost.get("device_seconds"), made.get("device"), made.get("commit"),
+        spec.corpus.fingerprint if spec.corpus else "", _held_out(fields.get("held_out_curve", [])),
+    )  # fmt: skip
 
 
 def _held_out(points: Sequence[Mapping[str, float | None]]) -> list[tuple[str, float, float]]:

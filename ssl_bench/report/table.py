@@ -44,7 +44,7 @@ class Place(NamedTuple):
     scored: int
     """Seeds with a score that is defined."""
     mean: float
-    """Of those scores; NaN without any."""
+    """The mean of those scores; NaN without any."""
     spread: float
     """Their standard deviation; NaN below two."""
     marks: str
@@ -67,7 +67,7 @@ class Table:
     columns: list[Column]
     """Every column that some row has, protocol by protocol."""
     frames: StoreFrames
-    """Of the whole store; the index of `cells` are the lines of its cells."""
+    """The frames of the whole store; the index of `cells` holds the lines of its cells there."""
 
     @property
     def is_real(self) -> bool:

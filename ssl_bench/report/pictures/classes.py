@@ -13,7 +13,7 @@ from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
 from ssl_bench.report.table import Column, Table
 
 DARK = 47
-"""Of a DSC in per cent: below, white is read better on its colour than black."""
+"""A DSC in per cent. On the colour of a lower one, white is read better than black."""
 
 
 def class_pictures(table: Table) -> list[Picture]:

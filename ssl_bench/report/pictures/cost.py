@@ -26,7 +26,7 @@ def cost_pictures(table: Table, baseline: Row | None) -> list[Picture]:
 
 
 def device_hours(table: Table) -> pd.Series:
-    """Of each cell and the pre-training that it rests on, by the cell's line; NaN where one of them is not known."""
+    """Hours of each cell and the pre-training that it rests on, by the cell's line; NaN where either is unknown."""
     cells, pretrainings = table.cells, table.frames.pretrainings
     before = cells["pretraining"].map(dict(zip(pretrainings["key"], pretrainings["device_seconds"], strict=True)))
     before = before.astype(float).mask(cells["pretraining"] == "", 0.0)
