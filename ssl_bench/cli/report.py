@@ -1,4 +1,4 @@
-"""``report``: tables from the records."""
+"""``ssl-bench report``: tables from the records."""
 
 from __future__ import annotations
 

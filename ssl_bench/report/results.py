@@ -292,7 +292,7 @@ def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, 
         bool(modules and not modules.frozen),
         made,
         fields.get("cases_digest", ""),
-    )
+    )  # fmt: skip
 
 
 def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
@@ -321,25 +321,12 @@ def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, 
     setting, spec, made = record.setting(), record.pretraining(), record.provenance()
     cost, health, losses = fields.get("cost", {}), fields.get("health", {}), fields.get("loss_curve", [])
     return (
-        fields["key"],
-        setting.preset,
-        setting.digest,
-        fields["data"],
-        spec.method,
-        changed_options(spec.options),
-        spec.seed,
-        fields.get("volumes_seen", 0),
-        statistics.fmean(losses[:5]) if losses else nan,
-        statistics.fmean(losses[-20:]) if losses else nan,
-        health.get("feature_std"),
-        health.get("effective_rank"),
-        cost.get("wall_seconds"),
-        cost.get("device_seconds"),
-        made.get("device"),
-        made.get("commit"),
-        spec.corpus.fingerprint if spec.corpus else "",
-        _held_out(fields.get("held_out_curve", [])),
-    )
+        fields["key"], setting.preset, setting.digest, fields["data"], spec.method, changed_options(spec.options),
+        spec.seed, fields.get("volumes_seen", 0), statistics.fmean(losses[:5]) if losses else nan,
+        statistics.fmean(losses[-20:]) if losses else nan, health.get("feature_std"), health.get("effective_rank"),
+        cost.get("wall_seconds"), cost.get("device_seconds"), made.get("device"), made.get("commit"),
+        spec.corpus.fingerprint if spec.corpus else "", _held_out(fields.get("held_out_curve", [])),
+    )  # fmt: skip
 
 
 def _held_out(points: Sequence[Mapping[str, float | None]]) -> list[tuple[str, float, float]]:
