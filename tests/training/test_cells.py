@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.api.settings import load_preset
-from ssl_bench.executors import inline
+from ssl_bench.executors.cells import run_cell as run_cell_module
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.executors.inline import run_cells
 from ssl_bench.planning.planner import Planner
@@ -147,7 +147,7 @@ def test_a_done_cell_returns_without_work(
 ) -> None:
     cell = planner.evaluation("simsiam", "shc", "linear", 0)
     (first,) = run_cells([cell], store, runtime, SILENT)
-    monkeypatch.setattr(inline, "_run", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(run_cell_module, "_run", lambda *_: pytest.fail("ran again"))
     assert run_cells([cell], store, runtime, SILENT) == [first]
     assert run_cell(cell, store, runtime, SILENT) == first
 
@@ -156,11 +156,11 @@ def test_rerun_policies(store: Store, planner: Planner, runtime: Runtime, monkey
     done = planner.evaluation("scratch", "shc", "linear", 0)
     failed = planner.evaluation("scratch", "shc", "finetune", 0)
     missing = planner.evaluation("scratch", "ccc", "linear", 0)
-    run = inline._run
-    monkeypatch.setattr(inline, "_run", lambda cell, *rest: 1 / 0 if cell == failed else run(cell, *rest))
+    run = run_cell_module._run
+    monkeypatch.setattr(run_cell_module, "_run", lambda cell, *rest: 1 / 0 if cell == failed else run(cell, *rest))
     run_cells([done, failed], store, runtime, SILENT)
     ran: list[str] = []
-    monkeypatch.setattr(inline, "_run", lambda cell, *rest: ran.append(cell.key) or run(cell, *rest))
+    monkeypatch.setattr(run_cell_module, "_run", lambda cell, *rest: ran.append(cell.key) or run(cell, *rest))
     for policy, expected in (("failed", [failed]), ("missing", [missing]), ("all", [done, failed, missing])):
         ran.clear()
         run_cells([done, failed, missing], store, runtime, SILENT, policy)  # type: ignore[arg-type]
