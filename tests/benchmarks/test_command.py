@@ -147,7 +147,7 @@ def test_a_file_of_something_else_is_refused_and_stays(text: str, measured: list
     file.write_text(text)
     with pytest.raises(UserError, match=r"figures.json: are not figures of parts by machine"):
         main(["--quick", "--only", "losses", "--json", str(file)])
-    assert (file.read_text(), measured) == (text, [])
+    assert (file.read_text("utf-8"), measured) == (text, [])
 
 
 @pytest.fixture
@@ -178,14 +178,16 @@ def test_both_documents_hold_each_machine_s_tables(measured: list[str], document
         keep(documents_in / "figures.json", machine, "losses", measured_on(machine))
     main(["--only", "step", "--json", str(documents_in / "figures.json")])
     for name in ("figures.md", "performance.md"):
-        text = (documents_in / name).read_text()
+        text = (documents_in / name).read_text("utf-8")
         assert 0 < text.index("| of one |") < text.index("| of two |"), name
 
 
 def test_what_was_measured_quickly_enters_no_document(measured: list[str], documents_in: Path) -> None:
     keep(documents_in / "figures.json", "one", "losses", measured_on("one") | {"quick": True})
     main(["--only", "step", "--json", str(documents_in / "figures.json")])
-    assert "| of one |" not in (documents_in / "figures.md").read_text() + (documents_in / "performance.md").read_text()
+    assert "| of one |" not in (documents_in / "figures.md").read_text("utf-8") + (
+        documents_in / "performance.md"
+    ).read_text("utf-8")
 
 
 def test_a_gpu_and_its_processor_are_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,4 +202,6 @@ def test_a_comparison_is_not_shown_when_its_matrices_are_no_longer_alike(
 ) -> None:
     keep(documents_in / "figures.json", "a machine", "one_worker", measured_on("one"))
     main(["--only", "one_worker", "--json", str(documents_in / "figures.json")])
-    assert "No machine has measured all of these runs at one commit." in (documents_in / "figures.md").read_text()
+    assert "No machine has measured all of these runs at one commit." in (documents_in / "figures.md").read_text(
+        "utf-8"
+    )
