@@ -26,19 +26,15 @@ def run_and_print(
     executor: Executor | None = None,
 ) -> None:
     """Have `executor` run `cells`, by default in this process; print how they ended, exit 1 if one failed."""
+    from ssl_bench.api.executor import Devices, ExecutorSettings
     from ssl_bench.executors.cells.work import Work
-    from ssl_bench.executors.inline import run_cells
-    from ssl_bench.training.progress import Progress
+    from ssl_bench.executors.inline import Inline
 
-    store, shown = execution.store(), not execution.quiet
-    if executor is None:
-        records = run_cells(cells, store, runtime, Progress(shown), rerun.value)
-    else:
-        ended = executor.run(Work(cells, store, runtime, rerun.value, shown))
-        if isinstance(ended, str):
-            typer.echo(ended, nl=bool(ended))
-            return
-        records = ended
+    executor = executor or Inline(ExecutorSettings(), Devices())
+    records = executor.run(Work(cells, execution.store(), runtime, rerun.value, not execution.quiet))
+    if isinstance(records, str):
+        typer.echo(records, nl=bool(records))
+        return
     if execution.as_json:
         typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
     else:

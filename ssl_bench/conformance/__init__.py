@@ -39,6 +39,13 @@ class Check(Generic[Subject]):
             return said + _place(error, getattr(subject, "plugin", None))
 
 
+def checks_of(
+    *promises: Callable[[Subject], str | None], essential: Callable[[Subject], str | None] | None = None
+) -> tuple[Check[Subject], ...]:
+    """One check for each of `promises`, in the order in which they are run and printed; a docstring is the promise."""
+    return tuple(Check((one.__doc__ or "").rstrip("."), one, one is essential) for one in promises)
+
+
 def _place(error: Exception, plugin: type | None) -> str:
     """Where in the plugin's file `error` came from, as `` (FILE:LINE)``; empty where it came from elsewhere."""
     file = plugin and inspect.getfile(plugin)

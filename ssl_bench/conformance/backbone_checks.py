@@ -10,7 +10,7 @@ from torch import Tensor
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.registry import BACKBONES
 from ssl_bench.api.rng import seeded_initialisation
-from ssl_bench.conformance import Check
+from ssl_bench.conformance import Check, checks_of
 from ssl_bench.conformance.method_under_test import WIDTH, same, some
 
 BATCH = 2
@@ -151,21 +151,17 @@ def mixed_precision_works(subject: BackboneUnderTest) -> str | None:
     return None if error <= 0.1 * size else f"the features are {size:.3g} large and off by {error:.3g} under bf16"
 
 
-BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = tuple(
-    Check((check.__doc__ or "").rstrip("."), check)
-    for check in (
-        facts_are_complete,
-        stages_halve,
-        features_fit,
-        gradients_reach_all,
-        seeds_reproduce,
-        passes_change_nothing,
-        checkpointing_is_exact,
-        encoder_stands_alone,
-        mixed_precision_works,
-    )
+BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = checks_of(
+    facts_are_complete,
+    stages_halve,
+    features_fit,
+    gradients_reach_all,
+    seeds_reproduce,
+    passes_change_nothing,
+    checkpointing_is_exact,
+    encoder_stands_alone,
+    mixed_precision_works,
 )
-"""In the order in which they are run and printed."""
 
 
 def _reached(weight: Tensor) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ssl_bench.api.rng import Draws, numpy_generator
-from ssl_bench.conformance import Check
+from ssl_bench.conformance import Check, checks_of
 from ssl_bench.conformance.global_state import global_state_is_left_alone
 from ssl_bench.conformance.learning_checks import (
     batches_work,
@@ -93,24 +93,21 @@ def example_can_be_shown(subject: MethodUnderTest) -> str | None:
     return None
 
 
-METHOD_CHECKS: tuple[Check[MethodUnderTest], ...] = tuple(
-    Check((check.__doc__ or "").rstrip("."), check, essential=check is loss_is_finite)
-    for check in (
-        facts_are_complete,
-        loss_is_finite,
-        loss_falls,
-        gradient_reaches_all,
-        backbone_keeps_its_keys,
-        seeds_reproduce,
-        draws_follow_the_volume,
-        state_round_trips,
-        batches_work,
-        other_windows_work,
-        mixed_precision_works,
-        global_state_is_left_alone,
-        windows_are_in_range,
-        held_out_step_works,
-        example_can_be_shown,
-    )
+METHOD_CHECKS: tuple[Check[MethodUnderTest], ...] = checks_of(
+    facts_are_complete,
+    loss_is_finite,
+    loss_falls,
+    gradient_reaches_all,
+    backbone_keeps_its_keys,
+    seeds_reproduce,
+    draws_follow_the_volume,
+    state_round_trips,
+    batches_work,
+    other_windows_work,
+    mixed_precision_works,
+    global_state_is_left_alone,
+    windows_are_in_range,
+    held_out_step_works,
+    example_can_be_shown,
+    essential=loss_is_finite,
 )
-"""In the order in which they are run and printed."""

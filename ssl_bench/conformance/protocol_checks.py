@@ -14,12 +14,10 @@ from ssl_bench.api.protocol import Batch, ProtocolSettings, Training
 from ssl_bench.api.registry import PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.api.settings import load_preset
-from ssl_bench.conformance import Check
+from ssl_bench.conformance import Check, checks_of
 from ssl_bench.conformance.method_under_test import same, shared_backbone, some
-from ssl_bench.data.sources import DataSources
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.planning.planner import Planner
-from ssl_bench.spec.locations import Locations
 
 SEGMENTATION, CLASSIFICATION = TASK_NAMES = ("shc", "ccc")
 STEPS = 2
@@ -33,9 +31,7 @@ class ProtocolUnderTest:
         self.name = resolve_protocol(name)
         self.plugin = PROTOCOLS.load(self.name)
         self.facts = self.plugin.facts
-        preset = load_preset("smoke")
-        self.planner = Planner(preset, [], "float32")
-        self.sources = DataSources(Locations(), preset.cohort)
+        self.planner = Planner(load_preset("smoke"), [], "float32")
         self.cases = cache(self._load_cases)
 
     @property
@@ -56,7 +52,7 @@ class ProtocolUnderTest:
         return self.plugin(self.settings, seed).prepare(model, batches, model.features)
 
     def _load_cases(self, task: str) -> Sequence[Case]:
-        return self.sources.task(task).load()["train"]
+        return self.planner.data.task(task).load()["train"]
 
 
 def facts_are_complete(subject: ProtocolUnderTest) -> str | None:
@@ -139,18 +135,14 @@ def optimisers_are_there(subject: ProtocolUnderTest) -> str | None:
     return None if subject.prepare(model, SEGMENTATION).optimisers else "prepare gives no optimisers"
 
 
-PROTOCOL_CHECKS: tuple[Check[ProtocolUnderTest], ...] = tuple(
-    Check((check.__doc__ or "").rstrip("."), check)
-    for check in (
-        facts_are_complete,
-        logits_fit,
-        draws_reproduce,
-        training_moves_what_it_may,
-        reads_what_it_says,
-        optimisers_are_there,
-    )
+PROTOCOL_CHECKS: tuple[Check[ProtocolUnderTest], ...] = checks_of(
+    facts_are_complete,
+    logits_fit,
+    draws_reproduce,
+    training_moves_what_it_may,
+    reads_what_it_says,
+    optimisers_are_there,
 )
-"""In the order in which they are run and printed."""
 
 
 def _equal(one: Batch, other: Batch) -> bool:

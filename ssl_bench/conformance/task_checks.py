@@ -9,7 +9,7 @@ import numpy as np
 from ssl_bench.api.cases import SPLITS, Case, Split
 from ssl_bench.api.generator import Generator
 from ssl_bench.api.registry import TASKS
-from ssl_bench.conformance import BrokenPromiseError, Check
+from ssl_bench.conformance import BrokenPromiseError, Check, checks_of
 
 COUNT = 3
 
@@ -135,19 +135,15 @@ def splits_differ(subject: TaskUnderTest) -> str | None:
     return None if len(digests) == len(cases) else "one image stands in two splits"
 
 
-TASK_CHECKS: tuple[Check[TaskUnderTest], ...] = tuple(
-    Check((check.__doc__ or "").rstrip("."), check)
-    for check in (
-        facts_are_complete,
-        images_are_in_range,
-        labels_fit,
-        classes_occur,
-        spacing_is_kept,
-        cases_reproduce,
-        splits_differ,
-    )
+TASK_CHECKS: tuple[Check[TaskUnderTest], ...] = checks_of(
+    facts_are_complete,
+    images_are_in_range,
+    labels_fit,
+    classes_occur,
+    spacing_is_kept,
+    cases_reproduce,
+    splits_differ,
 )
-"""In the order in which they are run and printed."""
 
 
 def _all(subject: TaskUnderTest) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Planning: from names and settings to cells with resolved spec."""
+"""Planning: from names and settings to cells with resolved specifications."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Planner:
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
         self._protocol_source = functools.cache(PROTOCOLS.source_digest)
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
-        self._leaks = functools.cache(self.data.leaks)
+        self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -105,8 +105,8 @@ class Planner:
             spec=spec,
             setting=self._setting_of(method),
             locations=self.data.locations,
-            overlap=() if backbone.corpus is None else self._leaks(task),
-            left_out=self.data.task(task).left_out,
+            overlap=() if backbone.corpus is None else self.data.leaks(task),
+            left_out=self._left_out(task),
             backbone_file=file,
             plugins=plugin_files(method, task, protocol, backbone.network),
         )

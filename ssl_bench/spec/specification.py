@@ -226,14 +226,9 @@ class EvaluationSpec(_Keyed):
         """The cell in words."""
         return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
 
-    @property
-    def protocol_title(self) -> str:
-        """The protocol, and which code it is where it is not built in: scores by two codes are not one column."""
-        return protocol_title(self.protocol, self.protocol_source)
-
 
 def protocol_title(protocol: str, source: str | None) -> str:
-    """See `EvaluationSpec.protocol_title`."""
+    """The protocol, and which code it is where it is not built in: scores by two codes are not one column."""
     return f"{protocol} ({source[:6]})" if source else protocol
 
 

@@ -61,10 +61,6 @@ class Fitting:
         self.cost = cost
         self.log = log
 
-    @property
-    def _tries_several(self) -> bool:
-        return len(self.training.optimisers) > 1
-
     def best(self, progress: Progress, title: str) -> Fit:
         """Train with every optimiser from the same start; leave the module with the weights that validate best."""
         module, optimisers = self.training.module, self.training.optimisers
