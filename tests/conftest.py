@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,8 +20,13 @@ import torch
 
 from ssl_bench.api.registry import REGISTRIES
 from ssl_bench.api.settings import load_preset
+from ssl_bench.cli import main
 from ssl_bench.planning.planner import Planner
 from ssl_bench.training.runtime import Runtime
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["torch", "monai.metrics", "sklearn.metrics", "ssl_bench.training.evaluation"])
+"""Of which each has all that takes seconds to import."""
 
 NOT_FAST = (
     *("chaos", "cli", "conformance", "executors", "gpu", "slurm", "training", "report/pictures"),
@@ -81,10 +88,31 @@ def planner() -> Planner:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run ``ssl-bench`` as a user does, in an empty folder."""
+    """Run ``ssl-bench`` as a user does, in an empty folder and a process of its own."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        call = [sys.executable, "-c", "from ssl_bench.cli import main; main()", *arguments]
-        return subprocess.run(call, capture_output=True, encoding="utf-8", cwd=tmp_path, timeout=300, check=False)
+        out, err = tmp_path.parent / f"{tmp_path.name}.stdout", tmp_path.parent / f"{tmp_path.name}.stderr"
+        process = _PROCESSES.Process(target=_as_a_user, args=(arguments, tmp_path, dict(os.environ), out, err))
+        process.start()
+        process.join(300)
+        process.kill()
+        process.join()
+        assert process.exitcode is not None
+        said = (file.read_text("utf-8") for file in (out, err))
+        return subprocess.CompletedProcess(["ssl-bench", *arguments], process.exitcode, *said)
 
     return run
+
+
+def _as_a_user(arguments: tuple[str, ...], folder: Path, environment: dict[str, str], out: Path, err: Path) -> None:
+    for stream, path in ((1, out), (2, err)):
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["ssl-bench", *arguments]
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # which processes of this kind leave out

@@ -110,7 +110,7 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
     with no_collection():
         reader = _Reader(details)
         pretrainings = list(store.read("pretraining", parser_of(reader.pretraining)))
-        cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation, details))), _CELLS)
+        cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation))), _CELLS)
         cells["_options"] = pd.Series(_row_options(cells), dtype=object)
         labels = [
             f"{method} ({said})" if said else method
@@ -202,7 +202,7 @@ class _Reader:
 
     def evaluation(self, record: ParsedRecord) -> tuple[Any, ...]:
         """The line of an evaluation. Everything is parsed before anything is kept."""
-        backbone, data, downstream, fields = record.evaluation(self._details)
+        backbone, data, downstream, fields = record.evaluation()
         cases, place = record.cases(), self._evaluations
         told = self._told.get(id(backbone))
         if told is None:
