@@ -29,21 +29,28 @@ _PROCESSES.set_forkserver_preload(["torch", "monai.metrics", "sklearn.metrics", 
 """Of which each has all that takes seconds to import."""
 
 NOT_FAST = (
-    *("chaos", "cli", "conformance", "executors", "gpu", "slurm", "training", "report/pictures"),
+    *("chaos", "benchmarks/test_quick.py", "conformance", "training", "cli", "api/test_plugins.py", "executors"),
+    *("gpu", "slurm", "report/pictures"),
     *(f"data/synthetic/test_{name}.py" for name in ("coronary", "covid", "growth")),
     *(f"data/preprocessing/test_{name}.py" for name in ("parallel", "preparing_trouble")),
     *("benchmarks/test_corruption_reference.py", "methods/test_gvsl.py", "transforms/test_corruption.py"),
     *("weights/test_genesis.py", "weights/test_released.py"),
 )
-"""Folders and files of tests that train, grow volumes, draw, start processes or take more than a few seconds."""
+"""Folders and files of tests that train, grow volumes, draw, start processes or take more than a few seconds; they begin first."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
 """With which a test does the same elsewhere."""
 LEFT_OUT = {"slow", "gpu", "slurm", "browser", "latex"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as fast whatever is not known to take long, so that a new test of small things is fast by itself."""
+    """Mark as fast whatever is not known to take long, so that a new test of small things is fast by itself.
+
+    The long ones come first: no process of the suite waits for another's last file.
+    """
     long = [Path(__file__).parent / place for place in NOT_FAST]
+    items.sort(
+        key=lambda item: next((place for place, at in enumerate(long) if item.path.is_relative_to(at)), len(long))
+    )
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
         used = set(getattr(item, "fixturenames", ()))
