@@ -36,7 +36,7 @@ NOT_FAST = (
     *("benchmarks/test_corruption_reference.py", "methods/test_gvsl.py", "transforms/test_corruption.py"),
     *("weights/test_genesis.py", "weights/test_released.py"),
 )
-"""Folders and files of tests that train, grow volumes, draw, start processes or take more than a few seconds; they begin first."""
+"""Folders and files of tests that train, grow volumes, draw, start processes or take seconds. They begin first."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
 """With which a test does the same elsewhere."""
 LEFT_OUT = {"slow", "gpu", "slurm", "browser", "latex"}
