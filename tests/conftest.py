@@ -118,6 +118,7 @@ def _as_a_user(arguments: tuple[str, ...], folder: Path, environment: dict[str, 
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["ssl-bench", *arguments]
     try:
         main()

@@ -223,7 +223,10 @@ def test_a_bare_name_keeps_meaning_what_is_built_in(tmp_path: Path, fresh_regist
     assert resolve_protocol("linear-v7") == "linear-v7"
 
 
-def test_entry_points_do_the_same(command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_entry_points_do_the_same(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     installed = tmp_path / "throwaway-1.0.dist-info"
