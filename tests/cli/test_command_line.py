@@ -106,6 +106,10 @@ def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     assert {row["name"] for row in json.loads(command("tasks", "--json").stdout)} == {"shc", "sac", "sbm", "ccc"}
     protocols = {row["name"] for row in json.loads(command("protocols", "--json").stdout)}
     assert protocols == {"linear-v1", "finetune-v1", "probe-v1"}
+    backbones = {row["name"] for row in json.loads(command("backbones", "--json").stdout)}
+    assert backbones == {"unet3d", "models_genesis"}
+    executors = {row["name"] for row in json.loads(command("executors", "--json").stdout)}
+    assert executors == {"inline", "local", "slurm", "plan"}
 
 
 def test_the_main_job_and_what_follows_from_it(command: Command, tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from ssl_bench.api.method import Windows
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, add_plugin_file
 from ssl_bench.conformance import Check
 from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
-from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
+from ssl_bench.conformance.method_checks import METHOD_CHECKS, VOLUMES, MethodUnderTest, windows_are_in_range
 from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
 
@@ -112,6 +115,13 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
             "features_fit",
             "ZeroDivision",
         ),
+        (
+            "stages[0] + self.run(self.join, stages[1])",
+            "stages[0][:, 1:]",
+            "features_fit",
+            "the local features are (2, 7",
+        ),
+        ("return stages[0] +", "return float('nan') *", "features_fit", "the local features are not finite"),
         ("pad(volumes)).tanh()", "pad(volumes)).add(1e4).sub(1e4)", "mixed_precision_works", "under bf16"),
     ],
 )
@@ -171,6 +181,27 @@ def test_a_broken_protocol_is_told_what_is_wrong(
     problem = found.problem(ProtocolUnderTest("anywhere"))
     assert problem is not None
     assert sentence in problem
+
+
+@pytest.mark.parametrize(
+    ("volumes", "places", "sentence"),
+    [
+        ([0], [[0, 0, 0]], "choose_windows gives (1,) volumes at (1, 3) places"),
+        ([0, 1, 2, VOLUMES], [[0, 0, 0]] * 4, "choose_windows names volumes that are not in the corpus"),
+        ([0, 1, 2, 3], [[0, 0, 1.1]] * 4, "choose_windows gives places outside 0..1"),
+        ([1, 1, 2, 3], [[0, 0, 1]] * 4, "choose_windows gives one volume twice in a batch"),
+        ([0, 1, 2, 3], [[0, 0, 1]] * 4, None),
+    ],
+)
+def test_windows_out_of_range_are_told(
+    volumes: list[int], places: list[list[float]], sentence: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = Windows(np.array(volumes), np.array(places))
+    method = SimpleNamespace(choose_windows=lambda *_: windows, refresh_every=None)
+    monkeypatch.setattr(MethodUnderTest, "ready", lambda _: (method, None))
+    subject = MethodUnderTest("denoising")
+    assert subject.batch == 4
+    assert windows_are_in_range(subject) == sentence
 
 
 @pytest.mark.usefixtures("fresh_registry")
