@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
-from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.io.volume import Volume, voxels_apart
 from ssl_bench.errors import UserError
 
 _WIDEST = 2**16
@@ -92,14 +92,12 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
 def require_same_grid(image: Volume, label: Volume, image_path: Path, label_path: Path) -> None:
     """Raise UserError if shapes differ, or places by more than half a voxel anywhere."""
     way_out = "resample the label to its image first"
+    if image.file_grid and label.file_grid and image.file_grid.shape == label.file_grid.shape:
+        way_out += ", or if only its header is wrong take the image's with --set data.TASK.label_header=image"
     if image.voxels.shape != label.voxels.shape:
         shapes = f"{_size(label.voxels.shape)} voxels instead of {_size(image.voxels.shape)}"
         raise UserError(f"{label_path}: not on the grid of {image_path}, {shapes} (D, H, W); {way_out}")
-    # The difference of two affine maps is largest at a corner.
-    corners = np.array([(*corner, 1.0) for corner in np.ndindex(2, 2, 2)])
-    corners[:, :3] *= np.array(image.voxels.shape) - 1
-    places = corners @ (np.linalg.inv(image.affine) @ label.affine).T
-    apart = float(np.abs(places - corners).max())
+    apart = voxels_apart(image.voxels.shape, image.affine, label.affine)
     if apart > 0.5:
         raise UserError(f"{label_path}: not on the grid of {image_path}, up to {apart:.1f} voxels apart; {way_out}")
 
