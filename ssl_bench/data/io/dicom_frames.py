@@ -146,7 +146,7 @@ def _offsets(path: Path, header: Dataset, count: int, first: Vector, normal: Vec
     elif step is not None and slices is not None:
         offsets = (np.array(slices, np.float64, ndmin=1) - 1) * float(step)
     elif step is not None and not _other_order(header):
-        offsets = np.arange(count) * float(step)
+        offsets = np.arange(count, dtype=np.float64) * float(step)
     else:
         order = _other_order(header)
         what = f"its {count} frames are {order}, not slices" if order else f"does not say where its {count} frames lie"
@@ -161,7 +161,7 @@ def _dose_offsets(path: Path, offsets: Vector, first: Vector, normal: Vector) ->
     if offsets[0] == 0:
         return offsets
     if np.allclose(normal, (0, 0, 1)) and np.isclose(offsets[0], first[2], atol=1e-3):
-        return np.subtract(offsets, first[2])
+        return offsets - float(first[2])
     raise UserError(
         f"{path}: its GridFrameOffsetVector begins with {offsets[0]:g}, neither 0 nor the height of the first plane; "
         "export the dose again"
