@@ -20,6 +20,8 @@ from ssl_bench.errors import UserError
 
 _UNEVEN = 0.1
 """Tolerance as a share of the step between slices."""
+_TOUCHING_MM = 1e-4
+"""Between slices at one place: rounding."""
 _ASIDE = 0.5
 """How far a slice may lie beside the line through the first and the last, in pixels."""
 _SAME_PLANE = 1e-3
@@ -114,11 +116,12 @@ def _by_place(place: Path, frames: list[Frame]) -> list[Frame]:
     normal = frames[0].axes[:, 2]
     ordered = sorted(frames, key=lambda frame: float(frame.origin @ normal))
     steps = np.diff([frame.origin @ normal for frame in ordered])
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    for (before, after), step in zip(pairwise(ordered), steps, strict=True):
-        pair = f"{before.name} and {after.name}"
+    usual = float(np.median(steps[steps > _TOUCHING_MM])) if (steps > _TOUCHING_MM).any() else 0.0
+    pairs = [f"{before.name} and {after.name}" for before, after in pairwise(ordered)]
+    for pair, step in zip(pairs, steps, strict=True):
         if step < _UNEVEN * usual or usual == 0:
             raise UserError(f"{place}: {pair} lie at the same place; keep one slice for every place")
+    for pair, step in zip(pairs, steps, strict=True):
         if abs(step - usual) > _UNEVEN * usual:
             raise UserError(
                 f"{place}: {pair} are {step:.4g} mm apart, others {usual:.4g} mm; add the missing slices or resample "

@@ -95,7 +95,7 @@ def _placed(header: Dataset, number: int, group: str, keyword: str) -> Any:
     """As `lookup`; nuclear medicine keeps places with its detectors."""
     value = lookup(header, number, group, keyword)
     detectors = header.get("DetectorInformationSequence") or []
-    return detectors[0].get(keyword) if value is None and len(detectors) else value
+    return detectors[0].get(keyword) or None if value is None and detectors else value
 
 
 def _axes(path: Path, header: Dataset, number: int) -> NDArray[np.float64]:

@@ -62,14 +62,18 @@ def _require_spacing(path: Path, header: dict[str, str], axes: int) -> None:
 
 def _unit_mm(path: Path, header: dict[str, str]) -> float:
     """Of the three axes of space: `space units` are those of its directions, `units` those of the spacings."""
-    units = _QUOTED.findall(header.get("spaceunits", ""))[:3]
+    units = _words(header.get("spaceunits", ""))[:3]
     if not units:
-        axes = zip(_QUOTED.findall(header.get("units", "")), _steps(header), strict=False)
+        axes = zip(_words(header.get("units", "")), _steps(header), strict=False)
         units = [unit for unit, step in axes if step][:3]
     lengths = {millimetres(path, unit) for unit in units}
     if len(lengths) > 1:
         raise UserError(f"{path}: its axes count in different units ({', '.join(units)}); write the file again in mm")
     return lengths.pop() if lengths else 1.0
+
+
+def _words(text: str) -> list[str]:
+    return _QUOTED.findall(text) or text.split()
 
 
 def _notes(header: dict[str, str]) -> tuple[str, ...]:
