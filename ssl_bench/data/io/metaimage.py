@@ -36,10 +36,10 @@ def read_metaimage(path: Path) -> Volume:
             require_intact(path, data, start)
         else:
             _require_bytes(path, data, start, _expected_bytes(path, header))
-    reader = open_image(path, "MetaImageIO")
     _require_spacing(path, header)
     slope, offset = _intensity(path, header)
-    volume = read_image(path, reader, millimetres(path, header.get("DistanceUnits", "mm")))
+    unit_mm = millimetres(path, header.get("DistanceUnits", "mm"))
+    volume = read_image(path, open_image(path, "MetaImageIO"), unit_mm)
     return Volume(rescaled(volume.voxels, slope, offset), volume.affine, _notes(header))
 
 
