@@ -151,7 +151,7 @@ def _require_plausible(image: Volume, path: Path, limits_mm: tuple[float, float]
     low, high = limits_mm
     if min(image.spacing_mm) < low or max(image.spacing_mm) > high:
         found = " x ".join(f"{size:g}" for size in image.spacing_mm)
-        wider = f"[{min(low, *image.spacing_mm):g}, {max(high, *image.spacing_mm):g}]"
+        wider = f"[{min(low, *image.spacing_mm):.9g}, {max(high, *image.spacing_mm):.9g}]"
         raise UserError(
             f"{path}: voxels of {found} mm (D, H, W) are not within {low:g} to {high:g} mm; correct the spacing in the "
             f"file's header, or if they are so --set data.TASK.voxel_mm='{wider}'"
