@@ -30,8 +30,8 @@ class Preprocessing(Settings):
     voxel_mm: tuple[PositiveFloat, PositiveFloat] = (0.1, 10.0)
     """The smallest and largest voxel that a scan may have along an axis; others are taken for a broken header."""
     label_header: Literal["own", "image"] = "own"
-    """Where a label lies: as its `own` header says, which must be where its image does; or, whatever that says, voxel
-    by voxel where its `image` does, in the order of the files."""
+    """Where a label lies whose header puts it elsewhere than its image: as its `own` header says, which is refused; or
+    voxel by voxel where its `image` lies, in the order of the files."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def moved(path: Path, volume: Volume, grid: FileGrid) -> Volume:
         sizes = [_times(shape[::-1]) for shape in (volume.voxels.shape, grid.shape)]
         raise UserError(f"{path}: holds {sizes[0]} voxels and its image {sizes[1]}; resample the label to its image")
     apart = voxels_apart(grid.shape, grid.affine, volume.affine)
-    notes = (f"its own header, up to {apart:.1f} voxels off, gave way to the image's",) if apart > 0.5 else ()
-    return Volume(volume.voxels, grid.affine, notes)
+    note = f"its own header, up to {apart:.1f} voxels off, gave way to the image's"
+    return Volume(volume.voxels, grid.affine, (note,))
 
 
 def compact_type(voxels: NDArray[Any]) -> np.dtype[Any]:

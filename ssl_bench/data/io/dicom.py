@@ -40,10 +40,10 @@ def read_dicom(place: Path, files: list[Path]) -> Volume:
     others: list[str] = []
     for file in files:
         header = read_header(file)
-        if holds_picture(header):
+        if holds_picture(file, header):
             frames += frames_of(file, header)
         else:
-            others.append(f"{file.name} ({kind(header)})")
+            others.append(f"{file.name} ({kind(file, header)})")
     passed_over = ", ".join(others[:_FEW]) + (f" and {len(others) - _FEW} more" if len(others) > _FEW else "")
     if not frames:
         held = f" but {passed_over}" if others else ""

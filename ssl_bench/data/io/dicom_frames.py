@@ -68,7 +68,7 @@ def frames_of(path: Path, header: Dataset) -> list[Frame]:
 
 def _require_pixels(path: Path, header: Dataset, count: int) -> None:
     if "Rows" not in header or "Columns" not in header:
-        what = kind(header) or "a file without rows of pixels"
+        what = kind(path, header) or "a file without rows of pixels"
         raise UserError(f"{path}: is damaged or of another kind ({what}); write or download it again")
     colours = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if int(header.get("SamplesPerPixel") or 1) != 1 or not colours.startswith("MONOCHROME"):

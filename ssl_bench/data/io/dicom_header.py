@@ -49,24 +49,26 @@ def read_header(path: Path) -> Dataset:
             return dcmread(path, stop_before_pixels=True, specific_tags=list(_ELEMENTS), force=True)
 
 
-def kind(header: Dataset) -> str:
+def kind(path: Path, header: Dataset) -> str:
     """The name of the object's class, as ``RT Structure Set Storage``, or its UID; empty if the header does not say."""
-    return UID(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "").name
+    with complaints(path, "has a broken DICOM header"):
+        uid = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
+        return UID(str(uid)).name
 
 
-def holds_picture(header: Dataset) -> bool:
+def holds_picture(path: Path, header: Dataset) -> bool:
     """Whether an object is a picture, or a broken file that should be one; segmentations are none.
 
     Contours, plans, reports, presentation states, documents, registrations and raw data are none.
     """
-    name = kind(header)
+    name = kind(path, header)
     return "Segmentation" not in name and ("Rows" in header or not name or "Image" in name)
 
 
 def may_hold_picture(path: Path) -> bool:
     """Whether a file is a picture or cannot be understood, which its reader then says."""
     try:
-        return holds_picture(read_header(path))
+        return holds_picture(path, read_header(path))
     except UserError:
         return True
 

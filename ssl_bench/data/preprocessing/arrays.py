@@ -14,7 +14,7 @@ from ssl_bench.api.cases import Case, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
-from ssl_bench.data.preprocessing.labels import LabelRule, read_classes, require_same_grid
+from ssl_bench.data.preprocessing.labels import LabelRule, on_same_grid, read_classes, require_same_grid
 from ssl_bench.data.preprocessing.lungs import lung_mask
 from ssl_bench.data.preprocessing.resampling import Grid
 from ssl_bench.data.preprocessing.signature import Signature, signature
@@ -140,10 +140,10 @@ def _padded(volume: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
 
 def _label_on(image: Volume, image_path: Path, path: Path, preprocessing: Preprocessing) -> Volume:
     """The label file on its image's grid."""
-    if preprocessing.label_header == "image":
-        return read_volume(path, image.file_grid)
     label = read_volume(path)
-    require_same_grid(image, label, image_path, path)
+    if preprocessing.label_header == "image" and not on_same_grid(image, label):
+        return read_volume(path, image.file_grid)
+    require_same_grid(image, label, image_path, path, "--set data.TASK.label_header=image")
     return label
 
 

@@ -234,8 +234,10 @@ def test_a_label_with_a_wrong_header_may_take_its_images(tmp_path: Path, affine:
     assert report.notes[0].startswith("label: its own header, up to ")
 
 
-def test_a_label_whose_header_is_right_is_not_talked_of(tmp_path: Path) -> None:
-    found, report = with_label_at(tmp_path, np.diag([2.0, 2, 2, 1]), heart(), label_header="image")
+def test_a_label_whose_header_is_right_keeps_it(tmp_path: Path) -> None:
+    mirrored = np.diag([-2.0, 2, 2, 1])
+    mirrored[0, 3] = 2 * 15
+    found, report = with_label_at(tmp_path, mirrored, heart()[:, :, ::-1], label_header="image")
     assert np.array_equal(found.label, heart(value=2))
     assert report.notes == ()
 
