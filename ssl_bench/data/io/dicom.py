@@ -66,16 +66,13 @@ def _stack(frames: list[Frame]) -> NDArray[Any]:
     for place, frame in enumerate(frames):
         places[frame.path].append(place)
     columns, rows = frames[0].size
-    voxels: NDArray[Any] = np.empty((len(frames), rows, columns), np.uint8)
-    filled = False
+    voxels: NDArray[Any] = np.empty((len(frames), rows, columns), np.bool_)  # Any other type holds this one's values.
     for path, wanted in places.items():
         stored = stored_frames(path, [frames[place].number for place in wanted])
         for place, pixels in zip(wanted, stored, strict=True):
             values = _values(pixels, frames[place])
-            kind_of_all = np.result_type(voxels, values) if filled else values.dtype
-            voxels = voxels.astype(kind_of_all, copy=False)
+            voxels = voxels.astype(np.result_type(voxels, values), copy=False)
             voxels[place] = values
-            filled = True
     return voxels
 
 

@@ -182,6 +182,7 @@ def test_a_nifti_that_says_two_things_is_noted(tmp_path):
     expected = "its sform gives voxels of 2 x 2 x 2 mm and its pixdim of 1 x 1 x 2 mm: the sform was taken"
     assert read_volume(path).notes == (expected,)
     assert read_volume(path).spacing_mm == (2, 2, 2)
+    assert read_volume(nifti(tmp_path, np.diag([700, 800, 2500, 1]), "micron")).notes == ()
     image = nib.load(nifti(tmp_path, np.eye(4)))
     image.set_qform(np.diag([-1, -1, 1, 1]), 1)
     nib.save(image, tmp_path / "b.nii")
