@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from ssl_bench.api.settings import Settings
 
@@ -27,3 +27,17 @@ class Preprocessing(Settings):
     """(D, H, W) in voxels of the centred box; smaller scans are zero-padded around."""
     lungs: Literal["auto", "lungmask", "threshold"] = "auto"
     """What finds the lungs: the network of the extra `lungs`, or a threshold with connected components."""
+    voxel_mm: tuple[PositiveFloat, PositiveFloat] = (0.1, 10.0)
+    """The smallest and largest voxel that a scan may have along an axis; others are taken for a broken header."""
+    label_header: Literal["own", "image"] = "own"
+    """Where a label lies whose header puts it elsewhere than its image: as its `own` header says, which is refused; or
+    voxel by voxel where its `image` lies, in the order of the files."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came after the first cells were planned say nothing at their defaults, so that keys stay."""
+        fields: dict[str, Any] = serialised(self)
+        later = {name: type(self).model_fields[name].default for name in ("voxel_mm", "label_header")}
+        return {
+            name: value for name, value in fields.items() if name not in later or getattr(self, name) != later[name]
+        }

@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
-from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.io.volume import FileGrid, Volume, voxels_apart
 from ssl_bench.errors import UserError
 
 # Cosine between two axes, about half a degree: rounded headers stay far below, a tilted gantry is degrees above.
@@ -54,7 +54,20 @@ def canonical(path: Path, volume: Volume) -> Volume:
     # Minimum and maximum are NaN where any voxel is: no temporary of the volume's size.
     if not np.isfinite([voxels.min(), voxels.max()]).all():
         raise UserError(f"{path}: holds voxels that are NaN or infinite; replace them by numbers first")
-    return Volume(voxels, affine)
+    return Volume(voxels, affine, volume.notes, FileGrid(volume.voxels.shape, volume.affine))
+
+
+def moved(path: Path, volume: Volume, grid: FileGrid) -> Volume:
+    """A volume on its file's own grid with its voxels on another file's, in the order of the file.
+
+    Raises UserError, naming `path`, if the sizes differ.
+    """
+    if volume.voxels.shape != grid.shape:
+        sizes = [_times(shape[::-1]) for shape in (volume.voxels.shape, grid.shape)]
+        raise UserError(f"{path}: holds {sizes[0]} voxels and its image {sizes[1]}; resample the label to its image")
+    apart = voxels_apart(grid.shape, grid.affine, volume.affine)
+    note = f"its own header, up to {apart:.1f} voxels off, gave way to the image's"
+    return Volume(volume.voxels, grid.affine, (note,))
 
 
 def compact_type(voxels: NDArray[Any]) -> np.dtype[Any]:

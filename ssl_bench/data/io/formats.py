@@ -7,24 +7,26 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.io.volume import FileGrid, Volume
 from ssl_bench.errors import UserError
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Suffixes of files that hold one volume each; DICOM is known by its content, for its files often have no suffix."""
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: Path, instead: FileGrid | None = None) -> Volume:
     """A NIfTI, NRRD, MetaImage or DICOM file, or the folder of a DICOM series, on the canonical grid.
 
     Axes are flipped and permuted to the closest of (superior, anterior, right), nothing is resampled. Rescaling that
-    the file declares is applied; whole numbers that were only shifted stay integers, anything else is float32.
+    the file declares is applied; whole numbers that were only shifted stay integers, anything else is float32. The
+    voxels lie where the header says, or where those of the grid `instead` do, in the file's order.
     Raises UserError for everything that is not one scalar volume on an orthogonal grid with finite values.
     """
-    from ssl_bench.data.io.canonical import canonical  # This and every reader late: who only looks starts light.
+    from ssl_bench.data.io.canonical import canonical, moved  # And every reader, late: who only looks starts light.
 
     try:
-        return canonical(path, _read_series(path) if path.is_dir() else _reader(path)(path))
+        stored = _read_series(path) if path.is_dir() else _reader(path)(path)
+        return canonical(path, stored if instead is None else moved(path, stored, instead))
     except PermissionError as error:
         raise _forbidden(error) from error
     except OSError as error:
@@ -36,8 +38,8 @@ def read_volume(path: Path) -> Volume:
 def find_volumes(root: Path) -> list[Path]:
     """Every volume below a folder of any depth: files, and folders that hold DICOM slices.
 
-    In natural order; files of other kinds are passed over, see `walk`. Raises UserError for a folder that may not be
-    read.
+    In natural order; files of other kinds are passed over, see `walk`, and DICOM objects that are no pictures. Raises
+    UserError for a folder that may not be read.
     """
     try:
         if not root.is_dir():
@@ -85,7 +87,7 @@ def _volumes(root: Path) -> Iterator[Path]:
         if isinstance(files, OSError):
             raise files
         yield from (file for file in files if file.name.lower().endswith(SUFFIXES))
-        if any(map(_is_dicom, files)):
+        if any(_holds_picture(file) for file in files if _is_dicom(file)):
             yield folder
 
 
@@ -111,14 +113,14 @@ def _reader(path: Path) -> Callable[[Path], Volume]:
     if _is_dicom(path):
         from ssl_bench.data.io.dicom import read_dicom
 
-        return read_dicom
+        return lambda file: read_dicom(file, [file])
     raise UserError(f"{path}: no volume that can be read; convert it to .nii.gz, .nrrd, .mha or DICOM")
 
 
 def _read_series(folder: Path) -> Volume:
-    from ssl_bench.data.io.dicom import read_series
+    from ssl_bench.data.io.dicom import read_dicom
 
-    return read_series(folder, [file for file in _visible(folder) if _is_dicom(file)])
+    return read_dicom(folder, [file for file in _visible(folder) if _is_dicom(file)])
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -136,6 +138,12 @@ def _is_dicom(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def _holds_picture(path: Path) -> bool:
+    from ssl_bench.data.io.dicom_header import may_hold_picture
+
+    return may_hold_picture(path)
 
 
 def _forbidden(error: PermissionError) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +16,15 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ssl_bench.data.io.canonical import require_grid
-from ssl_bench.data.io.volume import Volume, superior_first
+from ssl_bench.data.io.rescaling import rescaled
+from ssl_bench.data.io.volume import NO_ORIENTATION, Volume, superior_first, voxels_apart
 from ssl_bench.errors import UserError
 
 _HEADERS = {348: Nifti1Header, 540: Nifti2Header}
 _MILLIMETRES = {1: 1000.0, 3: 0.001}
 """Per unit of length, by the header's code: metres and micrometres, anything else means millimetres."""
+_NEARLY = 0.01
+"""Spacings that differ by a smaller share were only rounded."""
 _PIECE = 2**18
 _DAMAGED = (EOFError, OSError, zlib.error)
 
@@ -33,8 +37,8 @@ def read_nifti(path: Path) -> Volume:
         stream = gzip.GzipFile(fileobj=file) if gzipped else file
         try:
             header = _header(path, stream)
-            affine = superior_first(_affine(path, header))
-            size = header.get_data_shape()
+            size, place = header.get_data_shape(), _affine(path, header)
+            affine = superior_first(place)
             require_grid(path, size, affine)
             voxels = np.empty(size[2::-1], _dtype(path, header))
             stream.seek(_offset(header))
@@ -42,7 +46,7 @@ def read_nifti(path: Path) -> Volume:
             if gzipped:
                 while stream.read(_PIECE):  # At the end of the stream, wherever damage has moved it, is its checksum.
                     pass
-            return Volume(_scaled(voxels, header), affine)
+            return Volume(_scaled(voxels, header), affine, _notes(header, place))
         except (HeaderDataError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: has a broken NIfTI header ({error}); write the file again") from error
         except _DAMAGED as error:
@@ -63,14 +67,37 @@ def _header(path: Path, stream: BufferedIOBase) -> Any:
 
 
 def _affine(path: Path, header: Any) -> NDArray[np.float64]:
-    """(4, 4): voxel index (i, j, k, 1) to (right, anterior, superior, 1) in mm."""
+    """(4, 4): voxel index (i, j, k, 1) to (right, anterior, superior, 1) in mm; an sform counts before a qform."""
     if header["sform_code"] == 0 and not (header["pixdim"][1:4] > 0).all():
         raise UserError(f"{path}: has spacing {header['pixdim'][1:4]}; write the file again with its spacing in mm")
     if header["pixdim"][0] != -1:
         header["pixdim"][0] = 1  # The standard reads anything but -1 as 1; nibabel insists on either.
     affine = np.array(header.get_best_affine(), np.float64)
-    affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) % 8, 1.0)
+    affine[:3] *= _unit_mm(header)
     return affine
+
+
+def _unit_mm(header: Any) -> float:
+    return _MILLIMETRES.get(int(header["xyzt_units"]) % 8, 1.0)
+
+
+def _notes(header: Any, affine: NDArray[np.float64]) -> tuple[str, ...]:
+    """What the header leaves open, or says twice and differently; `affine` is that of `_affine`."""
+    if header["sform_code"] == 0:
+        return () if header["qform_code"] != 0 else (NO_ORIENTATION,)
+    notes = []
+    used, said = np.linalg.norm(affine[:3, :3], axis=0), header["pixdim"][1:4] * _unit_mm(header)
+    if not np.allclose(used, said, rtol=_NEARLY):
+        sizes = [" x ".join(f"{size:.4g}" for size in spacing) for spacing in (used, said)]
+        notes.append(f"its sform gives voxels of {sizes[0]} mm and its pixdim of {sizes[1]} mm: the sform was taken")
+    elif header["qform_code"] != 0:
+        with suppress(HeaderDataError, ValueError):  # A quaternion that is none.
+            other = np.array(header.get_qform(), np.float64)
+            other[:3] *= _unit_mm(header)
+            apart = voxels_apart(header.get_data_shape()[:3], affine, other)
+            if apart > 0.5:
+                notes.append(f"its sform and its qform lie up to {apart:.1f} voxels apart: the sform was taken")
+    return tuple(notes)
 
 
 def _dtype(path: Path, header: Any) -> np.dtype[Any]:
@@ -100,14 +127,6 @@ def _fill(voxels: NDArray[Any], stream: BufferedIOBase) -> None:
 
 
 def _scaled(voxels: NDArray[Any], header: Any) -> NDArray[Any]:
-    """The values that the header's slope and intercept stand for, whole numbers if it only shifts whole numbers."""
+    """The values that the header's slope and intercept stand for."""
     slope, intercept = header.get_slope_inter()
-    if slope is None or (slope, intercept) == (1, 0):
-        return voxels
-    if voxels.dtype.kind in "iu" and slope == 1 and intercept.is_integer() and abs(intercept) < 2**30:
-        wide = np.int32 if voxels.itemsize <= 2 else np.int64
-        return np.asarray(np.add(voxels, int(intercept), dtype=wide, casting="unsafe"))
-    scaled = voxels.astype(np.float32)
-    scaled *= np.float32(slope)
-    scaled += np.float32(intercept)
-    return scaled
+    return voxels if slope is None else rescaled(voxels, slope, intercept)

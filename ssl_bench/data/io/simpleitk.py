@@ -16,29 +16,33 @@ from ssl_bench.data.io.volume import Volume, superior_first
 from ssl_bench.errors import UserError
 
 
-def read_image(path: Path, image_io: str) -> Volume:
-    """One file with ITK's reader of that name. Raises UserError if it is not one scalar volume."""
-    reader = open_image(path, image_io)
+def read_image(path: Path, reader: Any, unit_mm: float = 1.0) -> Volume:
+    """The one volume of an image that `open_image` opened, whose header counts in units of `unit_mm`.
+
+    An axis of negative spacing runs backwards from the first voxel, as in ITK. Raises UserError if it is not one scalar
+    volume.
+    """
     size = reader.GetSize()
-    if min(reader.GetSpacing()) <= 0:
+    if not all(reader.GetSpacing()):
         raise UserError(f"{path}: has spacing {reader.GetSpacing()}; write the file again with its spacing in mm")
     # A fourth axis adds a row and a column behind those of space.
     directions = np.reshape(reader.GetDirection(), (len(size), len(size)))
-    affine = affine_from_itk((directions * reader.GetSpacing())[:3, :3], reader.GetOrigin()[:3])
+    steps, origin = (directions * reader.GetSpacing())[:3, :3], np.array(reader.GetOrigin()[:3])
+    affine = affine_from_itk(steps * unit_mm, origin * unit_mm)
     require_grid(path, size, affine)
     return Volume(read_voxels(path, reader).reshape(size[2::-1]), affine)
 
 
 def open_image(path: Path, image_io: str) -> Any:
     """An ITK reader that has read the header. Raises UserError for a file of another kind or several channels."""
-    reader = _simpleitk().ImageFileReader()
+    reader = simpleitk().ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    kind = _simpleitk().GetPixelIDValueAsString(reader.GetPixelID())
+        raise unreadable(path, error) from error
+    kind = simpleitk().GetPixelIDValueAsString(reader.GetPixelID())
     if reader.GetNumberOfComponents() != 1 or "complex" in kind:
         raise UserError(f"{path}: its voxels are {kind}s; convert it to one number per voxel")
     return reader
@@ -47,9 +51,9 @@ def open_image(path: Path, image_io: str) -> Any:
 def read_voxels(path: Path, reader: Any) -> NDArray[Any]:
     """(..., K, J, I): the voxels of an opened image. Raises UserError for a damaged file."""
     try:
-        voxels: NDArray[Any] = _simpleitk().GetArrayFromImage(reader.Execute())
+        voxels: NDArray[Any] = simpleitk().GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return voxels
 
 
@@ -82,13 +86,15 @@ def require_intact(path: Path, data: Path, start: int) -> None:
         raise UserError(f"{path}: is cut short (its compressed voxels do not end); copy or download it again")
 
 
-def _simpleitk() -> Any:
-    library: Any = import_module("SimpleITK")  # Heavy: only for who needs it, and without its warnings on stderr.
+def simpleitk() -> Any:
+    """The library, without its warnings on stderr."""
+    library: Any = import_module("SimpleITK")  # Heavy: only for who needs it.
     library.ProcessObject.SetGlobalWarningDisplay(False)
     return library
 
 
-def _unreadable(path: Path, error: RuntimeError) -> UserError:
+def unreadable(path: Path, error: RuntimeError) -> UserError:
+    """What ITK complains of, as one line."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("Reason:")]
     reason = re.sub(r"^.*ERROR: (\w+\(\w+\): )?|^\[nrrd\] \w+: ", "", lines[-1])
     return UserError(f"{path}: is damaged or of another kind ({reason}); write or download it again")

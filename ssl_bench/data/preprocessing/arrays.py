@@ -14,14 +14,12 @@ from ssl_bench.api.cases import Case, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
-from ssl_bench.data.preprocessing.labels import LabelRule, read_classes, require_same_grid
+from ssl_bench.data.preprocessing.labels import LabelRule, on_same_grid, read_classes, require_same_grid
 from ssl_bench.data.preprocessing.lungs import lung_mask
 from ssl_bench.data.preprocessing.resampling import Grid
 from ssl_bench.data.preprocessing.signature import Signature, signature
 from ssl_bench.errors import UserError
 
-PLAUSIBLE_MM = (0.1, 10.0)
-"""Voxel sizes outside are taken for a broken header."""
 HU_OFFSET = 1024.0
 CT_RANGE = 2048.0
 
@@ -57,19 +55,18 @@ def read_case(
     anything that stands in the way of preprocessing it, except that lungs are not looked for.
     """
     image = read_volume(case.image)
-    _require_plausible(image, case.image)
+    _require_plausible(image, case.image, preprocessing.voxel_mm)
     outline = signature(image.voxels)
     low, high = image.voxels.min().item(), image.voxels.max().item()
     if low == high:
         raise UserError(f"{case.image}: every voxel is {low:g}; replace the file or leave the case out")
-    notes = _offset_notes(low, preprocessing)
+    notes = image.notes + _offset_notes(low, preprocessing)
     classes: NDArray[np.uint8] | None = None
     voxels: dict[int, int] = {}
     if rule is not None and isinstance(case.label, Path):
-        label = read_volume(case.label)
-        require_same_grid(image, label, case.image, case.label)
+        label = _label_on(image, case.image, case.label, preprocessing)
         classes, voxels, label_notes = read_classes(label.voxels, rule, case.label)
-        notes += label_notes
+        notes += (*(f"label: {note}" for note in label.notes), *label_notes)
     elif preprocessing.region == "label":
         raise UserError(f"{case.image}: has no label to crop to; choose another region")
     depth, height, width = image.voxels.shape
@@ -141,11 +138,24 @@ def _padded(volume: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
     return np.pad(volume, [(each // 2, each - each // 2) for each in missing])
 
 
-def _require_plausible(image: Volume, path: Path) -> None:
-    low, high = PLAUSIBLE_MM
+def _label_on(image: Volume, image_path: Path, path: Path, preprocessing: Preprocessing) -> Volume:
+    """The label file on its image's grid."""
+    label = read_volume(path)
+    if preprocessing.label_header == "image" and not on_same_grid(image, label):
+        return read_volume(path, image.file_grid)
+    require_same_grid(image, label, image_path, path, "--set data.TASK.label_header=image")
+    return label
+
+
+def _require_plausible(image: Volume, path: Path, limits_mm: tuple[float, float]) -> None:
+    low, high = limits_mm
     if min(image.spacing_mm) < low or max(image.spacing_mm) > high:
         found = " x ".join(f"{size:g}" for size in image.spacing_mm)
-        raise UserError(f"{path}: voxels of {found} mm (D, H, W) cannot be; correct the spacing in the file's header")
+        wider = f"[{min(low, *image.spacing_mm):.9g}, {max(high, *image.spacing_mm):.9g}]"
+        raise UserError(
+            f"{path}: voxels of {found} mm (D, H, W) are not within {low:g} to {high:g} mm; correct the spacing in the "
+            f"file's header, or if they are so --set data.TASK.voxel_mm='{wider}'"
+        )
 
 
 def _offset_notes(low: float, preprocessing: Preprocessing) -> tuple[str, ...]:

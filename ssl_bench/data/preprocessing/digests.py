@@ -56,7 +56,7 @@ def _voxel_files(path: Path) -> list[Path]:
     if path.suffix.lower() not in (".mhd", ".nhdr"):
         return []
     with path.open("rb") as file:
-        lines = file.read(_LONGEST_HEADER).decode("latin-1").splitlines()
+        lines = file.read(_LONGEST_HEADER).decode("utf-8", "replace").splitlines()
     # "ElementDataFile = ct.raw", "data file: ct.raw", or a list with one name a line.
     names = {re.split("[:=]", line, maxsplit=1)[-1].strip() for line in lines}
     return [path.parent / name for name in sorted(names) if 0 < len(name) < 255 and (path.parent / name).is_file()]

@@ -12,11 +12,13 @@ from pydantic import Field
 
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
-from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.io.volume import Volume, voxels_apart
 from ssl_bench.errors import UserError
 
 _WIDEST = 2**16
 """Label values that lie further apart are no labels."""
+_NEAR = 0.5
+"""How far a label may lie from its image, in voxels."""
 
 
 class LabelRule(Settings):
@@ -89,19 +91,27 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     return Labels(classes, voxels, notes)
 
 
-def require_same_grid(image: Volume, label: Volume, image_path: Path, label_path: Path) -> None:
-    """Raise UserError if shapes differ, or places by more than half a voxel anywhere."""
+def on_same_grid(image: Volume, label: Volume) -> bool:
+    """Whether shapes are the same and places nowhere more than half a voxel apart."""
+    return image.voxels.shape == label.voxels.shape and _apart(image, label) <= _NEAR
+
+
+def require_same_grid(image: Volume, label: Volume, image_path: Path, label_path: Path, option: str = "") -> None:
+    """Raise UserError unless `on_same_grid`; `option` is one that takes the image's header for the label's."""
+    if on_same_grid(image, label):
+        return
     way_out = "resample the label to its image first"
-    if image.voxels.shape != label.voxels.shape:
-        shapes = f"{_size(label.voxels.shape)} voxels instead of {_size(image.voxels.shape)}"
-        raise UserError(f"{label_path}: not on the grid of {image_path}, {shapes} (D, H, W); {way_out}")
-    # The difference of two affine maps is largest at a corner.
-    corners = np.array([(*corner, 1.0) for corner in np.ndindex(2, 2, 2)])
-    corners[:, :3] *= np.array(image.voxels.shape) - 1
-    places = corners @ (np.linalg.inv(image.affine) @ label.affine).T
-    apart = float(np.abs(places - corners).max())
-    if apart > 0.5:
-        raise UserError(f"{label_path}: not on the grid of {image_path}, up to {apart:.1f} voxels apart; {way_out}")
+    if image.file_grid and label.file_grid and image.file_grid.shape == label.file_grid.shape:
+        way_out += ", or if only its header is wrong take the image's" + (f" with {option}" if option else "")
+    if image.voxels.shape == label.voxels.shape:
+        found = f"up to {_apart(image, label):.1f} voxels apart"
+    else:
+        found = f"{_size(label.voxels.shape)} voxels instead of {_size(image.voxels.shape)} (D, H, W)"
+    raise UserError(f"{label_path}: not on the grid of {image_path}, {found}; {way_out}")
+
+
+def _apart(image: Volume, label: Volume) -> float:
+    return voxels_apart(image.voxels.shape, image.affine, label.affine)
 
 
 def _require_whole(values: NDArray[Any], path: Path) -> None:

@@ -24,7 +24,7 @@ from ssl_bench.data.preprocessing.lungs import chosen
 from ssl_bench.data.preprocessing.parallel import over_cases
 from ssl_bench.errors import UserError
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raised whenever prepared arrays may change."""
 
 

@@ -1,10 +1,12 @@
 """One case from its files to the array that the network sees."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -209,6 +211,47 @@ def test_image_and_label_may_lie_half_a_voxel_apart(
             prepare_case(case, declared(), RULE)
 
 
+def with_label_at(folder: Path, affine: np.ndarray, labels: np.ndarray, **changes: Any) -> tuple[Case, CaseReport]:
+    """Of a CT of 2 mm and of labels, both (D, H, W), whose header says `affine`, for (x, y, z)."""
+    image = save(folder / "a.nii", ct(), (2.0, 2.0, 2.0))
+    nib.save(nib.Nifti1Image(labels.T, affine), folder / "b.nii")
+    return prepare_case(SourceCase("a", image, folder / "b.nii", "a"), declared(**changes), RULE)
+
+
+TURNED = np.array([[0, 0, 3.0, 0], [-1, 0, 0, 5], [0, 1, 0, -9], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-2.0, -2, 2, 1]), TURNED], ids=["unit", "mirrored", "turned"])
+def test_a_label_with_a_wrong_header_may_take_its_images(tmp_path: Path, affine: np.ndarray) -> None:
+    offer = (
+        "resample the label to its image first, or if only its header is wrong .* --set data.TASK.label_header=image$"
+    )
+    with pytest.raises(UserError, match=f"^{tmp_path / 'b.nii'}: not on the grid of .*; {offer}"):
+        with_label_at(tmp_path, affine, heart())
+    found, report = with_label_at(tmp_path, affine, heart(), label_header="image")
+    assert np.array_equal(found.label, heart(value=2))
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("label: its own header, up to ")
+
+
+def test_a_label_whose_header_is_right_keeps_it(tmp_path: Path) -> None:
+    mirrored = np.diag([-2.0, 2, 2, 1])
+    mirrored[0, 3] = 2 * 15
+    found, report = with_label_at(tmp_path, mirrored, heart()[:, :, ::-1], label_header="image")
+    assert np.array_equal(found.label, heart(value=2))
+    assert report.notes == ()
+
+
+def test_a_label_of_another_size_cannot_take_its_images_header(tmp_path: Path) -> None:
+    labels = heart((12, 14, 15))
+    with pytest.raises(
+        UserError, match=r"b.nii: not on the grid of .* \(D, H, W\); resample the label to its image first$"
+    ):
+        with_label_at(tmp_path, np.diag([2.0, 2, 2, 1]), labels)
+    with pytest.raises(UserError, match=r"b.nii: holds 15 x 14 x 12 voxels and its image 16 x 14 x 12; resample"):
+        with_label_at(tmp_path, np.diag([2.0, 2, 2, 1]), labels, label_header="image")
+
+
 def test_a_class_that_the_box_leaves_out_is_said(tmp_path: Path) -> None:
     labels = np.zeros((12, 14, 16), np.int16)
     labels[0, 0, 0] = 500
@@ -267,6 +310,26 @@ def test_scans_that_cannot_be_meant_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=f"^{tmp_path / 'a.nii'}: {reason}"):
         prepared(tmp_path, voxels, spacing, **changes)
+
+
+@pytest.mark.parametrize("spacing", [(12.34564, 1.0, 1.0), (0.05, 0.05, 0.05)])
+def test_voxels_of_any_size_may_be_meant(tmp_path: Path, spacing: tuple[float, float, float]) -> None:
+    with pytest.raises(UserError, match=r"are not within 0.1 to 10 mm; .* --set data.TASK.voxel_mm='(.*)'$") as refusal:
+        prepared(tmp_path, ct(), spacing)
+    limits = json.loads(str(refusal.value).split("'")[-2])
+    assert prepared(tmp_path, ct(), spacing, voxel_mm=limits)[0].spacing_mm == pytest.approx(spacing)
+
+
+def test_what_is_suspicious_about_a_file_is_noted(tmp_path: Path) -> None:
+    header = nib.Nifti1Image(ct().T, np.eye(4))
+    for part in ("a", "b"):
+        header.set_sform(np.eye(4), 0)
+        header.set_qform(np.eye(4), 0)
+        nib.save(header, tmp_path / f"{part}.nii")
+        header = nib.Nifti1Image(heart().T, np.eye(4))
+    case = SourceCase("a", tmp_path / "a.nii", tmp_path / "b.nii", "a")
+    notes = prepare_case(case, declared(), RULE)[1].notes
+    assert [note.split("its header")[0] for note in notes] == ["", "label: "]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_what_the_arrays_depend_on_changes_the_digest(
 def test_another_version_of_the_preparation_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = labelled(tmp_path)
     (first,) = prepare_all([case])
-    monkeypatch.setattr(prepared, "PREPARATION_VERSION", 2)
+    monkeypatch.setattr(prepared, "PREPARATION_VERSION", prepared.PREPARATION_VERSION + 1)
     assert prepare_all([case])[0].digest != first.digest
 
 
