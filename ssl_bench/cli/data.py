@@ -11,7 +11,7 @@ import typer
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
-from ssl_bench.cli.planning import locations_of
+from ssl_bench.cli.planning import locations_of, tell
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def check(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    take_labels: options.TakeLabels = False,
     workers: Workers = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,18 +59,22 @@ def check(
     """
     from ssl_bench.data.checking import check as check_cases
 
-    folder = _open(task, data_root, preset, set_)
+    folder = _open(task, data_root, preset, set_, take_labels)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
-        reports, problems = check_cases(folder.found, folder.preprocessing, folder.rule, _count(workers), advance)
+        seen = check_cases(folder.found, folder.root, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
-        listed = [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
-        typer.echo(json.dumps({"cases": [_as_json(report) for report in reports], "problems": listed}, indent=1))
+        listed = {
+            name: [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+            for name, problems in (("problems", seen.problems), ("label_maps", seen.label_maps))
+        }
+        typer.echo(json.dumps({"cases": [_as_json(report) for report in seen.reports], **listed}, indent=1))
     else:
-        for line in _as_table(reports):
+        for line in _as_table(seen.reports):
             typer.echo(line)
-        typer.echo(f"usable cases: {len(reports)}, problems: {len(problems)}")
-        _list(problems)
-    if problems:
+        typer.echo(f"usable cases: {len(seen.reports)}, problems: {len(seen.problems)}")
+        _list_label_maps(seen.label_maps)
+        _list(seen.problems)
+    if seen.problems:
         raise typer.Exit(2)
 
 
@@ -80,6 +85,7 @@ def prepare(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    take_labels: options.TakeLabels = False,
     workers: Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -89,17 +95,19 @@ def prepare(
 
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
+    from ssl_bench.data.layouts.label_names import label_maps_among
     from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
-    folder = _open(task, data_root, preset, set_)
+    folder = _open(task, data_root, preset, set_, take_labels)
     cases = folder.found.cases
     with _progress(quiet).track(f"preparing {task}", len(cases)) as advance:
         prepared, bad = prepare_cases(cases, folder.preprocessing, folder.rule, _count(workers), advance)
     for case in prepared:
         for note in case.notes:
             typer.echo(f"{case.identifier}: {note}", err=True)
-    typer.echo(f"{len(prepared)} of {len(cases)} cases are ready")
-    problems = [*folder.found.problems, *bad]
+    label_maps, problems = label_maps_among(folder.found, bad, folder.root)
+    typer.echo(f"{len(prepared)} of {len(cases) - len(label_maps) + len(folder.found.label_maps)} cases are ready")
+    _list_label_maps(label_maps)
     _list(problems)
     if problems:
         raise typer.Exit(2)
@@ -143,6 +151,7 @@ def show(
     plugin: options.Plugin = None,
     anatomy: options.Anatomy = None,
     data_root: Root = None,
+    take_labels: options.TakeLabels = False,
     skip_problems: options.SkipProblems = False,
 ) -> None:
     """Write a picture of mid-slices with the contours of the labels.
@@ -155,7 +164,7 @@ def show(
 
     from ssl_bench.report.pictures.cases import draw_cases
 
-    name, source = _chosen(task, TaskData(anatomy, data_root), preset, set_, skip_problems)
+    name, source = _chosen(task, TaskData(anatomy, data_root), preset, set_, take_labels, skip_problems)
     facts = None if name == "corpus" else TASKS.load(name).facts
     title, classes = (f"{facts.title}, {split}", facts.classes) if facts else ("The unlabelled corpus", ())
     found, real = source.load()[split if facts else "corpus"][:cases], source.describe().is_real
@@ -163,27 +172,35 @@ def show(
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
 
 
-def _open(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderSource[Any]:
+def _open(
+    task: str, data_root: Path | None, preset: str, set_: list[str] | None, take_labels: bool = False
+) -> FolderSource[Any]:
     """The folder of a task or of a corpus."""
     if data_root is None and ":" not in task:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
-    source = _chosen(task, TaskData(data_root=data_root), preset, set_)[1]
+    source = _chosen(task, TaskData(data_root=data_root), preset, set_, take_labels)[1]
     return cast("FolderSource[Any]", source)
 
 
 def _chosen(
-    task: str, data: TaskData, preset: str, set_: list[str] | None, skip_problems: bool = False
+    task: str,
+    data: TaskData,
+    preset: str,
+    set_: list[str] | None,
+    take_labels: bool = False,
+    skip_problems: bool = False,
 ) -> tuple[str, DataSource[Any]]:
     """The name and the volumes of a task, or of a corpus, for which `data` names a folder of scans."""
     from ssl_bench.api.settings import load_preset
     from ssl_bench.data.sources import DataSources
 
     if task == "corpus":
-        names, locations = locations_of([], TaskData(data.anatomy), CorpusData(data.data_root), skip_problems)
+        corpus = CorpusData(data.data_root, take_labels=take_labels)
+        names, locations = locations_of([], TaskData(data.anatomy), corpus, skip_problems)
     else:
         names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, say=tell)
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 
@@ -224,6 +241,13 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
 def _list(problems: list[Problem]) -> None:
     for problem in problems:
         typer.echo(f"{problem.path}: {problem.reason}", err=True)
+
+
+def _list_label_maps(label_maps: Sequence[Problem]) -> None:
+    if label_maps:
+        typer.echo(f"label maps, not scans: {len(label_maps)}, left out; --take-labels takes them as scans")
+    for found in label_maps:
+        typer.echo(f"    {found.path}: {found.reason}")
 
 
 def _progress(quiet: bool) -> Progress:

@@ -46,6 +46,7 @@ class CorpusData:
 
     corpus: options.Corpus = None
     corpus_region: options.CorpusRegion = ""
+    take_labels: options.TakeLabels = False
     allow_overlap: options.AllowOverlap = False
 
 

@@ -193,6 +193,9 @@ Corpus = Annotated[
 CorpusRegion = Annotated[
     str, typer.Option(help="What the corpus shows (heart, lungs, brain): tells inner from inter scene.")
 ]
+TakeLabels = Annotated[
+    bool, typer.Option("--take-labels", help="Take files of the corpus that seem to be label maps for scans as well.")
+]
 SkipProblems = Annotated[
     bool, typer.Option("--skip-problems", help="Leave out cases that cannot be used; records say which.")
 ]

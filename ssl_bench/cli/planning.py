@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
 from ssl_bench.errors import UserError
@@ -34,7 +36,7 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads)
+    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, tell)
     return Planner(loaded, overrides, precision, data), runtime
 
 
@@ -75,10 +77,16 @@ def locations_of(
         split=data.split and data.split.resolve(),
         corpus=corpus.corpus and corpus.corpus.resolve(),
         corpus_region=corpus.corpus_region,
+        take_labels=corpus.take_labels,
         skip_problems=skip_problems,
         allow_overlap=corpus.allow_overlap,
     )
     return names, locations
+
+
+def tell(line: str) -> None:
+    """Say on stderr what the user should know of the data, however quiet the rest is."""
+    typer.echo(f"ssl-bench: {line}", err=True)
 
 
 def data_folder(root: Path, task: str, alone: bool) -> Path:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.settings import SplitCounts, validated
 from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
+from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
@@ -34,6 +35,10 @@ def untracked(title: str, steps: int) -> AbstractContextManager[Callable[[str], 
     return nullcontext(lambda words: None)
 
 
+def unheard(words: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How cases are prepared; no choice here changes what a case becomes."""
@@ -42,6 +47,8 @@ class Preparation:
     """Leave out the cases that cannot be used, instead of stopping."""
     track: Track = untracked
     workers: int = 1
+    say: Callable[[str], None] = unheard
+    """Gets what a user should know, one line each."""
 
 
 class FolderSource(DataSource[Spec]):
@@ -78,11 +85,18 @@ class FolderSource(DataSource[Spec]):
         bad: list[Problem]
         with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
             prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
-        problems = [*found.problems, *bad]
+        label_maps, problems = label_maps_among(found, bad, self.root)
         if problems and (not prepared or not preparation.skip_problems):
             raise UserError(_summary(problems))
+        left_out = f"{len(label_maps)} of its files are label maps, not scans" if label_maps else ""
         if not prepared:
-            raise UserError(f"{self.place}: holds no usable case")
+            no_scan = f": {left_out}; --take-labels takes them all the same" if label_maps else ""
+            raise UserError(f"{self.place}: holds no usable case{no_scan}")
+        if label_maps:
+            preparation.say(
+                f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
+                "lists them with why, --take-labels takes them as scans"
+            )
         return {case.identifier: case for case in prepared}, problems
 
     @property
@@ -176,10 +190,21 @@ class FolderCases(FolderSource[DataSpec]):
 class FolderCorpus(FolderSource[CorpusSpec]):
     """The unlabelled scans of a folder, or those that a CSV lists."""
 
-    def __init__(self, root: Path, preparation: Preparation, changes: Mapping[str, Any], held_out: int) -> None:
-        """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss."""
+    def __init__(
+        self,
+        root: Path,
+        preparation: Preparation,
+        changes: Mapping[str, Any],
+        held_out: int,
+        take_labels: bool = False,
+    ) -> None:
+        """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss.
+
+        With `take_labels` files that hold label maps are scans like the others.
+        """
         preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
-        super().__init__(root, "--corpus", find_corpus, preprocessing, preparation)
+        find = partial(find_corpus, take_labels=take_labels)
+        super().__init__(root, "--corpus", find, preprocessing, preparation)
         self._most_held_out = held_out
 
     def describe(self) -> CorpusSpec:

@@ -25,6 +25,8 @@ class Locations(Settings):
     """The folder of the unlabelled scans, or a CSV that lists them."""
     corpus_region: str = ""
     """What the corpus shows, in the words of the tasks: heart, lungs or brain."""
+    take_labels: bool = False
+    """Take files of the corpus that hold label maps for scans too."""
     skip_problems: bool = False
     """Leave out the cases that cannot be used, instead of stopping."""
     allow_overlap: bool = False

@@ -18,7 +18,7 @@ PREPROCESSING = Preprocessing(intensity="ct", region="label")
 
 
 def look(cases: list[SourceCase], *problems: Problem) -> tuple[list[CaseReport], list[Problem]]:
-    return check(Found(cases, list(problems)), PREPROCESSING, RULE, 1, lambda words: None)
+    return check(Found(cases, list(problems)), Path(), PREPROCESSING, RULE, 1, lambda words: None)[:2]
 
 
 def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
 
 def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), 1, "a")
-    (report,), problems = check(
-        Found([case], []), Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
+    (report,), problems, _ = check(
+        Found([case], []), tmp_path, Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
     )
     assert report.label_ml == {}
     assert not problems

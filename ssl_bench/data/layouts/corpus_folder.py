@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,37 +10,45 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import find_volumes
 from ssl_bench.data.layouts.folders import existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
+from ssl_bench.data.layouts.label_names import named_label_maps
 from ssl_bench.data.layouts.tables import named_scans, read_table
 from ssl_bench.errors import UserError
 
 CORPUS_PREPROCESSING = Preprocessing(intensity="ct", region="whole")
 
-_LABEL_FILE = re.compile(r"[._](label|seg)\.[a-z]+(\.gz)?$", re.IGNORECASE)
 
-
-def find_corpus(root: Path) -> Found:
+def find_corpus(root: Path, take_labels: bool = False) -> Found:
     """Unlabelled cases (class 0): every volume below a folder, or those that a CSV names.
 
     The CSV's column ``path`` is relative to the CSV's own folder. In a folder, label files that lie beside their scans
-    are passed over: names that end in ``.label``, ``_label``, ``.seg`` or ``_seg`` before the suffix, as
-    ImageCAS' ``1.label.nii.gz``. Raises UserError for a folder or listing that is not there, and for a folder below
-    that may not be read.
+    are label maps by their names: a scan's name and ``label``, ``seg`` or the like, as ImageCAS' ``1.img.nii.gz`` and
+    ``1.label.nii.gz``. The others are told by their voxels when they are read. With `take_labels` every volume is a
+    scan. Raises UserError for a folder or listing that is not there, and for a folder below that may not be read.
     """
     if root.is_file() or (root.suffix.lower() == ".csv" and not root.is_dir()):
-        return _listed(root)
-    volumes = [path for path in find_volumes(existing_folder(root)) if not _LABEL_FILE.search(path.name)]
+        return _listed(root, take_labels)
+    volumes = find_volumes(existing_folder(root))
+    label_maps = [] if take_labels else named_label_maps(volumes)
+    left_out = {problem.path for problem in label_maps}
     missing = "holds no volume; expected .nii, .nii.gz, .nrrd, .mha, .mhd or DICOM files, at any depth"
-    return Found(_cases(volumes, root), [] if volumes else [Problem(root, missing)])
+    return Found(
+        _cases([path for path in volumes if path not in left_out], root, take_labels),
+        [] if volumes else [Problem(root, missing)],
+        label_maps,
+    )
 
 
-def _listed(table: Path) -> Found:
+def _listed(table: Path, take_labels: bool) -> Found:
     if not table.is_file():
         raise UserError(f"{table}: no such file; name a CSV with the column path")
     rows, problems = read_table(table, ("path",))
     scans, unusable = named_scans(table, rows, "path", table.parent)
-    return Found(_cases([scan for _, scan in scans], table.parent), problems + unusable)
+    return Found(_cases([scan for _, scan in scans], table.parent, take_labels), problems + unusable)
 
 
-def _cases(volumes: Sequence[Path], folder: Path) -> list[SourceCase]:
-    identifiers = scan_identifiers(volumes, folder)
-    return in_order(SourceCase(name, path, 0, name) for name, path in zip(identifiers, volumes, strict=True))
+def _cases(volumes: Sequence[Path], folder: Path, take_labels: bool) -> list[SourceCase]:
+    names = zip(scan_identifiers(volumes, folder), volumes, strict=True)
+    return in_order(
+        SourceCase(name, path, 0, name, patient_is_known=False, may_be_label_map=not take_labels)
+        for name, path in names
+    )
