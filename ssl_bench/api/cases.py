@@ -31,6 +31,9 @@ class SourceCase:
     """The split that the data set itself fixes, if it does."""
     patient_is_known: bool = True
     """False where nothing says who was scanned: `patient` is the case's own name then."""
+    drawn_as: str = ""
+    """What draws its place in a split while its patient has no other case; empty for `patient`. So a split of one scan
+    each stays what it was when it becomes known who was scanned."""
     may_be_label_map: bool = False
     """Whether nothing but its voxels tells whether `image` is a scan."""
 

@@ -17,7 +17,7 @@ from ssl_bench.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ssl_bench.api.cases import Problem
+    from ssl_bench.api.cases import Problem, SourceCase
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.source import DataSource
@@ -48,6 +48,7 @@ def check(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    subjects: options.Subjects = None,
     take_labels: options.TakeLabels = False,
     workers: Workers = None,
     as_json: options.Json = False,
@@ -59,7 +60,7 @@ def check(
     """
     from ssl_bench.data.checking import check as check_cases
 
-    folder = _open(task, data_root, preset, set_, take_labels)
+    folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
         seen = check_cases(folder.found, folder.root, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
@@ -72,6 +73,8 @@ def check(
         for line in _as_table(seen.reports):
             typer.echo(line)
         typer.echo(f"usable cases: {len(seen.reports)}, problems: {len(seen.problems)}")
+        if task != "corpus":
+            typer.echo(_who_was_scanned(folder.found.cases))
         _list_label_maps(seen.label_maps)
         _list(seen.problems)
     if seen.problems:
@@ -118,19 +121,23 @@ def split(
     task: TaskName,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
     data_root: Root = None,
+    subjects: options.Subjects = None,
     folds: Annotated[int, typer.Option(min=1, help="More than one: cross-validation.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the random deal.")] = 0,
     plugin: options.Plugin = None,
 ) -> None:
     """Write a split by patient, in the paper's counts, for --split; what run takes by itself with seed 0.
 
+    It is one by case where nothing says who was scanned: --subjects does.
+
     Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
     """
     from ssl_bench.data.folder_source import FolderCases
-    from ssl_bench.data.splits import make_splits, write_splits
+    from ssl_bench.data.split_files import write_splits
+    from ssl_bench.data.splits import make_splits
 
     options.check_output(out, "JSON file")
-    folder = _open(task, data_root, "quick", None)
+    folder = _open(task, data_root, "quick", None, subjects=subjects)
     if not isinstance(folder, FolderCases):
         raise UserError(f"{task}: has no labelled cases to split")
     _list(folder.found.problems)
@@ -138,6 +145,7 @@ def split(
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
     typer.echo(f"{out}: {', '.join(sizes)} (train/validation/test), digest {splits.digest(0)}")
+    typer.echo(f"{task}: {_who_was_scanned(folder.found.cases)}", err=True)
 
 
 @app.command()
@@ -173,12 +181,17 @@ def show(
 
 
 def _open(
-    task: str, data_root: Path | None, preset: str, set_: list[str] | None, take_labels: bool = False
+    task: str,
+    data_root: Path | None,
+    preset: str,
+    set_: list[str] | None,
+    take_labels: bool = False,
+    subjects: str | None = None,
 ) -> FolderSource[Any]:
     """The folder of a task or of a corpus."""
     if data_root is None and ":" not in task:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
-    source = _chosen(task, TaskData(data_root=data_root), preset, set_, take_labels)[1]
+    source = _chosen(task, TaskData(data_root=data_root, subjects=subjects), preset, set_, take_labels)[1]
     return cast("FolderSource[Any]", source)
 
 
@@ -204,10 +217,18 @@ def _chosen(
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 
+def _who_was_scanned(cases: Sequence[SourceCase]) -> str:
+    patients = len({case.patient for case in cases})
+    if all(case.patient_is_known for case in cases):
+        return f"{len(cases)} cases of {patients} patients, split by patient"
+    return "nothing says of every case who was scanned: split by case; --subjects REGEX|CSV says it"
+
+
 def _as_json(report: CaseReport) -> dict[str, Any]:
     return {
         "identifier": report.case.identifier,
         "patient": report.case.patient,
+        "patient_is_known": report.case.patient_is_known,
         "image": str(report.case.image),
         "label": report.case.label if isinstance(report.case.label, int) else str(report.case.label),
         "shape": report.shape,

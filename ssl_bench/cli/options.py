@@ -181,7 +181,18 @@ DataRoot = Annotated[
         metavar="DIR", help="The task's real data set; for several tasks, a folder that holds one folder for each."
     ),
 ]
-Split = Annotated[Path | None, typer.Option(metavar="FILE", help="A split that ssl-bench data split wrote.")]
+Split = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A split that ssl-bench data split wrote, or nnU-Net's splits_final.json."),
+]
+Subjects = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX|CSV",
+        help="Who was scanned: a pattern whose first group, or whole match, in a case's name is the patient; or a "
+        "table with the columns case and subject. Splits keep patients whole.",
+    ),
+]
 Fold = Annotated[int, typer.Option(min=0, help="Which fold of the split.")]
 LabelFraction = Annotated[
     float, typer.Option(help="Of the training cases, those whose labels are used; smaller ones are subsets of larger.")

@@ -68,6 +68,8 @@ def locations_of(
         raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
     if data.split and len(roots) != 1:
         raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
+    if data.subjects and len(roots) != 1:
+        raise UserError(f"--subjects {data.subjects}: is about one data set; give one task with --data-root")
     if corpus.corpus is not None and not corpus.corpus.exists():
         raise UserError(f"--corpus {corpus.corpus}: no such folder or CSV")
     locations = Locations(
@@ -75,6 +77,7 @@ def locations_of(
         data_roots=roots,
         own_tasks=own,
         split=data.split and data.split.resolve(),
+        subjects=subjects_said(data.subjects),
         corpus=corpus.corpus and corpus.corpus.resolve(),
         corpus_region=corpus.corpus_region,
         take_labels=corpus.take_labels,
@@ -82,6 +85,15 @@ def locations_of(
         allow_overlap=corpus.allow_overlap,
     )
     return names, locations
+
+
+def subjects_said(text: str | None) -> str:
+    """``--subjects``: a pattern as it is, a CSV by its whole path."""
+    if text is None:
+        return ""
+    if not text:
+        raise UserError("--subjects is empty; give a pattern such as 'patient\\d+', or a CSV")
+    return str(Path(text).resolve()) if text.lower().endswith(".csv") else text
 
 
 def tell(line: str) -> None:

@@ -14,6 +14,7 @@ from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.preprocessing.arrays import CaseReport, read_case
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.parallel import over_cases
+from ssl_bench.data.splits import torn_patients
 
 
 class Checked(NamedTuple):
@@ -37,13 +38,14 @@ def check(
 ) -> Checked:
     """Look at what was `found` in the folder `root`.
 
-    Finds whatever preprocessing would refuse, except lungs that are not there, and scans that the data set holds twice.
+    Finds whatever preprocessing would refuse, except lungs that are not there, scans that the data set
+    holds twice, and patients that it puts on both sides.
     `on_progress` gets the identifier of each case that ended.
     """
     work = partial(_look, preprocessing=preprocessing, rule=rule)
     reports, unreadable = over_cases(work, found.cases, workers, on_progress)
     label_maps, problems = label_maps_among(found, unreadable, root)
-    problems += _duplicates(reports)
+    problems += [*torn_patients(found.cases), *_duplicates(reports)]
     return Checked(reports, sorted(problems, key=_by_file), sorted(label_maps, key=_by_file))
 
 

@@ -64,6 +64,9 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
         yield f"{sentence}, which the user allowed ({text(shown)})."
     for task, left_out in table.listed_by_task("_left_out").items():
         yield f"{text(task)}: {len(left_out)} cases could not be used; their records say why."
+    by_case = table.cells[table.cells["_split_by"] == "case"]
+    for task in sorted(set(by_case["task"])):
+        yield f"{text(task)}: split by case, for nothing says which scans are of one patient."
     for row in table.rows:
         if row.paradigm == "external":
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]
