@@ -207,6 +207,10 @@ def _chosen(
     from ssl_bench.api.settings import load_preset
     from ssl_bench.data.sources import DataSources
 
+    if task == "corpus" and data.subjects:
+        raise UserError(f"--subjects {data.subjects}: is about the cases of a task; leave it out")
+    if task != "corpus" and take_labels:
+        raise UserError(f"--take-labels: is about a corpus, and {task} is a task; leave it out")
     if task == "corpus":
         corpus = CorpusData(data.data_root, take_labels=take_labels)
         names, locations = locations_of([], TaskData(data.anatomy), corpus, skip_problems)

@@ -211,7 +211,7 @@ SkipProblems = Annotated[
     bool, typer.Option("--skip-problems", help="Leave out cases that cannot be used; records say which.")
 ]
 AllowOverlap = Annotated[
-    bool, typer.Option("--allow-overlap", help="Go on where the corpus holds test scans; records and tables say so.")
+    bool, typer.Option("--allow-overlap", help="Go on where the corpus holds test patients; records and tables say so.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

@@ -35,7 +35,7 @@ _SAME_PATIENT = re.compile(rf"(?P<patient>.+?)([-_./]+{_TIME})+(_\d{{4}})?", re.
 def named_patient(name: str) -> str | None:
     """The patient in a scan's path without its suffix, by the names of known layouts; None where they say nothing."""
     for pattern in _PATIENTS:
-        if match := re.search(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])", name, re.IGNORECASE):
+        if match := re.search(rf"(?<![A-Za-z0-9])(?:{pattern})(?!\d)", name, re.IGNORECASE):
             return match[0]
     match = _SAME_PATIENT.fullmatch(name)
     return match["patient"] if match and re.search(r"\d", match["patient"]) else None
@@ -56,7 +56,8 @@ def with_subjects(found: Found, root: Path, subjects: str = "") -> Found:
             if not patient:
                 raise UserError(f"--subjects {subjects}: says no patient for case {case.identifier!r}; add it")
         else:
-            patient = None if case.patient_is_known else named_patient(path_below(case, root))
+            names = () if case.patient_is_known else (case.patient, path_below(case, root))
+            patient = next(filter(None, map(named_patient, names)), None)
         cases.append(_of(case, patient) if patient else case)
     return found._replace(cases=cases)
 

@@ -22,7 +22,7 @@ class Cell(BaseModel):
     locations: Locations = Field(default=Locations(), validation_alias="sources", serialization_alias="sources")
     """Where its volumes lie."""
     overlap: tuple[str, ...] = ()
-    """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
+    """Validation and test cases of which the pre-training corpus holds the scan, or another of the same patient."""
     left_out: tuple[str, ...] = ()
     """Files of the user's data set that are left out, each with the reason."""
     split_by: Literal["", "patient", "case"] = ""

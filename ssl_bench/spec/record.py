@@ -127,7 +127,8 @@ class EvaluationRecord(_Record):
     health: Numbers = {}
     cases_digest: str = ""
     overlap: list[str] = []
-    """Validation and test cases that the pre-training corpus holds too, which the user allowed."""
+    """Validation and test cases that the pre-training corpus holds too, or another scan of the same patient, which the
+    user allowed."""
     left_out: list[str] = []
     """What the user's data set holds and could not be used, by file, with the reason."""
     split_by: Literal["", "patient", "case"] = ""

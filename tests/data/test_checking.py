@@ -82,3 +82,11 @@ def test_a_scan_that_the_data_set_holds_twice_is_said_with_both_files(tmp_path: 
     reports, problems = look(cases)
     assert len(reports) == 3
     assert problems == [Problem(cases[2].image, f"the same scan as {cases[0].image}; keep one of them")]
+
+
+def test_a_patient_in_test_and_training_cases_is_said_with_both(tmp_path: Path) -> None:
+    cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("ab")]
+    cases = [replace(cases[0], patient="p"), replace(cases[1], patient="p", split="test")]
+    _, (problem,) = look(cases)
+    assert problem.path == cases[1].image
+    assert problem.reason.startswith("patient 'p' is in the data set's test cases (b) and in the others (a); keep")

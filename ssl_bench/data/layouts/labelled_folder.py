@@ -77,7 +77,8 @@ def _find(folder: Path) -> Found:
             problems.append(Problem(table, f"line {row.line}: {column} is empty; name who was scanned"))
         else:
             drawn_as = "" if column == "patient" else identifier
-            cases.append(SourceCase(identifier, scan, label, patient, None, bool(column), drawn_as))
+            known = SourceCase(identifier, scan, label, patient, patient_is_known=bool(column), drawn_as=drawn_as)
+            cases.append(known)
     return Found(in_order(cases), problems)
 
 

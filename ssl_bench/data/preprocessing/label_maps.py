@@ -20,8 +20,8 @@ from ssl_bench.data.layouts.label_names import EMPTY
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, cache_root
 
-MIN_BACKGROUND = 0.2
-"""The least part of a label map's voxels that is 0."""
+MIN_BACKGROUND = 0.02
+"""The least part of a label map's voxels that is 0: little where it is cropped to the brain."""
 MAX_VALUES = 1024
 """The most different values of a label map: fine parcellations of the brain have several hundred."""
 MIN_EQUAL = 0.6
