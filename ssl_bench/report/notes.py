@@ -79,10 +79,8 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
 def overlaps(table: Table, text: Written) -> Iterator[tuple[str, list[str]]]:
     """For each task whose test or validation patients are in the corpus: a sentence without its stop, and the cases."""
     for task, cases in table.listed_by_task("_overlap").items():
-        yield (
-            f"{text(task)}: {len(cases)} validation or test cases, or other scans of the same patients, are in the pre-training corpus too",
-            cases,
-        )
+        found = f"{len(cases)} validation or test cases are in the pre-training corpus too"
+        yield f"{text(task)}: {found}, or other scans of the same patients", cases
 
 
 def environments(table: Table) -> Iterator[str]:
