@@ -25,8 +25,8 @@ _PATIENTS = (
 )
 """How known layouts name a patient, wherever in a path, in any case."""
 _TIME = (
-    r"(ed|es|bl|pre|post|base(line)?|follow-?up\d*|fu\d*|left|right|lh|rh|insp(iration)?|exp(iration)?|inhale|exhale|"
-    r"(frame|phase|visit|session|ses|tp|time-?(point)?|year|month|week|day)[-_]?\d+)"
+    r"(ed|es|bl|pre|post|base(line)?|follow-?up\d*|fu\d*|left|right|lh|rh|[lr]|insp(iration)?|exp(iration)?|inhale|"
+    r"exhale|(frame|phase|visit|session|ses|tp|time-?(point)?|year|month|week|day)[-_]?\d+|(scan|run|rep|v|t)\d\d?)"
 )
 _SAME_PATIENT = re.compile(rf"(?P<patient>.+?)([-_./]+{_TIME})+(_\d{{4}})?", re.IGNORECASE)
 """A number and then a time, a phase or a side, and perhaps nnU-Net's channel: ``heart_001_ed``."""

@@ -207,9 +207,9 @@ def test_semi_real_data_are_called_so_with_their_bias(store: Store) -> None:
 
 
 def test_a_split_by_case_is_said(store: Store) -> None:
-    keep(store, "gvsl", "shc", 0.5, data="real", split_by="patient")
+    keep(store, "gvsl", "shc", 0, 0.5, data="real", split_by="patient")
     assert "by case" not in write_markdown(store)
-    keep(store, "gvsl", "sbm", 0.5, data="real", split_by="case")
+    keep(store, "gvsl", "sbm", 0, 0.5, data="real", split_by="case")
     assert "sbm: split by case, for nothing says which scans are of one patient." in write_markdown(store)
 
 

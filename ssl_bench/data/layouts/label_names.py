@@ -13,7 +13,7 @@ from ssl_bench.data.layouts.identifiers import without_suffix
 EMPTY = "every voxel is 0"
 """The reason of a label map without labels, which its voxels do not tell from a broken scan."""
 
-_LABEL_FILE = re.compile(r"(?P<scan>.+)[._-](label|labels|seg|segmentation|dseg|probseg)", re.IGNORECASE)
+_LABEL_FILE = re.compile(r"(?P<scan>.+)[._-](labels?|seg|segmentation|dseg|probseg|prob|probability)", re.IGNORECASE)
 """The name of a label file, without its suffix, that begins with its scan's name."""
 _LABEL_WORD = re.compile(r"label|seg|mask|msk|annot|(?<![a-z])(gt|roi)(?![a-z])", re.IGNORECASE)
 """What paths of label files have in them, and those of some scans too."""

@@ -80,6 +80,16 @@ def test_a_parcellation_of_hundreds_of_values_is_a_label_map() -> None:
     assert "pieces of 512 values" in label_map_reason(parcels)
 
 
+def test_labels_without_a_background_are_a_label_map() -> None:
+    tissues = np.kron(np.random.default_rng(0).integers(1, 6, (5, 5, 5)), np.ones((8, 8, 8), np.uint8))
+    assert label_map_reason(tissues) == "all of it pieces of 5 values"
+    # In Hounsfield units these are the pieces of a phantom; of one value, a broken scan.
+    assert label_map_reason(200 * tissues - 600) == ""
+    assert label_map_reason(np.ones((8, 8, 8))) == ""
+    image = anatomy("brain")[0]
+    assert label_map_reason(1 + levels(image, 0, image.max(), 16)) == ""
+
+
 def test_nothing_but_zeros_is_said_to_be_empty() -> None:
     assert label_map_reason(np.zeros((8, 8, 8))) == EMPTY
 
