@@ -46,23 +46,27 @@ def prepare(
         preprocessing = preprocessing.model_copy(update={"lungs": chosen(preprocessing.lungs)})
     remove_abandoned()
     ready: dict[str, PreparedCase] = {}
-    label_maps: dict[str, Problem] = {}
+    label_maps: list[Problem] = []
+    missing: list[SourceCase] = []
     for case in cases:
         sources = _sources(case, rule, known_digest)
         reason = judged(sources["image"]) if sources and case.may_be_label_map else ""
-        found = find_case(_folder(sources, preprocessing, rule), case.identifier) if sources else None
         if reason:
-            label_maps[case.identifier] = Problem(case.image, reason, is_label_map=True)
-        elif found and reason is not None:
+            label_maps.append(Problem(case.image, reason, is_label_map=True))
+        elif (
+            sources
+            and reason is not None
+            and (found := find_case(_folder(sources, preprocessing, rule), case.identifier))
+        ):
             ready[case.identifier] = found
         else:
+            missing.append(case)
             continue
         on_progress(case.identifier)
-    missing = [case for case in cases if case.identifier not in ready.keys() | label_maps.keys()]
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule)
     made, problems = over_cases(work, missing, workers, on_progress)
     ready |= {prepared.identifier: prepared for prepared in made}
-    return [ready[case.identifier] for case in cases if case.identifier in ready], [*label_maps.values(), *problems]
+    return [ready[case.identifier] for case in cases if case.identifier in ready], [*label_maps, *problems]
 
 
 def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> PreparedCase:
