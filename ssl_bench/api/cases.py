@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -28,6 +29,13 @@ class SourceCase:
     """Cases of one patient never part."""
     split: str | None = None
     """The split that the data set itself fixes, if it does."""
+    patient_is_known: bool = True
+    """False where nothing says who was scanned: `patient` is the case's own name then."""
+    drawn_as: str = ""
+    """What draws its place in a split while its patient has no other case; empty for `patient`. So a split of one scan
+    each stays what it was when it becomes known who was scanned."""
+    may_be_label_map: bool = False
+    """Whether nothing but its voxels tells whether `image` is a scan."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class Problem:
     """The file or folder it is about."""
     reason: str
     """What is wrong and what to do about it, in one line, without the path."""
+    is_label_map: bool = False
+    """Whether the file was taken for a label map among scans, which stops nothing; `reason` says why."""
 
 
 class Found(NamedTuple):
@@ -59,3 +69,5 @@ class Found(NamedTuple):
     cases: list[SourceCase]
     """The cases in the order of their identifiers, numbers counted as numbers."""
     problems: list[Problem]
+    label_maps: Sequence[Problem] = ()
+    """Files of a corpus that were taken for label maps by their names."""

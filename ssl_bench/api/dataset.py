@@ -35,6 +35,10 @@ class Dataset(ABC):
     background_values: tuple[int, ...] = ()
     """Label values that are no class of the task, besides 0."""
 
+    def split_file(self, root: Path) -> Path | None:
+        """A file beside the data in the folder `root` that says how they are split, if there is one."""
+        return None
+
     @abstractmethod
     def find(self, root: Path) -> Found:
         """The cases in the folder `root`, without reading a voxel.

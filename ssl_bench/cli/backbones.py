@@ -31,6 +31,7 @@ def pretrain(
     resolution: Resolution,
     execution: PretrainingExecution,
     corpus: options.Corpus = None,
+    take_labels: options.TakeLabels = False,
     skip_problems: options.SkipProblems = False,
 ) -> None:
     """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same spec share it.
@@ -39,7 +40,7 @@ def pretrain(
     """
     METHODS.check(method)
     options.check_output(out)
-    _, locations = locations_of([], corpus=CorpusData(corpus), skip_problems=skip_problems)
+    _, locations = locations_of([], corpus=CorpusData(corpus, take_labels=take_labels), skip_problems=skip_problems)
     planner, runtime = plan_with(resolution, execution, locations)
     cell = planner.pretraining(method, seed)
 

@@ -11,13 +11,13 @@ import typer
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
-from ssl_bench.cli.planning import locations_of
+from ssl_bench.cli.planning import locations_of, tell
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ssl_bench.api.cases import Problem
+    from ssl_bench.api.cases import Problem, SourceCase
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.source import DataSource
@@ -48,6 +48,8 @@ def check(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    subjects: options.Subjects = None,
+    take_labels: options.TakeLabels = False,
     workers: Workers = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,18 +60,24 @@ def check(
     """
     from ssl_bench.data.checking import check as check_cases
 
-    folder = _open(task, data_root, preset, set_)
+    folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
-        reports, problems = check_cases(folder.found, folder.preprocessing, folder.rule, _count(workers), advance)
+        seen = check_cases(folder.found, folder.root, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
-        listed = [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
-        typer.echo(json.dumps({"cases": [_as_json(report) for report in reports], "problems": listed}, indent=1))
+        listed = {
+            name: [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
+            for name, problems in (("problems", seen.problems), ("label_maps", seen.label_maps))
+        }
+        typer.echo(json.dumps({"cases": [_as_json(report) for report in seen.reports], **listed}, indent=1))
     else:
-        for line in _as_table(reports):
+        for line in _as_table(seen.reports):
             typer.echo(line)
-        typer.echo(f"usable cases: {len(reports)}, problems: {len(problems)}")
-        _list(problems)
-    if problems:
+        typer.echo(f"usable cases: {len(seen.reports)}, problems: {len(seen.problems)}")
+        if task != "corpus":
+            typer.echo(_who_was_scanned(folder.found.cases))
+        _list_label_maps(seen.label_maps)
+        _list(seen.problems)
+    if seen.problems:
         raise typer.Exit(2)
 
 
@@ -80,6 +88,7 @@ def prepare(
     preset: options.Preset = "quick",
     set_: options.Set = None,
     plugin: options.Plugin = None,
+    take_labels: options.TakeLabels = False,
     workers: Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -89,17 +98,19 @@ def prepare(
 
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
+    from ssl_bench.data.layouts.label_names import label_maps_among
     from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
-    folder = _open(task, data_root, preset, set_)
+    folder = _open(task, data_root, preset, set_, take_labels)
     cases = folder.found.cases
     with _progress(quiet).track(f"preparing {task}", len(cases)) as advance:
         prepared, bad = prepare_cases(cases, folder.preprocessing, folder.rule, _count(workers), advance)
     for case in prepared:
         for note in case.notes:
             typer.echo(f"{case.identifier}: {note}", err=True)
-    typer.echo(f"{len(prepared)} of {len(cases)} cases are ready")
-    problems = [*folder.found.problems, *bad]
+    label_maps, problems = label_maps_among(folder.found, bad, folder.root)
+    typer.echo(f"{len(prepared)} of {len(cases) - len(label_maps) + len(folder.found.label_maps)} cases are ready")
+    _list_label_maps(label_maps)
     _list(problems)
     if problems:
         raise typer.Exit(2)
@@ -110,19 +121,23 @@ def split(
     task: TaskName,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
     data_root: Root = None,
+    subjects: options.Subjects = None,
     folds: Annotated[int, typer.Option(min=1, help="More than one: cross-validation.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the random deal.")] = 0,
     plugin: options.Plugin = None,
 ) -> None:
     """Write a split by patient, in the paper's counts, for --split; what run takes by itself with seed 0.
 
+    It is one by case where nothing says who was scanned: --subjects does.
+
     Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
     """
     from ssl_bench.data.folder_source import FolderCases
-    from ssl_bench.data.splits import make_splits, write_splits
+    from ssl_bench.data.split_files import write_splits
+    from ssl_bench.data.splits import make_splits
 
     options.check_output(out, "JSON file")
-    folder = _open(task, data_root, "quick", None)
+    folder = _open(task, data_root, "quick", None, subjects=subjects)
     if not isinstance(folder, FolderCases):
         raise UserError(f"{task}: has no labelled cases to split")
     _list(folder.found.problems)
@@ -130,6 +145,7 @@ def split(
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
     typer.echo(f"{out}: {', '.join(sizes)} (train/validation/test), digest {splits.digest(0)}")
+    typer.echo(f"{task}: {_who_was_scanned(folder.found.cases)}", err=True)
 
 
 @app.command()
@@ -143,6 +159,7 @@ def show(
     plugin: options.Plugin = None,
     anatomy: options.Anatomy = None,
     data_root: Root = None,
+    take_labels: options.TakeLabels = False,
     skip_problems: options.SkipProblems = False,
 ) -> None:
     """Write a picture of mid-slices with the contours of the labels.
@@ -155,7 +172,7 @@ def show(
 
     from ssl_bench.report.pictures.cases import draw_cases
 
-    name, source = _chosen(task, TaskData(anatomy, data_root), preset, set_, skip_problems)
+    name, source = _chosen(task, TaskData(anatomy, data_root), preset, set_, take_labels, skip_problems)
     facts = None if name == "corpus" else TASKS.load(name).facts
     title, classes = (f"{facts.title}, {split}", facts.classes) if facts else ("The unlabelled corpus", ())
     found, real = source.load()[split if facts else "corpus"][:cases], source.describe().is_real
@@ -163,34 +180,59 @@ def show(
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
 
 
-def _open(task: str, data_root: Path | None, preset: str, set_: list[str] | None) -> FolderSource[Any]:
+def _open(
+    task: str,
+    data_root: Path | None,
+    preset: str,
+    set_: list[str] | None,
+    take_labels: bool = False,
+    subjects: str | None = None,
+) -> FolderSource[Any]:
     """The folder of a task or of a corpus."""
     if data_root is None and ":" not in task:
         raise UserError(f"--data-root: name the folder of {task}; the embedded cohort needs no check")
-    source = _chosen(task, TaskData(data_root=data_root), preset, set_)[1]
+    source = _chosen(task, TaskData(data_root=data_root, subjects=subjects), preset, set_, take_labels)[1]
     return cast("FolderSource[Any]", source)
 
 
 def _chosen(
-    task: str, data: TaskData, preset: str, set_: list[str] | None, skip_problems: bool = False
+    task: str,
+    data: TaskData,
+    preset: str,
+    set_: list[str] | None,
+    take_labels: bool = False,
+    skip_problems: bool = False,
 ) -> tuple[str, DataSource[Any]]:
     """The name and the volumes of a task, or of a corpus, for which `data` names a folder of scans."""
     from ssl_bench.api.settings import load_preset
     from ssl_bench.data.sources import DataSources
 
+    if task == "corpus" and data.subjects:
+        raise UserError(f"--subjects {data.subjects}: is about the cases of a task; leave it out")
+    if task != "corpus" and take_labels:
+        raise UserError(f"--take-labels: is about a corpus, and {task} is a task; leave it out")
     if task == "corpus":
-        names, locations = locations_of([], TaskData(data.anatomy), CorpusData(data.data_root), skip_problems)
+        corpus = CorpusData(data.data_root, take_labels=take_labels)
+        names, locations = locations_of([], TaskData(data.anatomy), corpus, skip_problems)
     else:
         names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, say=tell)
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
+
+
+def _who_was_scanned(cases: Sequence[SourceCase]) -> str:
+    patients = len({case.patient for case in cases})
+    if all(case.patient_is_known for case in cases):
+        return f"{len(cases)} cases of {patients} patients, split by patient"
+    return "nothing says of every case who was scanned: split by case; --subjects REGEX|CSV says it"
 
 
 def _as_json(report: CaseReport) -> dict[str, Any]:
     return {
         "identifier": report.case.identifier,
         "patient": report.case.patient,
+        "patient_is_known": report.case.patient_is_known,
         "image": str(report.case.image),
         "label": report.case.label if isinstance(report.case.label, int) else str(report.case.label),
         "shape": report.shape,
@@ -224,6 +266,13 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
 def _list(problems: list[Problem]) -> None:
     for problem in problems:
         typer.echo(f"{problem.path}: {problem.reason}", err=True)
+
+
+def _list_label_maps(label_maps: Sequence[Problem]) -> None:
+    if label_maps:
+        typer.echo(f"label maps, not scans: {len(label_maps)}, left out; --take-labels takes them as scans")
+    for found in label_maps:
+        typer.echo(f"    {found.path}: {found.reason}")
 
 
 def _progress(quiet: bool) -> Progress:

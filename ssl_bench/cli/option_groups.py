@@ -36,6 +36,7 @@ class TaskData:
     anatomy: options.Anatomy = None
     data_root: options.DataRoot = None
     split: options.Split = None
+    subjects: options.Subjects = None
     fold: options.Fold = 0
     label_fraction: options.LabelFraction = 1.0
 
@@ -46,6 +47,7 @@ class CorpusData:
 
     corpus: options.Corpus = None
     corpus_region: options.CorpusRegion = ""
+    take_labels: options.TakeLabels = False
     allow_overlap: options.AllowOverlap = False
 
 

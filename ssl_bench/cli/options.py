@@ -181,7 +181,18 @@ DataRoot = Annotated[
         metavar="DIR", help="The task's real data set; for several tasks, a folder that holds one folder for each."
     ),
 ]
-Split = Annotated[Path | None, typer.Option(metavar="FILE", help="A split that ssl-bench data split wrote.")]
+Split = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A split that ssl-bench data split wrote, or nnU-Net's splits_final.json."),
+]
+Subjects = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX|CSV",
+        help="Who was scanned: a pattern whose first group, or whole match, in a case's name is the patient; or a "
+        "table with the columns case and subject. Splits keep patients whole.",
+    ),
+]
 Fold = Annotated[int, typer.Option(min=0, help="Which fold of the split.")]
 LabelFraction = Annotated[
     float, typer.Option(help="Of the training cases, those whose labels are used; smaller ones are subsets of larger.")
@@ -193,11 +204,14 @@ Corpus = Annotated[
 CorpusRegion = Annotated[
     str, typer.Option(help="What the corpus shows (heart, lungs, brain): tells inner from inter scene.")
 ]
+TakeLabels = Annotated[
+    bool, typer.Option("--take-labels", help="Take files of the corpus that seem to be label maps for scans as well.")
+]
 SkipProblems = Annotated[
     bool, typer.Option("--skip-problems", help="Leave out cases that cannot be used; records say which.")
 ]
 AllowOverlap = Annotated[
-    bool, typer.Option("--allow-overlap", help="Go on where the corpus holds test scans; records and tables say so.")
+    bool, typer.Option("--allow-overlap", help="Go on where the corpus holds test patients; records and tables say so.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

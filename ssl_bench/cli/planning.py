@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
 from ssl_bench.errors import UserError
@@ -34,7 +36,7 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads)
+    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, tell)
     return Planner(loaded, overrides, precision, data), runtime
 
 
@@ -66,6 +68,8 @@ def locations_of(
         raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
     if data.split and len(roots) != 1:
         raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
+    if data.subjects and len(roots) != 1:
+        raise UserError(f"--subjects {data.subjects}: is about one data set; give one task with --data-root")
     if corpus.corpus is not None and not corpus.corpus.exists():
         raise UserError(f"--corpus {corpus.corpus}: no such folder or CSV")
     locations = Locations(
@@ -73,12 +77,28 @@ def locations_of(
         data_roots=roots,
         own_tasks=own,
         split=data.split and data.split.resolve(),
+        subjects=subjects_said(data.subjects),
         corpus=corpus.corpus and corpus.corpus.resolve(),
         corpus_region=corpus.corpus_region,
+        take_labels=corpus.take_labels,
         skip_problems=skip_problems,
         allow_overlap=corpus.allow_overlap,
     )
     return names, locations
+
+
+def subjects_said(text: str | None) -> str:
+    """``--subjects``: a pattern as it is, a CSV by its whole path."""
+    if text is None:
+        return ""
+    if not text:
+        raise UserError("--subjects is empty; give a pattern such as 'patient\\d+', or a CSV")
+    return str(Path(text).resolve()) if text.lower().endswith(".csv") else text
+
+
+def tell(line: str) -> None:
+    """Say on stderr what the user should know of the data, however quiet the rest is."""
+    typer.echo(f"ssl-bench: {line}", err=True)
 
 
 def data_folder(root: Path, task: str, alone: bool) -> Path:

@@ -4,31 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
+from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.preprocessing.arrays import CaseReport, read_case
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.parallel import over_cases
+from ssl_bench.data.splits import torn_patients
+
+
+class Checked(NamedTuple):
+    """What was seen in a data set."""
+
+    reports: list[CaseReport]
+    """Of the cases that can be read, in order."""
+    problems: list[Problem]
+    """By file."""
+    label_maps: list[Problem]
+    """Files of a corpus that are no scans, each with why, by file."""
 
 
 def check(
     found: Found,
+    root: Path,
     preprocessing: Preprocessing,
     rule: LabelRule | None,
     workers: int,
     on_progress: Callable[[str], None],
-) -> tuple[list[CaseReport], list[Problem]]:
-    """Reports of the cases that can be read, in order; and all problems, by file.
+) -> Checked:
+    """Look at what was `found` in the folder `root`.
 
-    Finds whatever preprocessing would refuse, except lungs that are not there, and scans that the data set holds twice.
+    Finds whatever preprocessing would refuse, except lungs that are not there, scans that the data set
+    holds twice, and patients that it puts on both sides.
     `on_progress` gets the identifier of each case that ended.
     """
     work = partial(_look, preprocessing=preprocessing, rule=rule)
     reports, unreadable = over_cases(work, found.cases, workers, on_progress)
-    problems = [*found.problems, *unreadable, *_duplicates(reports)]
-    return reports, sorted(problems, key=lambda problem: str(problem.path))
+    label_maps, problems = label_maps_among(found, unreadable, root)
+    problems += [*torn_patients(found.cases), *_duplicates(reports)]
+    return Checked(reports, sorted(problems, key=_by_file), sorted(label_maps, key=_by_file))
+
+
+def _by_file(problem: Problem) -> str:
+    return str(problem.path)
 
 
 def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> CaseReport:

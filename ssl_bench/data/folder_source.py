@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssl_bench.api.cases import SPLITS, Case, Found, Problem, Split
+from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.settings import SplitCounts, validated
 from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
+from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.data.source import DataSource, Spec
-from ssl_bench.data.splits import Splits, in_random_order, make_splits, nested_subset, read_splits, split_of
+from ssl_bench.data.split_files import read_splits
+from ssl_bench.data.splits import (
+    Splits,
+    in_random_order,
+    make_splits,
+    nested_subset,
+    split_by,
+    split_of,
+    torn_patients,
+)
+from ssl_bench.data.subjects import scans_of, with_subjects
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
@@ -34,6 +46,10 @@ def untracked(title: str, steps: int) -> AbstractContextManager[Callable[[str], 
     return nullcontext(lambda words: None)
 
 
+def unheard(words: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How cases are prepared; no choice here changes what a case becomes."""
@@ -42,6 +58,8 @@ class Preparation:
     """Leave out the cases that cannot be used, instead of stopping."""
     track: Track = untracked
     workers: int = 1
+    say: Callable[[str], None] = unheard
+    """Gets what a user should know, one line each."""
 
 
 class FolderSource(DataSource[Spec]):
@@ -78,11 +96,18 @@ class FolderSource(DataSource[Spec]):
         bad: list[Problem]
         with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
             prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
-        problems = [*found.problems, *bad]
+        label_maps, problems = label_maps_among(found, bad, self.root)
         if problems and (not prepared or not preparation.skip_problems):
             raise UserError(_summary(problems))
+        left_out = f"{len(label_maps)} of its files are label maps, not scans" if label_maps else ""
         if not prepared:
-            raise UserError(f"{self.place}: holds no usable case")
+            no_scan = f": {left_out}; --take-labels takes them all the same" if label_maps else ""
+            raise UserError(f"{self.place}: holds no usable case{no_scan}")
+        if label_maps:
+            preparation.say(
+                f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
+                "lists them with why, --take-labels takes them as scans"
+            )
         return {case.identifier: case for case in prepared}, problems
 
     @property
@@ -103,7 +128,7 @@ class FolderSource(DataSource[Spec]):
 
 
 class FolderCases(FolderSource[DataSpec]):
-    """A task's data set, split by patient."""
+    """A task's data set, split by patient as far as those are known."""
 
     def __init__(
         self,
@@ -114,8 +139,11 @@ class FolderCases(FolderSource[DataSpec]):
         split: Path | None = None,
         fold: int = 0,
         label_fraction: float = 1.0,
+        subjects: str = "",
     ) -> None:
         """`changes` are changed fields of the preprocessing, `split` is a file that ``ssl-bench data split`` writes.
+
+        `subjects` says who was scanned, see `with_subjects`.
 
         Raises UserError for a task without a data set, and for a change that makes no sense.
         """
@@ -123,11 +151,13 @@ class FolderCases(FolderSource[DataSpec]):
         if dataset is None:
             raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
         preprocessing = changed(dataset.preprocessing, changes, task)
-        super().__init__(root, "--data-root", dataset.find, preprocessing, preparation)
+        find = partial(_find_with_subjects, dataset=dataset, subjects=subjects)
+        super().__init__(root, "--data-root", find, preprocessing, preparation)
         self.task = task
         self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
         self._split = split
+        self._found_split = None if split else dataset.split_file(root)
         self._fold = fold
         self._label_fraction = label_fraction
 
@@ -158,10 +188,26 @@ class FolderCases(FolderSource[DataSpec]):
         watched = [name for split in SPLITS[1:] for name in self._identifiers(split)]
         return [(name, self.cases[name].signature) for name in watched]
 
+    @property
+    def split_by(self) -> Literal["patient", "case"]:
+        """See `DataSource`."""
+        return split_by(self.found.cases)
+
+    def patients(self) -> dict[str, str]:
+        """See `DataSource`: of the validation and test cases."""
+        watched = {name for split in SPLITS[1:] for name in self._identifiers(split)}
+        cases = [case for case in self.found.cases if case.identifier in watched and case.patient_is_known]
+        return {case.identifier: case.patient for case in cases}
+
     @cached_property
     def _splits(self) -> Splits:
-        if self._split:
-            return read_splits(self._split, self.found.cases)
+        if path := self._split or self._found_split:
+            splits = read_splits(path, self.task, self.found.cases, self.split_counts)
+            if self._found_split:
+                self._preparation.say(f"task {self.task}: split as {path} says; --split FILE takes another")
+            return splits
+        if torn := torn_patients(self.found.cases):
+            raise UserError(f"{torn[0].path}: {torn[0].reason}")
         usable = [case for case in self.found.cases if case.identifier in self.cases]
         return make_splits(self.task, usable, self.split_counts)
 
@@ -176,10 +222,21 @@ class FolderCases(FolderSource[DataSpec]):
 class FolderCorpus(FolderSource[CorpusSpec]):
     """The unlabelled scans of a folder, or those that a CSV lists."""
 
-    def __init__(self, root: Path, preparation: Preparation, changes: Mapping[str, Any], held_out: int) -> None:
-        """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss."""
+    def __init__(
+        self,
+        root: Path,
+        preparation: Preparation,
+        changes: Mapping[str, Any],
+        held_out: int,
+        take_labels: bool = False,
+    ) -> None:
+        """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss.
+
+        With `take_labels` files that hold label maps are scans like the others.
+        """
         preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
-        super().__init__(root, "--corpus", find_corpus, preprocessing, preparation)
+        find = partial(find_corpus, take_labels=take_labels)
+        super().__init__(root, "--corpus", find, preprocessing, preparation)
         self._most_held_out = held_out
 
     def describe(self) -> CorpusSpec:
@@ -204,10 +261,21 @@ class FolderCorpus(FolderSource[CorpusSpec]):
         files = {case.identifier: str(case.image) for case in self.found.cases}
         return [(files[name], scan.signature) for name, scan in self.cases.items()]
 
+    def scans_of(self, patients: Collection[str], root: Path, subjects: str) -> list[tuple[str, str]]:
+        """See `DataSource`."""
+        own = self.root if self.root.is_dir() else self.root.parent
+        beside = own.is_relative_to(root) or root.is_relative_to(own)
+        usable = [case for case in self.found.cases if case.identifier in self.cases]
+        return [(str(scan.image), patient) for scan, patient in scans_of(patients, usable, own, beside, subjects)]
+
     @cached_property
     def _held_out(self) -> set[str]:
         count = min(self._most_held_out, len(self.cases) // 10)
         return set(in_random_order("held-out", self.cases)[:count])
+
+
+def _find_with_subjects(root: Path, dataset: Dataset, subjects: str) -> Found:
+    return with_subjects(dataset.find(root), root, subjects)
 
 
 def changed(preprocessing: Preprocessing, changes: Mapping[str, Any], name: str) -> Preprocessing:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -37,6 +38,22 @@ class DataSource(ABC, Generic[Spec]):
     def left_out(self) -> tuple[str, ...]:
         """What could not be used, by file, with the reason."""
         return ()
+
+    @property
+    def split_by(self) -> Literal["", "patient", "case"]:
+        """By what a folder's cases are split: by case where nothing says who was scanned."""
+        return ""
+
+    def patients(self) -> dict[str, str]:
+        """Whose scans must not be in a corpus, as far as it is known, by the names of their cases."""
+        return {}
+
+    def scans_of(self, patients: Collection[str], root: Path, subjects: str) -> list[tuple[str, str]]:
+        """The scans of a corpus, by file, that are of one of the `patients` of a data set in `root`, with the patient.
+
+        `subjects` is what the user says of whom was scanned, see `with_subjects`.
+        """
+        return []
 
     def signatures(self) -> list[tuple[str, Signature]]:
         """The scans, by name, that must not be in a corpus and in a validation or test set at once."""

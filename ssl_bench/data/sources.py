@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ssl_bench.api.registry import TASKS
-from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, untracked
+from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, unheard, untracked
 from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.source import DataSource
@@ -18,6 +18,9 @@ from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
 if TYPE_CHECKING:
     from ssl_bench.api.settings import CohortSettings
+
+
+CALL_APART = "or call the patients apart by --subjects CSV if they are two, "
 
 
 class DataSources:
@@ -32,6 +35,7 @@ class DataSources:
         label_fraction: float = 1.0,
         track: Track = untracked,
         workers: int = 1,
+        say: Callable[[str], None] = unheard,
     ) -> None:
         """`changes` are changed fields of the preprocessing, by the task's name or ``corpus``.
 
@@ -49,7 +53,7 @@ class DataSources:
         self._changes = changes or {}
         self._fold = fold
         self._label_fraction = label_fraction
-        self._preparation = Preparation(locations.skip_problems, track, workers)
+        self._preparation = Preparation(locations.skip_problems, track, workers, say)
         self._tasks: dict[str, DataSource[DataSpec]] = {}
 
     @cached_property
@@ -76,15 +80,31 @@ class DataSources:
         return self._tasks[name]
 
     def leaks(self, task: str) -> tuple[str, ...]:
-        """Validation and test cases of `task` that are in the corpus too. Raises UserError unless that is allowed."""
+        """Validation and test cases of `task` of which the corpus holds the scan, or another of the same patient.
+
+        Raises UserError unless that is allowed.
+        """
         pairs = same_scans(self.corpus.signatures(), self.task(task).signatures())
-        if pairs and not self.locations.allow_overlap:
-            scan, case = pairs[0]
+        of_patients = self._scans_of_patients(task)
+        if (pairs or of_patients) and not self.locations.allow_overlap:
+            found = pairs or of_patients
+            scan, case = found[0]
+            same, apart = ("the same scan as", "") if pairs else ("of the same patient as", CALL_APART)
             raise UserError(
-                f"{scan}: the same scan as {case}, a validation or test case of {task} ({len(pairs)} such in all); "
-                "take them out of the corpus, or give --allow-overlap, which every record and table will say"
+                f"{scan}: {same} {case}, a validation or test case of {task} ({len(found)} such in all); "
+                f"take them out of the corpus, {apart}or give --allow-overlap, which every record and table will say"
             )
-        return tuple(case for _, case in pairs)
+        return tuple(dict.fromkeys(case for _, case in [*pairs, *of_patients]))
+
+    def _scans_of_patients(self, task: str) -> list[tuple[str, str]]:
+        """Scans of the corpus, by file, each with a validation or test case of `task` that is of the same patient."""
+        cases: dict[str, list[str]] = {}
+        for case, patient in self.task(task).patients().items():
+            cases.setdefault(patient, []).append(case)
+        if not cases:
+            return []
+        found = self.corpus.scans_of(cases.keys(), self.locations.data_roots[task], self.locations.subjects)
+        return [(scan, case) for scan, patient in found for case in cases[patient]]
 
 
 def source_of(cell: Cell) -> DataSource[Any]:
@@ -113,7 +133,9 @@ def _cases(
 ) -> DataSource[DataSpec]:
     if root := locations.data_roots.get(task):
         fold, fraction = wanted.fold or 0, wanted.label_fraction
-        return FolderCases(task, root, preparation, changes, locations.split, fold, fraction)
+        return FolderCases(
+            task, root, preparation, changes, locations.split, fold, fraction, subjects=locations.subjects
+        )
     return GeneratedCases(task, locations.anatomy, wanted)
 
 
@@ -121,5 +143,5 @@ def _corpus(
     locations: Locations, wanted: CorpusSpec, changes: Mapping[str, Any], preparation: Preparation
 ) -> DataSource[CorpusSpec]:
     if locations.corpus:
-        return FolderCorpus(locations.corpus, preparation, changes, wanted.held_out)
+        return FolderCorpus(locations.corpus, preparation, changes, wanted.held_out, locations.take_labels)
     return generated_corpus(wanted)

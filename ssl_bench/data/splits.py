@@ -1,4 +1,4 @@
-"""Splits of a data set: files with a version and a digest, made patient by patient."""
+"""Splits of a data set: files with a version and a digest, made patient by patient as far as those are known."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ssl_bench.api.cases import SPLITS, SourceCase, Split
+from ssl_bench.api.cases import SPLITS, Problem, SourceCase, Split
 from ssl_bench.api.settings import Settings, SplitCounts
 from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write
 
 
 class Fold(Settings):
@@ -45,14 +43,17 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
 
     With one fold, `counts` gives the size of each split, or their proportion where there are more or fewer cases. With
     several, each is tested on one part, validated on the next and trained on the others. Test cases that the data set
-    itself fixes stay in the test set. Raises UserError if a split would stay empty.
+    itself fixes stay in the test set. Raises UserError if a split would stay empty, and where the data set puts cases
+    of one patient on both sides.
     """
+    if torn := torn_patients(cases):
+        raise UserError(f"{torn[0].path}: {torn[0].reason}")
     fixed = [case for case in cases if case.split == "test"]
     free = [case for case in cases if case.split != "test"]
     if folds > 1:
         if fixed:
             raise UserError(f"task {task}: the data set fixes its test cases; leave --folds out")
-        parts = _deal(free, [1] * folds, seed)
+        parts = deal(free, [1] * folds, seed)
         dealt = [
             (
                 [case for k, part in enumerate(parts) if k not in (fold, (fold + 1) % folds) for case in part],
@@ -63,10 +64,10 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
         ]
         note = f"{folds} folds"
     elif fixed:
-        train, validation = _deal(free, [counts.train, counts.validation], seed)
+        train, validation = deal(free, [counts.train, counts.validation], seed)
         dealt, note = [(train, validation, fixed)], "the data set's own test cases"
     else:
-        train, validation, test = _deal(free, [counts.train, counts.validation, counts.test], seed)
+        train, validation, test = deal(free, [counts.train, counts.validation, counts.test], seed)
         dealt, note = [(train, validation, test)], f"{counts.train}/{counts.validation}/{counts.test}"
         if len(free) != counts.train + counts.validation + counts.test:
             note += f" in proportion, over {len(free)} cases"
@@ -75,51 +76,32 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
             if not part:
                 raise UserError(
                     f"task {task}: {len(cases)} cases of {len({case.patient for case in cases})} patients leave no "
-                    f"{name} case; add cases, or give --split FILE"
+                    f"{name} case; add cases, or give --split FILE, or --subjects if these are not the patients"
                 )
     made = [
         Fold.model_validate(dict(zip(SPLITS, (tuple(case.identifier for case in part) for part in parts), strict=True)))
         for parts in dealt
     ]
-    return Splits(task=task, note=f"{note}, by patient, seed {seed}", folds=tuple(made))
+    return Splits(task=task, note=f"{note}, by {split_by(cases)}, seed {seed}", folds=tuple(made))
 
 
-def read_splits(path: Path, cases: Sequence[SourceCase]) -> Splits:
-    """The splits in a file. Raises UserError if it does not read or does not fit `cases`."""
-    try:
-        splits = Splits.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"--split {path}: cannot be read ({error.strerror}); write one with ssl-bench data split"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"--split {path}: {place or 'file'}: {first['msg'].lower()}; write one with ssl-bench data split"
-        ) from error
-    patients = {case.identifier: case.patient for case in cases}
-    for number, fold in enumerate(splits.folds):
-        where: dict[str, str] = {}
-        for name in SPLITS:
-            for identifier in getattr(fold, name):
-                if identifier not in patients:
-                    raise UserError(
-                        f"--split {path}: fold {number}: case {identifier!r} is not in the data; correct its name"
-                    )
-                patient = patients[identifier]
-                if where.setdefault(patient, name) != name:
-                    raise UserError(
-                        f"--split {path}: fold {number}: patient {patient!r} is in {where[patient]} and in {name}; "
-                        "keep a patient's cases together"
-                    )
-    return splits
+def split_by(cases: Iterable[SourceCase]) -> Literal["patient", "case"]:
+    """Whether it is known of all `cases` who was scanned: else a split of them is one by case."""
+    return "patient" if all(case.patient_is_known for case in cases) else "case"
 
 
-def write_splits(splits: Splits, path: Path) -> None:
-    """Write the file that `read_splits` reads."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(splits.model_dump_json(indent=1) + "\n", "utf-8")
+def torn_patients(cases: Sequence[SourceCase]) -> list[Problem]:
+    """The test cases that the data set itself fixes of patients who have other cases too, one for each patient."""
+    free: dict[str, SourceCase] = {case.patient: case for case in cases if case.split != "test"}
+    torn = {case.patient: case for case in cases if case.split == "test" and case.patient in free}
+    return [
+        Problem(
+            case.image,
+            f"patient {patient!r} is in the data set's test cases ({case.identifier}) and in the others "
+            f"({free[patient].identifier}); keep a patient's cases together, or say by --subjects who was scanned",
+        )
+        for patient, case in torn.items()
+    ]
 
 
 def nested_subset(identifiers: Sequence[str], strata: Sequence[int], fraction: float) -> list[str]:
@@ -141,7 +123,7 @@ def in_random_order(purpose: str, identifiers: Iterable[str]) -> list[str]:
     return sorted(identifiers, key=lambda identifier: _rank(purpose, identifier))
 
 
-def _deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> list[list[SourceCase]]:
+def deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> list[list[SourceCase]]:
     """Parts of sizes proportional to `weights`, patients whole, every class in the same proportion."""
     strata: dict[int, list[list[SourceCase]]] = defaultdict(list)
     for patient in _patients(cases):
@@ -149,7 +131,7 @@ def _deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> lis
     parts: list[list[SourceCase]] = [[] for _ in weights]
     wanted = _shares(len(cases), weights)
     for number, (_, patients) in enumerate(sorted(strata.items()), 1):
-        patients.sort(key=lambda patient: _rank(seed, patient[0].patient))
+        patients.sort(key=lambda patient: _rank(seed, _drawn_as(patient)))
         sizes = _shares(sum(len(patient) for patient in patients), weights)
         if number == len(strata):
             # The last stratum makes up for the others' rounding, so that the sizes are met as a whole.
@@ -177,6 +159,11 @@ def _patients(cases: Iterable[SourceCase]) -> list[list[SourceCase]]:
     for case in cases:
         patients[case.patient].append(case)
     return list(patients.values())
+
+
+def _drawn_as(patient: Sequence[SourceCase]) -> str:
+    """What stands for a patient's cases in the random order."""
+    return (len(patient) == 1 and patient[0].drawn_as) or patient[0].patient
 
 
 def _stratum(patient: Sequence[SourceCase]) -> int:

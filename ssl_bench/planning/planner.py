@@ -57,6 +57,8 @@ class Planner:
         self._protocol_source = functools.cache(PROTOCOLS.source_digest)
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
         self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
+        self._leaks = functools.cache(self.data.leaks)
+        self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -105,8 +107,9 @@ class Planner:
             spec=spec,
             setting=self._setting_of(method),
             locations=self.data.locations,
-            overlap=() if backbone.corpus is None else self.data.leaks(task),
+            overlap=() if backbone.corpus is None else self._leaks(task),
             left_out=self._left_out(task),
+            split_by=self._split_by(task),
             backbone_file=file,
             plugins=plugin_files(method, task, protocol, backbone.network),
         )

@@ -74,9 +74,8 @@ def cell_of(record: AnyRecord) -> Cell:
         skip_problems=True,
     )
     known = {name: tuple(getattr(record, name, ())) for name in ("overlap", "left_out")}
-    return cell.model_copy(
-        update={**known, "locations": locations, "backbone_file": UNKNOWN if cell.backbone.is_external else None}
-    )
+    changes = {**known, "split_by": getattr(record, "split_by", ""), "locations": locations}
+    return cell.model_copy(update={**changes, "backbone_file": UNKNOWN if cell.backbone.is_external else None})
 
 
 def runtime_options(ran: Mapping[str, Any]) -> list[str]:

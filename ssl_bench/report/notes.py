@@ -64,6 +64,9 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
         yield f"{sentence}, which the user allowed ({text(shown)})."
     for task, left_out in table.listed_by_task("_left_out").items():
         yield f"{text(task)}: {len(left_out)} cases could not be used; their records say why."
+    by_case = table.cells[table.cells["_split_by"] == "case"]
+    for task in sorted(set(by_case["task"])):
+        yield f"{text(task)}: split by case, for nothing says which scans are of one patient."
     for row in table.rows:
         if row.paradigm == "external":
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]
@@ -74,9 +77,10 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
 
 
 def overlaps(table: Table, text: Written) -> Iterator[tuple[str, list[str]]]:
-    """For each task whose test or validation cases are in the corpus: a sentence without its stop, and the cases."""
+    """For each task whose test or validation patients are in the corpus: a sentence without its stop, and the cases."""
     for task, cases in table.listed_by_task("_overlap").items():
-        yield f"{text(task)}: {len(cases)} validation or test cases are in the pre-training corpus too", cases
+        found = f"{len(cases)} validation or test cases are in the pre-training corpus too"
+        yield f"{text(task)}: {found}, or other scans of the same patients", cases
 
 
 def environments(table: Table) -> Iterator[str]:

@@ -31,6 +31,7 @@ class EvaluationFields(TypedDict, total=False):
     health: dict[str, float | None]
     overlap: list[str]
     left_out: list[str]
+    split_by: Literal["", "patient", "case"]
     task: str
     protocol: str
     protocol_source: str | None

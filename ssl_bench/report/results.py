@@ -289,6 +289,7 @@ def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, 
         data,
         overlap,
         left_out,
+        fields.get("split_by", ""),
         bool(modules and not modules.frozen),
         made,
         fields.get("cases_digest", ""),
@@ -311,7 +312,7 @@ _CELLS = (
     "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
-    "_setting", "_data", "_overlap", "_left_out", "_trains_everything", "_provenance", "_cases_digest",
+    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "_cases_digest",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""

@@ -22,9 +22,11 @@ class Cell(BaseModel):
     locations: Locations = Field(default=Locations(), validation_alias="sources", serialization_alias="sources")
     """Where its volumes lie."""
     overlap: tuple[str, ...] = ()
-    """Scans of the pre-training corpus that are validation or test cases too, by their names in both."""
+    """Validation and test cases of which the pre-training corpus holds the scan, or another of the same patient."""
     left_out: tuple[str, ...] = ()
     """Files of the user's data set that are left out, each with the reason."""
+    split_by: Literal["", "patient", "case"] = ""
+    """By what the user's data set is split: by case where nothing says who was scanned; empty for embedded data."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
     plugins: tuple[Path, ...] = ()

@@ -21,10 +21,14 @@ class Locations(Settings):
     """Tasks that a folder defines, by name, and how it does."""
     split: Path | None = None
     """A file that ``ssl-bench data split`` writes; None for the default split."""
+    subjects: str = ""
+    """Who was scanned: a pattern, or the path of a table; see `ssl_bench.data.subjects.with_subjects`."""
     corpus: Path | None = None
     """The folder of the unlabelled scans, or a CSV that lists them."""
     corpus_region: str = ""
     """What the corpus shows, in the words of the tasks: heart, lungs or brain."""
+    take_labels: bool = False
+    """Take files of the corpus that hold label maps for scans too."""
     skip_problems: bool = False
     """Leave out the cases that cannot be used, instead of stopping."""
     allow_overlap: bool = False

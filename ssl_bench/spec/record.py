@@ -127,9 +127,13 @@ class EvaluationRecord(_Record):
     health: Numbers = {}
     cases_digest: str = ""
     overlap: list[str] = []
-    """Validation and test cases that the pre-training corpus holds too, which the user allowed."""
+    """Validation and test cases that the pre-training corpus holds too, or another scan of the same patient, which the
+    user allowed."""
     left_out: list[str] = []
     """What the user's data set holds and could not be used, by file, with the reason."""
+    split_by: Literal["", "patient", "case"] = ""
+    """By what the user's data set is split: ``case`` where nothing says who was scanned; empty for the embedded cohort,
+    and in records made before it was kept."""
 
 
 AnyRecord = PretrainingRecord | EvaluationRecord

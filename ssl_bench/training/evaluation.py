@@ -86,6 +86,7 @@ def evaluate(
         data=kind_of_data(spec.data),
         overlap=list(cell.overlap),
         left_out=list(cell.left_out),
+        split_by=cell.split_by,
         spec=spec,
         paradigm=spec.backbone.paradigm,
         scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),

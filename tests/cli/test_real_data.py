@@ -15,6 +15,7 @@ from ssl_bench.cli import main
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
 from tests.data import folders as layouts
+from tests.data.files import ct, heart, save
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 
@@ -89,6 +90,8 @@ def test_from_a_folder_to_a_score(task: str, write: Callable[[Path], Any], invok
     assert "semi-real" not in ran.out
     record = the_record(tmp_path / "results")
     assert record.data == "real"
+    # Nothing says who was scanned in the miniature of nnU-Net's format.
+    assert record.split_by == ("case" if task == "nnunet" else "patient")
     assert record.spec.data.source == "folder"
     known = {case["identifier"] for case in listed["cases"]}
     assert {case["case"] for case in record.cases} <= known
@@ -133,6 +136,56 @@ def test_a_corpus_scan_in_the_test_set_stops_the_run_unless_allowed(invoke: Invo
     counts = the_record(tmp_path / "results").spec.data.counts
     assert len(the_record(tmp_path / "results").overlap) == counts.validation + counts.test
     assert "are in the pre-training corpus too" in invoke("report", "--results", tmp_path / "results").out
+
+
+def test_label_maps_in_a_corpus_are_listed_with_why(invoke: Invoke, tmp_path: Path) -> None:
+    save(tmp_path / "corpus" / "s1" / "ct.nii", ct())
+    label = save(tmp_path / "corpus" / "s1" / "organs" / "liver.nii", heart())
+    options = ["corpus", "--data-root", tmp_path / "corpus", "--workers", 1, "--quiet"]
+    listed = json.loads(invoke("data", "check", *options, "--json").out)
+    assert [case["identifier"] for case in listed["cases"]] == ["s1-ct"]
+    reason = "95.3 % of its voxels are 0 and the others pieces of one value"
+    assert listed["label_maps"] == [{"path": str(label), "reason": reason}]
+    told = invoke("data", "check", *options)
+    assert (told.code, f"{label}: {reason}" in told.out) == (0, True)
+    assert "label maps, not scans: 1, left out; --take-labels takes them as scans" in told.out
+    assert "1 of 1 cases are ready\nlabel maps, not scans: 1" in invoke("data", "prepare", *options).out
+    taken = json.loads(invoke("data", "check", *options, "--json", "--take-labels").out)
+    assert (len(taken["cases"]), taken["label_maps"]) == (2, [])
+
+
+def test_a_pretraining_says_how_many_label_maps_it_leaves_out(invoke: Invoke, tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / "corpus" / f"{number}.nii", ct(number))
+        save(tmp_path / "corpus" / "masks" / f"{number}.nii", heart())
+    options = ["--corpus", tmp_path / "corpus", "--preset", "smoke", "--set=data.corpus.spacing_mm=2", "--quiet"]
+    options += ["--set=pretraining.steps=1", "--results", tmp_path / "results", "--out", tmp_path / "out.safetensors"]
+    done = invoke("pretrain", "--method", "denoising", *options)
+    assert done.code == 0, done.err
+    assert "3 of its files are label maps, not scans, and are left out" in done.err
+    (record,) = Store(tmp_path / "results").records()
+    assert record.spec.data is not None
+    assert record.spec.data.volumes + record.spec.data.held_out == 3  # type: ignore[union-attr]
+
+
+def test_a_split_says_by_what_it_is_and_who_was_scanned(invoke: Invoke, tmp_path: Path) -> None:
+    root, out = tmp_path / "Dataset009_Hearts", tmp_path / "split.json"
+    root.mkdir()
+    layouts.write_nnunet(root)
+    by_case = invoke("data", "split", f"nnunet:{root}", "--out", out)
+    assert "nothing says of every case who was scanned: split by case; --subjects" in by_case.err
+    assert json.loads(out.read_text())["note"].endswith("by case, seed 0")
+    by_patient = invoke("data", "split", f"nnunet:{root}", "--out", out, "--subjects", r"heart_00\d")
+    assert "6 cases of 6 patients, split by patient" in by_patient.err
+    assert json.loads(out.read_text())["note"].endswith("by patient, seed 0")
+    for wrong, said in (
+        (["data", "check", "corpus", "--data-root", root, "--subjects", "x"], "--subjects x: is about the cases of a"),
+        (["data", "check", f"nnunet:{root}", "--take-labels"], "--take-labels: is about a corpus, and nnunet:"),
+        (["data", "split", f"nnunet:{root}", "--out", out, "--subjects", ""], "--subjects is empty; give a pattern"),
+        (["run", "--method", "scratch", "--task", "sbm", "--subjects", "x"], "--subjects x: is about one data set"),
+    ):
+        refused = invoke(*wrong)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
 
 
 def test_a_bad_case_stops_the_run_unless_it_is_left_out(invoke: Invoke, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ PREPROCESSING = Preprocessing(intensity="ct", region="label")
 
 
 def look(cases: list[SourceCase], *problems: Problem) -> tuple[list[CaseReport], list[Problem]]:
-    return check(Found(cases, list(problems)), PREPROCESSING, RULE, 1, lambda words: None)
+    return check(Found(cases, list(problems)), Path(), PREPROCESSING, RULE, 1, lambda words: None)[:2]
 
 
 def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
 
 def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), 1, "a")
-    (report,), problems = check(
-        Found([case], []), Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
+    (report,), problems, _ = check(
+        Found([case], []), tmp_path, Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
     )
     assert report.label_ml == {}
     assert not problems
@@ -82,3 +82,11 @@ def test_a_scan_that_the_data_set_holds_twice_is_said_with_both_files(tmp_path: 
     reports, problems = look(cases)
     assert len(reports) == 3
     assert problems == [Problem(cases[2].image, f"the same scan as {cases[0].image}; keep one of them")]
+
+
+def test_a_patient_in_test_and_training_cases_is_said_with_both(tmp_path: Path) -> None:
+    cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("ab")]
+    cases = [replace(cases[0], patient="p"), replace(cases[1], patient="p", split="test")]
+    _, (problem,) = look(cases)
+    assert problem.path == cases[1].image
+    assert problem.reason.startswith("patient 'p' is in the data set's test cases (b) and in the others (a); keep")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from ssl_bench.api.cases import SPLITS, SourceCase
 from ssl_bench.api.settings import SplitCounts
-from ssl_bench.data.splits import Splits, make_splits, nested_subset, read_splits, split_of, write_splits
+from ssl_bench.data.split_files import read_splits, write_splits
+from ssl_bench.data.splits import Splits, make_splits, nested_subset, split_of
 from ssl_bench.errors import UserError
 
 PAPER = SplitCounts(train=10, validation=4, test=6)
@@ -85,7 +87,7 @@ def test_too_few_cases_are_refused() -> None:
 def test_a_written_split_reads_back(tmp_path: Path) -> None:
     splits = make_splits("shc", cases(20), PAPER, folds=3)
     write_splits(splits, tmp_path / "split.json")
-    assert read_splits(tmp_path / "split.json", cases(20)) == splits
+    assert read_splits(tmp_path / "split.json", "shc", cases(20), PAPER) == splits
 
 
 def fold(train: str = "c0000", validation: str = "c0002", test: str = "c0004") -> str:
@@ -100,7 +102,7 @@ def fold(train: str = "c0000", validation: str = "c0002", test: str = "c0004") -
         ('{"format": "ssl-bench split 2"}', "format"),
         (fold().replace('["c0004"]', "[]"), "folds.0.test"),
         (fold(test="nobody"), "'nobody' is not in the data"),
-        (fold(test="c0001"), "patient 'p0' is in train and in test"),
+        (fold(test="c0001"), "patient 'p0' is in train and in test (c0000 and c0001)"),
         (fold(validation="c0000"), "patient 'p0' is in train and in validation"),
     ],
 )
@@ -108,9 +110,59 @@ def test_a_split_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, text:
     path = tmp_path / "split.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"split\.json") as caught:
-        read_splits(path, cases(6, per_patient=2))
+        read_splits(path, "x", cases(6, per_patient=2), PAPER)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_patient_on_both_sides_of_the_data_sets_own_test_cases_is_refused() -> None:
+    own = SourceCase("t", Path("t.mha"), 0, "p3", "test")
+    with pytest.raises(
+        UserError, match=r"t\.mha: patient 'p3' is in the data set's test cases \(t\) and in the others"
+    ):
+        make_splits("x", [*cases(14), own], PAPER)
+
+
+NNUNET = [{"train": [f"c{n:04d}" for n in range(8)], "val": ["c0008", "c0009"]}, {"train": ["c0000"], "val": ["c0001"]}]
+
+
+def nnunet_folds(folder: Path, folds: object, found: list[SourceCase]) -> Splits:
+    path = folder / "splits_final.json"
+    path.write_text(json.dumps(folds))
+    return read_splits(path, "x", found, SplitCounts(train=3, validation=1, test=1))
+
+
+def test_nnunets_folds_are_tested_on_val_and_validated_on_a_part_of_train(tmp_path: Path) -> None:
+    splits = nnunet_folds(tmp_path, NNUNET[:1], cases(10, per_patient=2))
+    assert split_of(splits, 0, "test") == ("c0008", "c0009")
+    validation, train = set(split_of(splits, 0, "validation")), set(split_of(splits, 0, "train"))
+    assert (len(train), len(validation)) == (6, 2)
+    assert train | validation == set(NNUNET[0]["train"])
+    assert len({case.patient for case in cases(10, per_patient=2) if case.identifier in validation}) == 1
+
+
+def test_nnunets_folds_leave_the_data_sets_own_test_cases_alone(tmp_path: Path) -> None:
+    own = [SourceCase(f"t{k}", Path("t"), 0, f"t{k}", "test") for k in range(3)]
+    splits = nnunet_folds(tmp_path, NNUNET, [*cases(10), *own])
+    assert [sizes(splits, fold) for fold in (0, 1)] == [[8, 2, 3], [1, 1, 3]]
+    assert split_of(splits, 1, "validation") == ("c0001",)
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        ([], "holds no fold"),
+        ([{"train": ["c0000"]}], "0.val: field required; nnU-Net's folds are a list of train and val"),
+        ([{"train": ["c0000"], "val": []}], "0.val: tuple should have at least 1 item"),
+        ([{"train": ["c0000", "x"], "val": ["c0001"]}], "fold 0: case 'x' is not in the data"),
+        ([{"train": ["c0000"], "val": ["c0004"]}], "fold 0: has too few train cases to validate on"),
+        ([{"train": ["c0000", "c0002", "c0004"], "val": ["c0001"]}], "patient 'p0' is in"),
+    ],
+)
+def test_nnunets_folds_that_do_not_fit_are_refused(folds: object, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--split .*splits_final\.json: ") as caught:
+        nnunet_folds(tmp_path, folds, cases(6, per_patient=2))
+    assert said in str(caught.value)
 
 
 def test_label_fractions_are_nested_and_keep_every_class() -> None:

@@ -58,6 +58,7 @@ def test_the_cells_are_what_the_records_say(store: Store) -> None:
         "_data": lambda record: record.spec.data,
         "_overlap": lambda record: record.overlap,
         "_left_out": lambda record: record.left_out,
+        "_split_by": lambda record: record.split_by,
     }.items():
         assert cells[name].tolist() == [of(record) for record in records], name
 

@@ -206,6 +206,13 @@ def test_semi_real_data_are_called_so_with_their_bias(store: Store) -> None:
         assert words in SEMI_REAL
 
 
+def test_a_split_by_case_is_said(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.5, data="real", split_by="patient")
+    assert "by case" not in write_markdown(store)
+    keep(store, "gvsl", "sbm", 0, 0.5, data="real", split_by="case")
+    assert "sbm: split by case, for nothing says which scans are of one patient." in write_markdown(store)
+
+
 def test_marks_for_a_random_decoder_and_for_no_convergence(store: Store) -> None:
     modules = {
         "pretrained": [], "random": [], "frozen": [], "decoder": "random, frozen",

@@ -20,11 +20,13 @@ def safe_identifiers(names: Sequence[str]) -> list[str]:
 def scan_identifiers(paths: Sequence[Path], folder: Path) -> list[str]:
     """One identifier for each of the distinct scans below `folder`: ``a-b`` for ``a/b.nii.gz``."""
     relative = [path.relative_to(folder).as_posix() for path in paths]
-    names = [
-        text if path.is_dir() else re.sub(r"\.[A-Za-z]+(\.gz)?$", "", text)
-        for path, text in zip(paths, relative, strict=True)
-    ]
+    names = [text if path.is_dir() else without_suffix(text) for path, text in zip(paths, relative, strict=True)]
     return _unique([folder.resolve().name if name == "." else name for name in names], relative)
+
+
+def without_suffix(name: str) -> str:
+    """A file's name, or path, without its suffix."""
+    return re.sub(r"\.[A-Za-z]+(\.gz)?$", "", name)
 
 
 def safe_name(text: str) -> str:

@@ -11,7 +11,7 @@ from ssl_bench.api.task import Task, TaskFacts
 from ssl_bench.data.io.formats import natural_key
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
-from ssl_bench.data.layouts.tables import binary_label, named_scans, read_table
+from ssl_bench.data.layouts.tables import binary_label, named_scans, patient_column, read_table
 
 PREFERRED = "labels.csv"
 
@@ -28,8 +28,8 @@ def labelled_folder_task(folder: Path) -> type[Task]:
     """A binary classification task: CT unless the preprocessing's options say otherwise, scored by AUC.
 
     The folder holds one CSV, or several of which one is ``labels.csv``, with the columns ``image`` (a file or DICOM
-    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``. Raises UserError if there is no such
-    folder.
+    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``, see `patient_column`. Raises
+    UserError if there is no such folder.
     """
     name = data_set_name(folder)
 
@@ -60,19 +60,25 @@ def _find(folder: Path) -> Found:
     if isinstance(table, Problem):
         return Found([], [table])
     rows, problems = read_table(table, ("image", "label"))
+    try:
+        column = patient_column(rows[0].cells if rows else ())
+    except ValueError as error:
+        return Found([], [*problems, Problem(table, str(error))])
     scans, unusable = named_scans(table, rows, "image", folder)
     problems += unusable
     names = scan_identifiers([scan for _, scan in scans], folder)
     cases: list[SourceCase] = []
     for (row, scan), identifier in zip(scans, names, strict=True):
-        label, patient = binary_label(row.cells["label"]), row.cells.get("patient", identifier)
+        label, patient = binary_label(row.cells["label"]), row.cells[column] if column else identifier
         if label is None:
             reason = f"label is {row.cells['label']!r}, neither 0 nor 1; correct it or remove the row"
             problems.append(Problem(table, f"line {row.line}: {reason}"))
         elif not patient:
-            problems.append(Problem(table, f"line {row.line}: patient is empty; name who was scanned"))
+            problems.append(Problem(table, f"line {row.line}: {column} is empty; name who was scanned"))
         else:
-            cases.append(SourceCase(identifier, scan, label, patient))
+            drawn_as = "" if column == "patient" else identifier
+            known = SourceCase(identifier, scan, label, patient, patient_is_known=bool(column), drawn_as=drawn_as)
+            cases.append(known)
     return Found(in_order(cases), problems)
 
 

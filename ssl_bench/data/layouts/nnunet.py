@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from ssl_bench.data.io.formats import natural_key
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order, pair
 from ssl_bench.data.layouts.nnunet_description import read_description
 
+PREPROCESSED = "nnUNet_preprocessed"
+"""The environment variable that names nnU-Net's folder of preprocessed data, and how that folder is called."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RawDataset(Dataset):
@@ -25,6 +29,12 @@ class RawDataset(Dataset):
     def find(self, root: Path) -> Found:
         """See `Dataset`."""
         return _find(existing_folder(root), self.ending)
+
+    def split_file(self, root: Path) -> Path | None:
+        """The ``splits_final.json`` that nnU-Net keeps with the preprocessed data, or that lies in `root`."""
+        beside = root.parent.parent / PREPROCESSED
+        folders = [root, Path(os.environ.get(PREPROCESSED) or beside) / root.name, beside / root.name]
+        return next((file for folder in folders if (file := folder / "splits_final.json").is_file()), None)
 
 
 def nnunet_task(folder: Path) -> type[Task]:
@@ -62,9 +72,9 @@ def nnunet_task(folder: Path) -> type[Task]:
 
 
 def _find(root: Path, ending: str) -> Found:
-    cases, problems = _find_pairs(root / "imagesTr", root / "labelsTr", ending)
+    cases, problems, _ = _find_pairs(root / "imagesTr", root / "labelsTr", ending)
     if (root / "labelsTs").is_dir():
-        test, more = _find_pairs(root / "imagesTs", root / "labelsTs", ending)
+        test, more, _ = _find_pairs(root / "imagesTs", root / "labelsTs", ending)
         trained = {case.patient for case in cases}
         twice = [case for case in test if case.patient in trained]
         problems += more
@@ -73,7 +83,7 @@ def _find(root: Path, ending: str) -> Found:
     if not (cases or problems):
         expected = f"imagesTr/<case>_0000{ending} with labelsTr/<case>{ending}"
         problems.append(Problem(root, f"holds no case; expected {expected}"))
-    return Found(in_order(cases), problems)
+    return Found(in_order(replace(case, patient_is_known=False) for case in cases), problems)
 
 
 def _find_pairs(image_folder: Path, label_folder: Path, ending: str) -> Found:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ssl_bench.api.cases import Problem
+
+PATIENT_COLUMNS = {f"{who}{ending}" for who in ("patient", "subject", "participant") for ending in ("", "id", "name")}
+"""Without blanks, underscores and hyphens, in small letters."""
 
 
 class Row(NamedTuple):
@@ -36,6 +40,18 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Prob
         return [], [Problem(path, _without_columns(header, missing, columns))]
     rows = [Row(line, dict.fromkeys(header, "") | _cells(header, cells)) for line, cells in lines]
     return rows, [] if rows else [Problem(path, "has a header and no rows; add one row for each scan")]
+
+
+def patient_column(header: Iterable[str]) -> str | None:
+    """The column that says who was scanned: ``patient``, else Patient ID, subject, participant_id or the like.
+
+    Raises ValueError, which lists them, where there are several.
+    """
+    names = list(header)
+    found = [name for name in names if re.sub(r"[ _-]", "", name).lower() in PATIENT_COLUMNS]
+    if "patient" in found or len(found) < 2:
+        return "patient" if "patient" in found else next(iter(found), None)
+    raise ValueError(f"several columns say who was scanned ({', '.join(found)}); call the one that counts patient")
 
 
 def binary_label(text: str) -> int | None:

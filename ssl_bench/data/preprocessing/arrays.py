@@ -14,6 +14,7 @@ from ssl_bench.api.cases import Case, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.preprocessing.label_maps import LabelMapError, label_map_reason
 from ssl_bench.data.preprocessing.labels import LabelRule, on_same_grid, read_classes, require_same_grid
 from ssl_bench.data.preprocessing.lungs import lung_mask
 from ssl_bench.data.preprocessing.resampling import Grid
@@ -52,9 +53,12 @@ def read_case(
     """The image on the canonical grid, the class of each voxel on it (D, H, W), and what was noticed.
 
     Without a `rule` label files are left alone, and there are no classes. Raises UserError that names the file for
-    anything that stands in the way of preprocessing it, except that lungs are not looked for.
+    anything that stands in the way of preprocessing it, except that lungs are not looked for; and `LabelMapError` for a
+    label map among scans.
     """
     image = read_volume(case.image)
+    if case.may_be_label_map and (reason := label_map_reason(image.voxels)):
+        raise LabelMapError(reason)
     _require_plausible(image, case.image, preprocessing.voxel_mm)
     outline = signature(image.voxels)
     low, high = image.voxels.min().item(), image.voxels.max().item()

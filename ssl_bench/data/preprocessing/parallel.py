@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from ssl_bench.api.cases import Problem, SourceCase
+from ssl_bench.data.preprocessing.label_maps import LabelMapError
 from ssl_bench.errors import UserError
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ def _start_worker() -> None:
 def _attempt(work: Callable[[SourceCase], T], case: SourceCase) -> T | Problem:
     try:
         return work(case)
+    except LabelMapError as error:
+        return Problem(case.image, str(error), is_label_map=True)
     except UserError as error:
         return _problem(case, str(error))
     except MemoryError:

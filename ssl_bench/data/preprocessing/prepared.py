@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ssl_bench.api.cases import Problem, SourceCase
+from ssl_bench.api.cases import Case, Problem, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
-from ssl_bench.data.preprocessing.arrays import prepare_case
+from ssl_bench.data.preprocessing.arrays import CaseReport, prepare_case
 from ssl_bench.data.preprocessing.case_folder import (
     PreparedCase,
     find_case,
@@ -19,6 +19,7 @@ from ssl_bench.data.preprocessing.case_folder import (
     write_case,
 )
 from ssl_bench.data.preprocessing.digests import known_digest, source_digest
+from ssl_bench.data.preprocessing.label_maps import LabelMapError, judged, remember
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.lungs import chosen
 from ssl_bench.data.preprocessing.parallel import over_cases
@@ -37,39 +38,66 @@ def prepare(
 ) -> tuple[list[PreparedCase], list[Problem]]:
     """The cases with their arrays, in order, prepared unless the cache has them; and the problems of the others.
 
-    Without a `rule` label files are left alone. `on_progress` gets the identifier of each case that ended. It may be
-    interrupted and repeated at any time: there are only whole cases.
+    Without a `rule` label files are left alone. Label maps among scans are problems too. `on_progress` gets the
+    identifier of each case that ended. It may be interrupted and repeated at any time: there are only whole cases.
     """
     if preprocessing.region == "lungs":
         # What `auto` finds depends on the machine, and the arrays depend on it.
         preprocessing = preprocessing.model_copy(update={"lungs": chosen(preprocessing.lungs)})
     remove_abandoned()
     ready: dict[str, PreparedCase] = {}
+    label_maps: list[Problem] = []
+    missing: list[SourceCase] = []
     for case in cases:
         sources = _sources(case, rule, known_digest)
-        found = find_case(_folder(sources, preprocessing, rule), case.identifier) if sources else None
-        if found:
+        reason = judged(sources["image"]) if sources and case.may_be_label_map else ""
+        if reason:
+            label_maps.append(Problem(case.image, reason, is_label_map=True))
+        elif (
+            sources
+            and reason is not None
+            and (found := find_case(_folder(sources, preprocessing, rule), case.identifier))
+        ):
             ready[case.identifier] = found
-            on_progress(case.identifier)
-    missing = [case for case in cases if case.identifier not in ready]
+        else:
+            missing.append(case)
+            continue
+        on_progress(case.identifier)
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule)
     made, problems = over_cases(work, missing, workers, on_progress)
     ready |= {prepared.identifier: prepared for prepared in made}
-    return [ready[case.identifier] for case in cases if case.identifier in ready], problems
+    return [ready[case.identifier] for case in cases if case.identifier in ready], [*label_maps, *problems]
 
 
 def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> PreparedCase:
     sources = _sources(case, rule, source_digest)
     assert sources is not None
     folder = _folder(sources, preprocessing, rule)
+    reason = judged(sources["image"]) if case.may_be_label_map else ""
+    if reason:
+        raise LabelMapError(reason)
     found = find_case(folder, case.identifier)
-    if found is None:
-        arrays, report = prepare_case(case, preprocessing, rule)
+    if found is None or reason is None:
+        arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
         write_case(folder, arrays, report.notes, sources, report.signature)
         found = find_case(folder, case.identifier)
     if found is None:
         raise UserError(f"{folder}: changed while it was written; run the same command again")
     return found
+
+
+def _prepare_scan(
+    case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None, digest: str
+) -> tuple[Case, CaseReport]:
+    """See `prepare_case`; whether it is a label map is remembered by the digest of its file."""
+    try:
+        made = prepare_case(case, preprocessing, rule)
+    except LabelMapError as error:
+        remember(digest, str(error))
+        raise
+    if case.may_be_label_map:
+        remember(digest, "")
+    return made
 
 
 def _sources(case: SourceCase, rule: LabelRule | None, digest: Callable[[Path], str | None]) -> dict[str, str] | None:

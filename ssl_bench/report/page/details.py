@@ -68,6 +68,7 @@ def describe_evaluation(record: EvaluationRecord) -> Described[EvaluationRecord]
             ("Features", _health(record.health)),
             ("Cost", _cost(record.cost)),
             ("Made", _made(record)),
+            ("Split", f"by {record.split_by}" if record.split_by else ""),
             ("Left out", ", ".join(record.left_out)),
             ("Overlap with the corpus", ", ".join(record.overlap)),
         ),

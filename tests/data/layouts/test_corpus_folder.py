@@ -25,10 +25,17 @@ def test_scans_of_every_format_and_depth_are_found_and_none_is_labelled(tmp_path
     assert (CORPUS_PREPROCESSING.intensity, CORPUS_PREPROCESSING.region) == ("ct", "whole")
 
 
-def test_label_files_beside_their_scans_are_no_scans(tmp_path: Path) -> None:
-    labels = ["1.label.nii.gz", "2_label.nii", "3_seg.nii.gz", "4.seg.nrrd", "x/5_Label.mha"]
-    touch(tmp_path, *labels, "1.img.nii.gz", "label.nii", "segment.nii", "readme.txt")
-    assert [case.image.name for case in find_corpus(tmp_path).cases] == ["1.img.nii.gz", "label.nii", "segment.nii"]
+def test_label_files_beside_their_scans_are_no_scans_by_their_names(tmp_path: Path) -> None:
+    labels = ["1.label.nii.gz", "2_label.nii", "3_seg.nii.gz", "4.seg.nrrd", "x/5_Label.mha", "3_probseg.nii.gz"]
+    scans = ["1.img.nii.gz", "2.nii", "3_t1.nii", "4.nrrd", "label.nii", "segment.nii", "x/5.mha", "x/4_seg.nii"]
+    touch(tmp_path, *labels, *scans, "readme.txt")
+    found = find_corpus(tmp_path)
+    assert {case.image for case in found.cases} == {tmp_path / scan for scan in scans}
+    assert {label.path for label in found.label_maps} == {tmp_path / label for label in labels}
+    reasons = {label.path.name: label.reason for label in found.label_maps}
+    assert reasons["1.label.nii.gz"] == "its name says that it labels 1.img.nii.gz"
+    everything = find_corpus(tmp_path, take_labels=True)
+    assert (len(everything.cases), everything.label_maps) == (len(labels) + len(scans), [])
 
 
 def test_identifiers_are_safe_and_distinct(tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_a_listing_that_does_not_fit_the_folder_is_a_problem(rows: str, said: st
 
 
 def test_a_folder_without_volumes_says_what_is_expected(tmp_path: Path) -> None:
-    (problem,) = find_corpus(touch(tmp_path, "readme.txt", "a.label.nii.gz")).problems
+    (problem,) = find_corpus(touch(tmp_path, "readme.txt", "a.label.txt")).problems
     assert problem.path == tmp_path
     assert problem.reason.startswith("holds no volume; expected .nii")
 

@@ -98,6 +98,28 @@ def test_a_table_in_another_form_is_a_problem(table: str, said: str, tmp_path: P
     assert said in problem.reason
 
 
+@pytest.mark.parametrize(
+    "column", ["patient", "Patient", "PatientID", "patient_id", "Patient ID", "SUBJECT", "subject-id", "participant_id"]
+)
+def test_a_column_says_who_was_scanned_whatever_its_spelling(column: str, tmp_path: Path) -> None:
+    found = find(folder(tmp_path, f"image,label,{column}\na.mha,1,x\nb.nii.gz,0,x\n"))
+    assert [(case.patient, case.patient_is_known) for case in found.cases] == [("x", True)] * 2
+
+
+def test_without_such_a_column_nobody_is_known(tmp_path: Path) -> None:
+    found = find(folder(tmp_path, "image,label,impatient\na.mha,1,x\n"))
+    assert [(case.patient, case.patient_is_known) for case in found.cases] == [("a", False)]
+
+
+def test_of_several_such_columns_the_one_called_patient_counts(tmp_path: Path) -> None:
+    found = find(folder(tmp_path, "image,label,subject,patient\na.mha,1,x,y\n"))
+    assert [case.patient for case in found.cases] == ["y"]
+    (problem,) = find(folder(tmp_path, "image,label,subject,PatientID\na.mha,1,x,y\n")).problems
+    assert (
+        "several columns say who was scanned (subject, PatientID); call the one that counts patient" in problem.reason
+    )
+
+
 def test_a_folder_without_a_table_says_what_to_add(tmp_path: Path) -> None:
     (problem,) = find(tmp_path).problems
     assert "holds no CSV file; add labels.csv with the columns image,label" in problem.reason

@@ -148,6 +148,21 @@ def test_a_file_that_cannot_be_a_case_is_a_problem(files: list[str], about: str,
     assert [case.split for case in found.cases] == ([None] if "labelsTr/a.mha" in files and len(files) > 2 else [])
 
 
+@pytest.mark.parametrize("place", ["raw/D", "nnUNet_preprocessed/D", "elsewhere/D"])
+def test_nnunets_folds_are_found_where_it_keeps_them(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "elsewhere"))
+    root = data_set(tmp_path / "raw" / "D")
+    dataset = described(root)
+    (tmp_path / "elsewhere" / "other").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "other" / "splits_final.json").touch()
+    assert dataset.split_file(root) is None
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "splits_final.json").touch()
+    assert dataset.split_file(root) == tmp_path / place / "splits_final.json"
+
+
 def test_a_missing_folder_of_training_cases_is_a_problem(tmp_path: Path) -> None:
     root = data_set(tmp_path)
     (root / "labelsTr").rmdir()
