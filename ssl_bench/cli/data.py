@@ -11,13 +11,13 @@ import typer
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
-from ssl_bench.cli.planning import locations_of
+from ssl_bench.cli.planning import locations_of, warn
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from ssl_bench.api.cases import Problem
+    from ssl_bench.api.cases import Doubt, Problem
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.source import DataSource
@@ -57,18 +57,21 @@ def check(
     Example: ssl-bench data check shc --data-root MM-WHS
     """
     from ssl_bench.data.checking import check as check_cases
+    from ssl_bench.data.doubts import named
 
     folder = _open(task, data_root, preset, set_)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
         reports, problems = check_cases(folder.found, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
-        listed = [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
-        typer.echo(json.dumps({"cases": [_as_json(report) for report in reports], "problems": listed}, indent=1))
+        listed = [{"path": str(each.path), "reason": named(each.reason, folder.name)} for each in problems]
+        cases = [_as_json(report, folder.name) for report in reports]
+        typer.echo(json.dumps({"cases": cases, "problems": listed}, indent=1))
     else:
         for line in _as_table(reports):
             typer.echo(line)
         typer.echo(f"usable cases: {len(reports)}, problems: {len(problems)}")
-        _list(problems)
+        _list(problems, folder.name)
+        _warn_of({report.case.identifier: report.doubts for report in reports}, folder.name)
     if problems:
         raise typer.Exit(2)
 
@@ -100,7 +103,8 @@ def prepare(
             typer.echo(f"{case.identifier}: {note}", err=True)
     typer.echo(f"{len(prepared)} of {len(cases)} cases are ready")
     problems = [*folder.found.problems, *bad]
-    _list(problems)
+    _list(problems, folder.name)
+    _warn_of({case.identifier: case.doubts for case in prepared}, folder.name)
     if problems:
         raise typer.Exit(2)
 
@@ -125,7 +129,7 @@ def split(
     folder = _open(task, data_root, "quick", None)
     if not isinstance(folder, FolderCases):
         raise UserError(f"{task}: has no labelled cases to split")
-    _list(folder.found.problems)
+    _list(folder.found.problems, folder.name)
     splits = make_splits(task, folder.found.cases, folder.split_counts, folds, seed)
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
@@ -183,11 +187,13 @@ def _chosen(
     else:
         names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track)
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, warn=warn)
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 
-def _as_json(report: CaseReport) -> dict[str, Any]:
+def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
+    from ssl_bench.data.doubts import named
+
     return {
         "identifier": report.case.identifier,
         "patient": report.case.patient,
@@ -197,7 +203,8 @@ def _as_json(report: CaseReport) -> dict[str, Any]:
         "spacing_mm": report.spacing_mm,
         "value_range": report.value_range,
         "label_ml": report.label_ml,
-        "notes": report.notes,
+        "prepared": report.contrast._asdict(),
+        "notes": [*report.notes, *(named(str(doubt), name) for doubt in report.doubts)],
     }
 
 
@@ -221,9 +228,18 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
         yield from (f"    {note}" for note in said)
 
 
-def _list(problems: list[Problem]) -> None:
+def _warn_of(doubts: Mapping[str, Sequence[Doubt]], name: str) -> None:
+    from ssl_bench.data.doubts import doubt_lines
+
+    for line in doubt_lines(name, doubts):
+        warn(line)
+
+
+def _list(problems: list[Problem], name: str) -> None:
+    from ssl_bench.data.doubts import named
+
     for problem in problems:
-        typer.echo(f"{problem.path}: {problem.reason}", err=True)
+        typer.echo(f"{problem.path}: {named(problem.reason, name)}", err=True)
 
 
 def _progress(quiet: bool) -> Progress:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
 from ssl_bench.errors import UserError
@@ -34,8 +36,13 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads)
+    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, warn)
     return Planner(loaded, overrides, precision, data), runtime
+
+
+def warn(line: str) -> None:
+    """Say what may be meant and probably is not, however quiet the progress is."""
+    typer.echo(f"warning: {line}", err=True)
 
 
 def locations_of(

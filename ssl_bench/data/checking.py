@@ -8,8 +8,8 @@ from functools import partial
 from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.leaks import same_scans
-from ssl_bench.data.preprocessing.arrays import CaseReport, read_case
-from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.arrays import CaseReport, prepare_case
+from ssl_bench.data.preprocessing.labels import LabelRule, nothing_to_learn
 from ssl_bench.data.preprocessing.parallel import over_cases
 
 
@@ -22,18 +22,19 @@ def check(
 ) -> tuple[list[CaseReport], list[Problem]]:
     """Reports of the cases that can be read, in order; and all problems, by file.
 
-    Finds whatever preprocessing would refuse, except lungs that are not there, and scans that the data set holds twice.
-    `on_progress` gets the identifier of each case that ended.
+    Each case is prepared and nothing kept of it: so whatever preprocessing would refuse is found, and scans that the
+    data set holds twice, and labels that are all background. `on_progress` gets the identifier of each case that ended.
     """
     work = partial(_look, preprocessing=preprocessing, rule=rule)
     reports, unreadable = over_cases(work, found.cases, workers, on_progress)
     problems = [*found.problems, *unreadable, *_duplicates(reports)]
+    if rule and reports and not any(report.has_class for report in reports):
+        problems.append(nothing_to_learn(found.cases, rule))
     return reports, sorted(problems, key=lambda problem: str(problem.path))
 
 
 def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> CaseReport:
-    _, _, report = read_case(case, preprocessing, rule)
-    return report
+    return prepare_case(case, preprocessing, rule)[1]
 
 
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:

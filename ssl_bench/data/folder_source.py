@@ -15,6 +15,7 @@ from ssl_bench.api.cases import SPLITS, Case, Found, Problem, Split
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.settings import SplitCounts, validated
+from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
@@ -34,6 +35,10 @@ def untracked(title: str, steps: int) -> AbstractContextManager[Callable[[str], 
     return nullcontext(lambda words: None)
 
 
+def unheard(line: str) -> None:
+    """No warnings."""
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How cases are prepared; no choice here changes what a case becomes."""
@@ -42,6 +47,8 @@ class Preparation:
     """Leave out the cases that cannot be used, instead of stopping."""
     track: Track = untracked
     workers: int = 1
+    warn: Callable[[str], None] = unheard
+    """Gets a line for each kind of doubt about the cases, and others that are to be said."""
 
 
 class FolderSource(DataSource[Spec]):
@@ -53,12 +60,15 @@ class FolderSource(DataSource[Spec]):
     def __init__(
         self,
         root: Path,
+        name: str,
         option: str,
         find: Callable[[Path], Found],
         preprocessing: Preprocessing,
         preparation: Preparation,
     ) -> None:
+        """`name` is the task's, or ``corpus``; `option` chose `root`."""
         self.root = root
+        self.name = name
         self.place = f"{option} {root}"
         self.preprocessing = preprocessing
         self._find = find
@@ -80,9 +90,11 @@ class FolderSource(DataSource[Spec]):
             prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
         problems = [*found.problems, *bad]
         if problems and (not prepared or not preparation.skip_problems):
-            raise UserError(_summary(problems))
+            raise UserError(named(_summary(problems), self.name))
         if not prepared:
             raise UserError(f"{self.place}: holds no usable case")
+        for line in doubt_lines(self.name, {case.identifier: case.doubts for case in prepared}):
+            preparation.warn(f"{self.place}: {line}")
         return {case.identifier: case for case in prepared}, problems
 
     @property
@@ -123,7 +135,7 @@ class FolderCases(FolderSource[DataSpec]):
         if dataset is None:
             raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
         preprocessing = changed(dataset.preprocessing, changes, task)
-        super().__init__(root, "--data-root", dataset.find, preprocessing, preparation)
+        super().__init__(root, task, "--data-root", dataset.find, preprocessing, preparation)
         self.task = task
         self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
@@ -139,6 +151,8 @@ class FolderCases(FolderSource[DataSpec]):
                 raise UserError(
                     f"task {self.task}: fold {self._fold} has no usable {split} case; correct them or the split"
                 )
+            if self.rule and not any(self.cases[name].has_class for name in self._identifiers(split)):
+                self._say_without_class(split)
         return DataSpec(
             source="folder",
             fingerprint=self.fingerprint,
@@ -170,7 +184,13 @@ class FolderCases(FolderSource[DataSpec]):
         names = [name for name in split_of(self._splits, self._fold, split) if name in self.cases]
         if split != "train" or self._label_fraction == 1:
             return names
-        return nested_subset(names, [self.cases[name].label or 0 for name in names], self._label_fraction)
+        return nested_subset(names, [int(self.cases[name].has_class) for name in names], self._label_fraction)
+
+    def _say_without_class(self, split: Split) -> None:
+        said = f"task {self.task}: fold {self._fold}: no {split} case holds a voxel of any class"
+        if split == "train":
+            raise UserError(f"{said}: nothing could be learnt; give another --split FILE")
+        self._preparation.warn(f"{said}: only what is found where nothing is counts there; give another --split FILE")
 
 
 class FolderCorpus(FolderSource[CorpusSpec]):
@@ -179,7 +199,7 @@ class FolderCorpus(FolderSource[CorpusSpec]):
     def __init__(self, root: Path, preparation: Preparation, changes: Mapping[str, Any], held_out: int) -> None:
         """At most a tenth of the scans, and no more than `held_out`, is held out to watch the pretext loss."""
         preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
-        super().__init__(root, "--corpus", find_corpus, preprocessing, preparation)
+        super().__init__(root, "corpus", "--corpus", find_corpus, preprocessing, preparation)
         self._most_held_out = held_out
 
     def describe(self) -> CorpusSpec:

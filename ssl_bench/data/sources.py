@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ssl_bench.api.registry import TASKS
-from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, untracked
+from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, unheard, untracked
 from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.source import DataSource
@@ -32,8 +32,9 @@ class DataSources:
         label_fraction: float = 1.0,
         track: Track = untracked,
         workers: int = 1,
+        warn: Callable[[str], None] = unheard,
     ) -> None:
-        """`changes` are changed fields of the preprocessing, by the task's name or ``corpus``.
+        """`changes` are changed fields of the preprocessing, by the task's name or ``corpus``; `warn` gets lines.
 
         Raises UserError for options that make no sense.
         """
@@ -49,7 +50,7 @@ class DataSources:
         self._changes = changes or {}
         self._fold = fold
         self._label_fraction = label_fraction
-        self._preparation = Preparation(locations.skip_problems, track, workers)
+        self._preparation = Preparation(locations.skip_problems, track, workers, warn)
         self._tasks: dict[str, DataSource[DataSpec]] = {}
 
     @cached_property

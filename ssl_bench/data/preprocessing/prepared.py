@@ -19,7 +19,7 @@ from ssl_bench.data.preprocessing.case_folder import (
     write_case,
 )
 from ssl_bench.data.preprocessing.digests import known_digest, source_digest
-from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.labels import LabelRule, nothing_to_learn
 from ssl_bench.data.preprocessing.lungs import chosen
 from ssl_bench.data.preprocessing.parallel import over_cases
 from ssl_bench.errors import UserError
@@ -37,8 +37,8 @@ def prepare(
 ) -> tuple[list[PreparedCase], list[Problem]]:
     """The cases with their arrays, in order, prepared unless the cache has them; and the problems of the others.
 
-    Without a `rule` label files are left alone. `on_progress` gets the identifier of each case that ended. It may be
-    interrupted and repeated at any time: there are only whole cases.
+    Without a `rule` label files are left alone; with one it is a problem too if no case has a class. `on_progress` gets
+    the identifier of each case that ended. It may be interrupted and repeated at any time: there are only whole cases.
     """
     if preprocessing.region == "lungs":
         # What `auto` finds depends on the machine, and the arrays depend on it.
@@ -47,15 +47,18 @@ def prepare(
     ready: dict[str, PreparedCase] = {}
     for case in cases:
         sources = _sources(case, rule, known_digest)
-        found = find_case(_folder(sources, preprocessing, rule), case.identifier) if sources else None
-        if found:
-            ready[case.identifier] = found
+        kept = find_case(_folder(sources, preprocessing, rule), case.identifier) if sources else None
+        if kept:
+            ready[case.identifier] = kept
             on_progress(case.identifier)
     missing = [case for case in cases if case.identifier not in ready]
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule)
     made, problems = over_cases(work, missing, workers, on_progress)
     ready |= {prepared.identifier: prepared for prepared in made}
-    return [ready[case.identifier] for case in cases if case.identifier in ready], problems
+    found = [ready[case.identifier] for case in cases if case.identifier in ready]
+    if rule and found and not any(case.has_class for case in found):
+        problems.append(nothing_to_learn(cases, rule))
+    return found, problems
 
 
 def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> PreparedCase:
@@ -65,7 +68,7 @@ def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     found = find_case(folder, case.identifier)
     if found is None:
         arrays, report = prepare_case(case, preprocessing, rule)
-        write_case(folder, arrays, report.notes, sources, report.signature)
+        write_case(folder, arrays, report.signature, sources, report.notes, report.doubts)
         found = find_case(folder, case.identifier)
     if found is None:
         raise UserError(f"{folder}: changed while it was written; run the same command again")
