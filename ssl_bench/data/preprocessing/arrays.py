@@ -38,7 +38,7 @@ class CaseReport:
     """(D, H, W)."""
     value_range: tuple[float, float]
     contrast: Contrast
-    """Of the prepared image, inside the lungs if nothing else is kept."""
+    """Of the prepared image, before what lies outside the lungs is 0."""
     label_voxels: dict[int, int]
     """How many voxels hold each value of the label file; empty without one."""
     has_class: bool
@@ -67,12 +67,9 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     lungs = _lungs(scan, preprocessing, case.image) if preprocessing.region == "lungs" else None
     box = _kept(case, grid, preprocessing, rule, labels, lungs)
     image = _normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
-    seen = image
+    contrast = Contrast.of(image)
     if lungs is not None:
-        outside = grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0
-        image[outside] = 0
-        seen = image if outside.all() else image[~outside]
-    contrast = Contrast.of(seen)
+        image[grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0] = 0
     label: NDArray[np.uint8 | np.uint16] | int = case.label if isinstance(case.label, int) else 0
     if labels is not None:
         label = grid.read(labels.classes, box, "nearest")

@@ -126,12 +126,12 @@ def _distance_to_whole(values: NDArray[Any], path: Path) -> float:
     if values.dtype.kind in "iu":
         return 0.0
     # Half a step of 16 bits over the range: what is lost where a tool scaled float labels into them.
-    tolerance = max(_NEARLY_WHOLE, float(values.max() - values.min()) / 2**17)
+    tolerance = 1.05 * max(_NEARLY_WHOLE, float(values.max() - values.min()) / 2**17)
     apart = 0.0
     for section in values:
         distance = np.abs(section - np.rint(section))
         apart = max(apart, float(distance.max()))
-        if apart > 1.01 * tolerance:
+        if apart > tolerance:
             found = _some(np.unique(section[distance > tolerance]).tolist())
             raise UserError(f"{path}: label values {found} are not whole; resample labels to the nearest voxel")
     return apart

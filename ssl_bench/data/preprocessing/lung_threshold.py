@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 AIR_HU = -500
+AIR_ALONE_HU = -970
+"""The median of a lung lies above, that of air and nothing else below."""
 OUTSIDE_HU = -920
-"""The median of a lung lies above, that of air, foam and cloth around the body below."""
+"""At the edge of the picture, where foam and cloth lie too, whose median is below."""
+SMALLEST_ML = 10.0
+"""No lung, nor a fair part of both, is smaller."""
 SECOND_LUNG = 0.2
 """Share of the larger component's volume: less is stomach or bowel gas beside two lungs that the airways join. And the
 share of both lungs' volume that the smaller has at least."""
@@ -48,50 +52,7 @@ def working_grid(shape: tuple[int, ...], spacing_mm: Triple) -> tuple[slice, ...
     return tuple(slice(min((step - 1) // 2, n - 1), None, step) for step, n in zip(steps, shape, strict=True))
 
 
-def picture_edge(voxels_hu: NDArray[Any]) -> NDArray[np.bool_]:
-    """The voxels at the sides of a CT (D, H, W), and beside what fills it up around a smaller field of view."""
-    edge: NDArray[np.bool_] = ndimage.binary_dilation(_filler(voxels_hu), np.ones((1, 3, 3)))
-    edge[:, [0, -1]] = edge[:, :, [0, -1]] = True
-    return edge
-
-
-def is_on_both_sides(mask: NDArray[np.bool_], voxels_hu: NDArray[Any]) -> bool:
-    """Whether a fair part of `mask` lies right of the body's middle, and left of it."""
-    tissue = np.count_nonzero((voxels_hu >= AIR_HU) & ~_filler(voxels_hu), axis=(0, 1))
-    if not tissue.any():
-        return False
-    middle = round(float(np.average(np.arange(len(tissue)), weights=tissue)))
-    parts = np.count_nonzero(mask[..., :middle]), np.count_nonzero(mask[..., middle:])
-    return bool(min(parts) >= max(1, SECOND_LUNG * sum(parts)))
-
-
-def _two_largest(coarse: NDArray[Any], coarse_mm: tuple[float, ...]) -> NDArray[np.bool_]:
-    components, count = ndimage.label((coarse < AIR_HU) & ~_filler(coarse))
-    sizes = np.bincount(components.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    at_edge = np.zeros(count + 1, bool)
-    at_edge[np.unique(components[picture_edge(coarse)])] = True
-    inside = np.where(at_edge, 0, sizes)
-    mask: NDArray[np.bool_] = _largest(inside)[components]
-    if is_on_both_sides(mask, coarse):
-        return mask
-    for number in np.flatnonzero(at_edge & (sizes >= max(1, SECOND_LUNG * inside.max()))):
-        part = components == number
-        box = ndimage.find_objects(part.astype(np.uint8))[0]
-        thickest = ndimage.distance_transform_edt(np.pad(part[box], 1), coarse_mm).max()
-        if thickest >= THICK_MM and np.median(coarse[part]) > OUTSIDE_HU:
-            inside[number] = sizes[number]
-    return np.asarray(_largest(inside)[components])
-
-
-def _largest(sizes: NDArray[Any]) -> NDArray[np.bool_]:
-    """The largest component, and the second if it is a lung too."""
-    lungs: NDArray[np.bool_] = sizes >= max(1, SECOND_LUNG * sizes.max())
-    lungs[np.argsort(sizes)[:-2]] = False
-    return lungs
-
-
-def _filler(voxels_hu: NDArray[Any]) -> NDArray[np.bool_]:
+def filled_up(voxels_hu: NDArray[Any]) -> NDArray[np.bool_]:
     """What a scanner or a tool put around a smaller field of view: one value, from the corners of the slices on."""
     corners = np.s_[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     values, counts = np.unique(voxels_hu[corners], return_counts=True)
@@ -99,10 +60,63 @@ def _filler(voxels_hu: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(voxels_hu.shape, bool)
     parts, count = ndimage.label(voxels_hu == values[counts.argmax()])
     at_corner = np.zeros(count + 1, bool)
-    at_corner[np.unique(parts[corners])] = True
+    at_corner[parts[corners]] = True
     at_corner[0] = False
-    found: NDArray[np.bool_] = at_corner[parts]
-    return found
+    return np.asarray(at_corner[parts])
+
+
+def picture_edge(filler: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels (D, H, W) at the sides of the picture, and beside the `filler` in their slice."""
+    edge = filler.copy()
+    edge[:, 1:] |= filler[:, :-1]
+    edge[:, :-1] |= filler[:, 1:]
+    edge[:, :, 1:] |= filler[:, :, :-1]
+    edge[:, :, :-1] |= filler[:, :, 1:]
+    edge[:, [0, -1]] = edge[:, :, [0, -1]] = True
+    return edge
+
+
+def is_on_both_sides(mask: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> bool:
+    """Whether a fair part of `mask` lies right of the middle of the `tissue`, and left of it."""
+    columns = np.count_nonzero(tissue, axis=(0, 1))
+    if not columns.any():
+        return False
+    middle = round(float(np.average(np.arange(len(columns)), weights=columns)))
+    parts = np.count_nonzero(mask[..., :middle]), np.count_nonzero(mask[..., middle:])
+    return bool(min(parts) >= max(1, SECOND_LUNG * sum(parts)))
+
+
+def _two_largest(coarse: NDArray[Any], coarse_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """The components that are lungs; those at an edge only where the others are not both."""
+    filler, air = filled_up(coarse), coarse < AIR_HU
+    components, count = ndimage.label(air & ~filler)
+    at_edge = np.zeros(count + 1, bool)
+    at_edge[components[picture_edge(filler)]] = True
+    inside, cut = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    sizes = np.bincount(components.ravel(), minlength=count + 1)
+    for number, box in enumerate(ndimage.find_objects(components), 1):
+        if sizes[number] * np.prod(coarse_mm) / 1000 < SMALLEST_ML:
+            continue
+        part = components[box] == number
+        density = np.median(coarse[box][part])
+        if not at_edge[number]:
+            inside[number] = sizes[number] * (density > AIR_ALONE_HU)
+        elif density > OUTSIDE_HU and _radius_mm(part, coarse_mm) >= THICK_MM:
+            cut[number] = sizes[number]
+    mask: NDArray[np.bool_] = _largest(inside)[components]
+    return mask if is_on_both_sides(mask, ~air & ~filler) else np.asarray(_largest(inside + cut)[components])
+
+
+def _radius_mm(part: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> float:
+    """Of the largest ball inside."""
+    return float(ndimage.distance_transform_edt(np.pad(part, 1), spacing_mm).max())
+
+
+def _largest(sizes: NDArray[Any]) -> NDArray[np.bool_]:
+    """The largest component, and the second if it is a lung too."""
+    lungs: NDArray[np.bool_] = sizes >= max(1, SECOND_LUNG * sizes.max())
+    lungs[np.argsort(sizes)[:-2]] = False
+    return lungs
 
 
 def _closed(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_bench.api.cases import Doubt
-from ssl_bench.data.preprocessing.lung_threshold import is_on_both_sides, lungs_by_threshold, picture_edge, working_grid
+from ssl_bench.data.preprocessing.lung_threshold import (
+    AIR_HU,
+    filled_up,
+    is_on_both_sides,
+    lungs_by_threshold,
+    picture_edge,
+    working_grid,
+)
 from ssl_bench.errors import UserError
 
 FoundBy = Literal["lungmask", "threshold"]
@@ -76,7 +83,9 @@ def lung_mask(
         )
     grid = working_grid(voxels_hu.shape, spacing_mm)
     coarse, lungs = voxels_hu[grid], mask[grid]
-    return Lungs(mask, found_by, litres, is_on_both_sides(lungs, coarse), bool((lungs & picture_edge(coarse)).any()))
+    filler = filled_up(coarse)
+    both = is_on_both_sides(lungs, (coarse >= AIR_HU) & ~filler)
+    return Lungs(mask, found_by, litres, both, cut=bool(lungs[picture_edge(filler)].any()))
 
 
 def chosen(how: Literal["auto", "lungmask", "threshold"]) -> FoundBy:
