@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 AIR_HU = -500
-AIR_ALONE_HU = -970
-"""The median of a lung lies above, that of air and nothing else below."""
 OUTSIDE_HU = -920
-"""At the edge of the picture, where foam and cloth lie too, whose median is below."""
+"""At the edge of the picture the median of a lung lies above, that of air, foam and cloth around the body below."""
 SMALLEST_ML = 10.0
 """No lung, nor a fair part of both, is smaller."""
 SECOND_LUNG = 0.2
@@ -24,6 +23,11 @@ WORKING_MM = 1.5
 """About the voxel size at which the threshold works: the rest is noise, time and memory."""
 THICK_MM = 10.0
 """The radius of a ball that fits into what is left of a lung, and not between a body and the air around it."""
+
+WALL_MM = 10.0
+"""Of the chest, ribs and muscles included; covers are thinner."""
+GAP = 0.5
+"""Of the fullest column of the smaller lung: between two lungs columns hold less, within one they do not."""
 
 Triple = tuple[float, float, float]
 
@@ -76,14 +80,14 @@ def picture_edge(filler: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return edge
 
 
-def is_on_both_sides(mask: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> bool:
-    """Whether a fair part of `mask` lies right of the middle of the `tissue`, and left of it."""
-    columns = np.count_nonzero(tissue, axis=(0, 1))
-    if not columns.any():
-        return False
-    middle = round(float(np.average(np.arange(len(columns)), weights=columns)))
-    parts = np.count_nonzero(mask[..., :middle]), np.count_nonzero(mask[..., middle:])
-    return bool(min(parts) >= max(1, SECOND_LUNG * sum(parts)))
+def are_two(mask: NDArray[np.bool_]) -> bool:
+    """Whether `mask` (D, H, W) is two lungs: a fair part of it on either side of a gap, that of the heart."""
+    columns = np.count_nonzero(mask, axis=(0, 1))
+    before, after = columns.cumsum(), columns[::-1].cumsum()[::-1]
+    fair = np.minimum(before, after) >= max(1, SECOND_LUNG * columns.sum())
+    # The fuller column to the left, and to the right: the less full of both is what a gap is one beside.
+    lower = np.minimum(np.maximum.accumulate(columns), np.maximum.accumulate(columns[::-1])[::-1])
+    return bool((fair & (columns < GAP * lower)).any())
 
 
 def _two_largest(coarse: NDArray[Any], coarse_mm: tuple[float, ...]) -> NDArray[np.bool_]:
@@ -92,19 +96,28 @@ def _two_largest(coarse: NDArray[Any], coarse_mm: tuple[float, ...]) -> NDArray[
     components, count = ndimage.label(air & ~filler)
     at_edge = np.zeros(count + 1, bool)
     at_edge[components[picture_edge(filler)]] = True
-    inside, cut = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     sizes = np.bincount(components.ravel(), minlength=count + 1)
-    for number, box in enumerate(ndimage.find_objects(components), 1):
-        if sizes[number] * np.prod(coarse_mm) / 1000 < SMALLEST_ML:
-            continue
+    covered = np.bincount(components[_between_walls(~air & ~filler, coarse_mm[1])], minlength=count + 1)
+    lungs = np.where(at_edge | (covered < sizes / 2), 0, sizes)
+    lungs[0] = 0
+    mask: NDArray[np.bool_] = _largest(lungs)[components]
+    if are_two(mask):
+        return mask
+    boxes = ndimage.find_objects(components)
+    large = sizes * np.prod(coarse_mm) / 1000 >= SMALLEST_ML
+    for number in np.flatnonzero(large[1:] & at_edge[1:]) + 1:
+        box = boxes[number - 1]
         part = components[box] == number
-        density = np.median(coarse[box][part])
-        if not at_edge[number]:
-            inside[number] = sizes[number] * (density > AIR_ALONE_HU)
-        elif density > OUTSIDE_HU and _radius_mm(part, coarse_mm) >= THICK_MM:
-            cut[number] = sizes[number]
-    mask: NDArray[np.bool_] = _largest(inside)[components]
-    return mask if is_on_both_sides(mask, ~air & ~filler) else np.asarray(_largest(inside + cut)[components])
+        if np.median(coarse[box][part]) > OUTSIDE_HU and _radius_mm(part, coarse_mm) >= THICK_MM:
+            lungs[number] = sizes[number]
+    return np.asarray(_largest(lungs)[components])
+
+
+def _between_walls(tissue: NDArray[np.bool_], step_mm: float) -> NDArray[np.bool_]:
+    """Where there is the wall of a body before and behind, and not the cover of a table or cloth."""
+    behind = np.cumsum(tissue, axis=1, dtype=np.int16)
+    wall = max(1, ceil(WALL_MM / step_mm))
+    return (behind >= wall) & (behind[:, -1:] - behind >= wall)
 
 
 def _radius_mm(part: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> float:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ssl_bench.api.cases import Doubt
 from ssl_bench.data.preprocessing.lung_threshold import (
-    AIR_HU,
+    are_two,
     filled_up,
-    is_on_both_sides,
     lungs_by_threshold,
     picture_edge,
     working_grid,
@@ -41,7 +40,7 @@ class Lungs(NamedTuple):
     found_by: FoundBy
     litres: float
     both: bool
-    """Whether there are two: a fair part of them on either side of the body."""
+    """Whether there are two."""
     cut: bool
     """Whether they reach a side of the picture, or of a field of view inside it."""
 
@@ -82,10 +81,8 @@ def lung_mask(
             f"check data.TASK.intensity_offset, --set data.TASK.lungs={other}, or choose another region"
         )
     grid = working_grid(voxels_hu.shape, spacing_mm)
-    coarse, lungs = voxels_hu[grid], mask[grid]
-    filler = filled_up(coarse)
-    both = is_on_both_sides(lungs, (coarse >= AIR_HU) & ~filler)
-    return Lungs(mask, found_by, litres, both, cut=bool(lungs[picture_edge(filler)].any()))
+    lungs, edge = mask[grid], picture_edge(filled_up(voxels_hu[grid]))
+    return Lungs(mask, found_by, litres, are_two(lungs), cut=bool(lungs[edge].any()))
 
 
 def chosen(how: Literal["auto", "lungmask", "threshold"]) -> FoundBy:
