@@ -66,7 +66,7 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     grid = Grid.over(scan.voxels.shape, scan.spacing_mm, preprocessing.spacing_mm)
     lungs = _lungs(scan, preprocessing, case.image) if preprocessing.region == "lungs" else None
     box = _kept(case, grid, preprocessing, rule, labels, lungs)
-    image = _normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
+    image = normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
     contrast = Contrast.of(image)
     if lungs is not None:
         image[grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0] = 0
@@ -145,7 +145,7 @@ def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> Lungs:
         raise UserError(f"{path}: {error}") from error
 
 
-def _normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
+def normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
     """Bring the intensities to [0, 1] in place: the volumes are large. Raises UserError if they all become the same."""
     found = image.min(), image.max()
     if preprocessing.intensity == "ct":
