@@ -15,6 +15,7 @@ from ssl_bench.api.task import Task, TaskFacts
 from ssl_bench.data.io.formats import natural_key
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order, pair
 from ssl_bench.data.layouts.nnunet_description import Listed, read_description
+from ssl_bench.data.layouts.tables import exists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +86,12 @@ def _with_test_cases(root: Path, trained: Found, ending: str) -> Found:
 
 
 def _find_listed(listed: Mapping[str, Listed]) -> Found:
-    there = {name: files for name, files in listed.items() if files.image.exists() and files.label.exists()}
+    there = {name: files for name, files in listed.items() if all(map(exists, files))}
     problems = [
         Problem(file, f"does not exist, and dataset.json lists it for {name}; correct the path or leave the case out")
         for name, files in listed.items()
         for file in files
-        if not file.exists()
+        if not exists(file)
     ]
     pairs = pair(
         {name: [files.image] for name, files in there.items()},

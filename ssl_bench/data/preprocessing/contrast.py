@@ -24,8 +24,8 @@ _WATER_STORED = (900.0, 1150.0)
 """Where fat and soft tissue lie once 1024 was added to HU."""
 _LUNG_TO_FAT_HU = (-950.0, -50.0)
 _NARROW = {"ct": 0.05, "mr": 0.15, "percentile": 0.15}
-"""Share of [0, 1] between the 1st and the 99th percentile: less is hardly any contrast. A CT of soft tissue alone, as
-of a liver, has 0.1."""
+"""Less of [0, 1] between `Contrast.low` and `Contrast.high` is hardly any contrast. A CT of soft tissue alone, as of a
+liver, has 0.1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +62,16 @@ class Contrast(NamedTuple):
     """Share of the voxels that are 0: clipped, or the smallest."""
     at_1: float
     low: float
-    """1st percentile."""
+    """1st percentile of the voxels above the smallest, of which background may be most."""
     high: float
-    """99th percentile."""
+    """99th percentile of those."""
 
     @classmethod
     def of(cls, image: NDArray[np.float32]) -> Contrast:
-        """Of voxels in [0, 1], of any shape."""
+        """Of voxels in [0, 1] that are not all the same, of any shape."""
         sample = sampled(image).astype(np.float64)
-        low, high = np.percentile(sample, (1, 99))
+        above = sample[sample > sample.min()]
+        low, high = np.percentile(above if above.size else sample, (1, 99))
         shares = float(np.mean(sample == 0)), float(np.mean(sample == 1))
         return cls(float(sample.std()), *shares, float(low), float(high))
 

@@ -108,6 +108,7 @@ def test_cases_that_the_description_lists_are_the_training_cases(
         "one": {"images": ["scans/1.mha"], "label": "labelsTr/b.mha"},
         "two": {"images": ["$ELSEWHERE/2.mha"], "label": "../elsewhere/2_label.mha"},
         "gone": {"images": ["scans/3.mha"], "label": "labelsTr/b.mha"},
+        "odd": {"images": ["scans/1.mha"], "label": 999 * "long"},
     }
     files = ["imagesTr/a_0000.mha", "labelsTr/a.mha", "imagesTr/b_0000.mha", "labelsTr/b.mha", "scans/1.mha"]
     files += ["../elsewhere/2.mha", "../elsewhere/2_label.mha", "imagesTs/t_0000.mha", "labelsTs/t.mha"]
@@ -116,9 +117,10 @@ def test_cases_that_the_description_lists_are_the_training_cases(
     assert [(case.identifier, case.split) for case in found.cases] == [("one", None), ("t", "test"), ("two", None)]
     assert found.cases[0].image == root / "scans" / "1.mha"
     assert found.cases[2].image.samefile(tmp_path / "elsewhere" / "2.mha")
-    (problem,) = found.problems
-    assert problem.path == root / "scans" / "3.mha"
-    assert "does not exist, and dataset.json lists it for gone" in problem.reason
+    gone, odd = found.problems
+    assert gone.path == root / "scans" / "3.mha"
+    assert "does not exist, and dataset.json lists it for gone" in gone.reason
+    assert odd.path.name.startswith("longlong")
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".NII.GZ"])

@@ -44,6 +44,17 @@ def test_case_json_says_what_the_folder_holds(tmp_path: Path) -> None:
     assert all(len(digest) == 64 for digest in said["sources"].values())
 
 
+def test_what_an_earlier_version_described_otherwise_is_prepared_again_to_the_same(tmp_path: Path) -> None:
+    case = labelled(tmp_path)
+    (found,) = prepare_all([case])
+    said = json.loads((found.folder / "case.json").read_text())
+    before = (found.folder / "image.npy").read_bytes()
+    (found.folder / "case.json").write_text(json.dumps({name: said[name] for name in said if name != "doubts"}))
+    (again,) = prepare_all([case])
+    assert (again.digest, again.doubts) == (found.digest, found.doubts)
+    assert (again.folder / "image.npy").read_bytes() == before
+
+
 def test_the_class_of_a_whole_volume_is_kept(tmp_path: Path) -> None:
     cases = [SourceCase(f"c{label}", save(tmp_path / "a.nii", ct()), label, "a") for label in (0, 1)]
     found = prepare_all(cases, PREPROCESSING.model_copy(update={"region": "whole"}), None)
