@@ -45,7 +45,7 @@ class Case:
     identifier: str
     image: NDArray[np.float32]
     """(D, H, W) in [0, 1]."""
-    label: NDArray[np.uint8] | int
+    label: NDArray[np.uint8 | np.uint16] | int
     """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
@@ -61,6 +61,21 @@ class Problem:
     """What is wrong and what to do about it, in one line, without the path."""
     is_label_map: bool = False
     """Whether the file was taken for a label map among scans, which stops nothing; `reason` says why."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Something about a case that may be meant, and probably is not."""
+
+    what: str
+    """In words that are the same for every case it befalls."""
+    figures: str
+    """This case's."""
+    way_out: str
+    """The options that mend it, as ``--set data.TASK.FIELD=VALUE``."""
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.figures}); {self.way_out}"
 
 
 class Found(NamedTuple):

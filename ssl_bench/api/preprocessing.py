@@ -14,10 +14,11 @@ class Preprocessing(Settings):
 
     spacing_mm: PositiveFloat | None = 1.0
     """Isotropic spacing after resampling, linear for images and nearest for labels; None keeps the scanner's."""
-    intensity: Literal["ct", "mr"]
-    """`ct`: clip(value + offset, 0, 2048) / 2048. `mr`: negatives to 0, then the minimum to 0 and the maximum to 1."""
+    intensity: Literal["ct", "mr", "percentile"]
+    """`ct`: clip(value + offset, 0, 2048) / 2048. `mr`: negatives to 0, then the minimum to 0 and the maximum to 1.
+    `percentile`: the 0.5th percentile to 0 and the 99.5th to 1, clipped, for values of any kind and with outliers."""
     intensity_offset: float = 1024.0
-    """Added to CT values: 1024 where the files hold HU, 0 where 1024 was added before. Ignored for MR."""
+    """Added to CT values: 1024 where the files hold HU, 0 where 1024 was added before. Ignored but for `ct`."""
     region: Literal["whole", "label", "lungs", "centre"]
     """What is kept: everything; the label's bounding box and a margin; the lungs' box and a margin, everything outside
     the lungs 0; or a centred box of `size`."""

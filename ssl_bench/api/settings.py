@@ -107,7 +107,7 @@ def load_preset(name: str, overrides: Iterable[str] = ()) -> Preset:
 
 
 def nested(pairs: Iterable[str], option: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
-    """``a.b=c`` pairs, c in TOML, put into `values`. Raises UserError, naming `option`, for one that makes no sense."""
+    """``a.b=c`` pairs put into `values`, c in TOML, or ``null``. Raises UserError, naming `option`, for a bad one."""
     found: dict[str, Any] = {} if values is None else values
     for pair in pairs:
         _apply(found, pair, option)
@@ -141,6 +141,8 @@ def _apply(values: dict[str, Any], override: str, option: str) -> None:
 
 
 def _literal(text: str) -> Any:
+    if text == "null":  # which TOML lacks
+        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

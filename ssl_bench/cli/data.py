@@ -11,13 +11,13 @@ import typer
 from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
-from ssl_bench.cli.planning import locations_of, tell
+from ssl_bench.cli.planning import locations_of, warn
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from ssl_bench.api.cases import Problem, SourceCase
+    from ssl_bench.api.cases import Doubt, Problem, SourceCase
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.source import DataSource
@@ -59,16 +59,18 @@ def check(
     Example: ssl-bench data check shc --data-root MM-WHS
     """
     from ssl_bench.data.checking import check as check_cases
+    from ssl_bench.data.doubts import named
 
     folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
         seen = check_cases(folder.found, folder.root, folder.preprocessing, folder.rule, _count(workers), advance)
     if as_json:
         listed = {
-            name: [{"path": str(problem.path), "reason": problem.reason} for problem in problems]
-            for name, problems in (("problems", seen.problems), ("label_maps", seen.label_maps))
+            what: [{"path": str(each.path), "reason": named(each.reason, folder.name)} for each in problems]
+            for what, problems in (("problems", seen.problems), ("label_maps", seen.label_maps))
         }
-        typer.echo(json.dumps({"cases": [_as_json(report) for report in seen.reports], **listed}, indent=1))
+        cases = [_as_json(report, folder.name) for report in seen.reports]
+        typer.echo(json.dumps({"cases": cases, **listed}, indent=1))
     else:
         for line in _as_table(seen.reports):
             typer.echo(line)
@@ -76,7 +78,8 @@ def check(
         if task != "corpus":
             typer.echo(_who_was_scanned(folder.found.cases))
         _list_label_maps(seen.label_maps)
-        _list(seen.problems)
+        _list(seen.problems, folder.name)
+        _warn_of({report.case.identifier: report.doubts for report in seen.reports}, folder.name)
     if seen.problems:
         raise typer.Exit(2)
 
@@ -111,7 +114,8 @@ def prepare(
     label_maps, problems = label_maps_among(folder.found, bad, folder.root)
     typer.echo(f"{len(prepared)} of {len(cases) - len(label_maps) + len(folder.found.label_maps)} cases are ready")
     _list_label_maps(label_maps)
-    _list(problems)
+    _list(problems, folder.name)
+    _warn_of({case.identifier: case.doubts for case in prepared}, folder.name)
     if problems:
         raise typer.Exit(2)
 
@@ -140,7 +144,7 @@ def split(
     folder = _open(task, data_root, "quick", None, subjects=subjects)
     if not isinstance(folder, FolderCases):
         raise UserError(f"{task}: has no labelled cases to split")
-    _list(folder.found.problems)
+    _list(folder.found.problems, folder.name)
     splits = make_splits(task, folder.found.cases, folder.split_counts, folds, seed)
     write_splits(splits, out)
     sizes = [f"{len(fold.train)}/{len(fold.validation)}/{len(fold.test)}" for fold in splits.folds]
@@ -217,7 +221,7 @@ def _chosen(
     else:
         names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, say=tell)
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, warn=warn)
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 
@@ -228,7 +232,9 @@ def _who_was_scanned(cases: Sequence[SourceCase]) -> str:
     return "nothing says of every case who was scanned: split by case; --subjects REGEX|CSV says it"
 
 
-def _as_json(report: CaseReport) -> dict[str, Any]:
+def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
+    from ssl_bench.data.doubts import named
+
     return {
         "identifier": report.case.identifier,
         "patient": report.case.patient,
@@ -239,7 +245,8 @@ def _as_json(report: CaseReport) -> dict[str, Any]:
         "spacing_mm": report.spacing_mm,
         "value_range": report.value_range,
         "label_ml": report.label_ml,
-        "notes": report.notes,
+        "prepared": report.contrast._asdict(),
+        "notes": [*report.notes, *(named(str(doubt), name) for doubt in report.doubts)],
     }
 
 
@@ -263,9 +270,18 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
         yield from (f"    {note}" for note in said)
 
 
-def _list(problems: list[Problem]) -> None:
+def _warn_of(doubts: Mapping[str, Sequence[Doubt]], name: str) -> None:
+    from ssl_bench.data.doubts import doubt_lines
+
+    for line in doubt_lines(name, doubts):
+        warn(line)
+
+
+def _list(problems: list[Problem], name: str) -> None:
+    from ssl_bench.data.doubts import named
+
     for problem in problems:
-        typer.echo(f"{problem.path}: {problem.reason}", err=True)
+        typer.echo(f"{problem.path}: {named(problem.reason, name)}", err=True)
 
 
 def _list_label_maps(label_maps: Sequence[Problem]) -> None:

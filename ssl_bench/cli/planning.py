@@ -36,8 +36,13 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, tell)
+    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, warn)
     return Planner(loaded, overrides, precision, data), runtime
+
+
+def warn(line: str) -> None:
+    """Say what may be meant and probably is not, however quiet the progress is."""
+    typer.echo(f"warning: {line}", err=True)
 
 
 def locations_of(
@@ -94,11 +99,6 @@ def subjects_said(text: str | None) -> str:
     if not text:
         raise UserError("--subjects is empty; give a pattern such as 'patient\\d+', or a CSV")
     return str(Path(text).resolve()) if text.lower().endswith(".csv") else text
-
-
-def tell(line: str) -> None:
-    """Say on stderr what the user should know of the data, however quiet the rest is."""
-    typer.echo(f"ssl-bench: {line}", err=True)
 
 
 def data_folder(root: Path, task: str, alone: bool) -> Path:

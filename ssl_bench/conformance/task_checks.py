@@ -83,7 +83,7 @@ def labels_fit(subject: TaskUnderTest) -> str | None:
                 return f"{case.identifier}: the label is {case.label!r}, not 0 or 1"
             continue
         label = np.asarray(case.label)
-        if label.dtype != np.uint8 or label.shape != case.image.shape:
+        if label.dtype not in (np.uint8, np.uint16) or label.shape != case.image.shape:
             return f"{case.identifier}: the label is {label.dtype} {label.shape}, the image {case.image.shape}"
         if label.max() > len(subject.facts.classes):
             return f"{case.identifier}: class {label.max()} of {len(subject.facts.classes)}"

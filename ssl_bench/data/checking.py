@@ -11,8 +11,8 @@ from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.leaks import same_scans
-from ssl_bench.data.preprocessing.arrays import CaseReport, read_case
-from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.arrays import CaseReport, prepare_case
+from ssl_bench.data.preprocessing.labels import LabelRule, nothing_to_learn
 from ssl_bench.data.preprocessing.parallel import over_cases
 from ssl_bench.data.splits import torn_patients
 
@@ -38,14 +38,16 @@ def check(
 ) -> Checked:
     """Look at what was `found` in the folder `root`.
 
-    Finds whatever preprocessing would refuse, except lungs that are not there, scans that the data set
-    holds twice, and patients that it puts on both sides.
-    `on_progress` gets the identifier of each case that ended.
+    Each case is prepared and nothing kept of it: so whatever preprocessing would refuse is found, and scans that the
+    data set holds twice, patients that it puts on both sides, and labels that are all background. `on_progress` gets
+    the identifier of each case that ended.
     """
     work = partial(_look, preprocessing=preprocessing, rule=rule)
     reports, unreadable = over_cases(work, found.cases, workers, on_progress)
     label_maps, problems = label_maps_among(found, unreadable, root)
     problems += [*torn_patients(found.cases), *_duplicates(reports)]
+    if rule and reports and not any(report.has_class for report in reports):
+        problems.append(nothing_to_learn(found.cases, rule))
     return Checked(reports, sorted(problems, key=_by_file), sorted(label_maps, key=_by_file))
 
 
@@ -54,8 +56,7 @@ def _by_file(problem: Problem) -> str:
 
 
 def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> CaseReport:
-    _, _, report = read_case(case, preprocessing, rule)
-    return report
+    return prepare_case(case, preprocessing, rule)[1]
 
 
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:

@@ -16,6 +16,7 @@ from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.settings import SplitCounts, validated
+from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
 from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
@@ -46,8 +47,8 @@ def untracked(title: str, steps: int) -> AbstractContextManager[Callable[[str], 
     return nullcontext(lambda words: None)
 
 
-def unheard(words: str) -> None:
-    """Nobody listens."""
+def unheard(line: str) -> None:
+    """No warnings."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Preparation:
     """Leave out the cases that cannot be used, instead of stopping."""
     track: Track = untracked
     workers: int = 1
-    say: Callable[[str], None] = unheard
-    """Gets what a user should know, one line each."""
+    warn: Callable[[str], None] = unheard
+    """Gets a line for each kind of doubt about the cases, and others that are to be said."""
 
 
 class FolderSource(DataSource[Spec]):
@@ -71,12 +72,15 @@ class FolderSource(DataSource[Spec]):
     def __init__(
         self,
         root: Path,
+        name: str,
         option: str,
         find: Callable[[Path], Found],
         preprocessing: Preprocessing,
         preparation: Preparation,
     ) -> None:
+        """`name` is the task's, or ``corpus``; `option` chose `root`."""
         self.root = root
+        self.name = name
         self.place = f"{option} {root}"
         self.preprocessing = preprocessing
         self._find = find
@@ -98,16 +102,18 @@ class FolderSource(DataSource[Spec]):
             prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
         label_maps, problems = label_maps_among(found, bad, self.root)
         if problems and (not prepared or not preparation.skip_problems):
-            raise UserError(_summary(problems))
+            raise UserError(named(_summary(problems), self.name))
         left_out = f"{len(label_maps)} of its files are label maps, not scans" if label_maps else ""
         if not prepared:
             no_scan = f": {left_out}; --take-labels takes them all the same" if label_maps else ""
             raise UserError(f"{self.place}: holds no usable case{no_scan}")
         if label_maps:
-            preparation.say(
+            preparation.warn(
                 f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
                 "lists them with why, --take-labels takes them as scans"
             )
+        for line in doubt_lines(self.name, {case.identifier: case.doubts for case in prepared}):
+            preparation.warn(f"{self.place}: {line}")
         return {case.identifier: case for case in prepared}, problems
 
     @property
@@ -152,7 +158,7 @@ class FolderCases(FolderSource[DataSpec]):
             raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
         preprocessing = changed(dataset.preprocessing, changes, task)
         find = partial(_find_with_subjects, dataset=dataset, subjects=subjects)
-        super().__init__(root, "--data-root", find, preprocessing, preparation)
+        super().__init__(root, task, "--data-root", find, preprocessing, preparation)
         self.task = task
         self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
@@ -169,6 +175,8 @@ class FolderCases(FolderSource[DataSpec]):
                 raise UserError(
                     f"task {self.task}: fold {self._fold} has no usable {split} case; correct them or the split"
                 )
+            if self.rule and not any(self.cases[name].has_class for name in self._identifiers(split)):
+                self._say_without_class(split)
         return DataSpec(
             source="folder",
             fingerprint=self.fingerprint,
@@ -204,7 +212,7 @@ class FolderCases(FolderSource[DataSpec]):
         if path := self._split or self._found_split:
             splits = read_splits(path, self.task, self.found.cases, self.split_counts)
             if self._found_split:
-                self._preparation.say(f"task {self.task}: split as {path} says; --split FILE takes another")
+                self._preparation.warn(f"task {self.task}: split as {path} says; --split FILE takes another")
             return splits
         if torn := torn_patients(self.found.cases):
             raise UserError(f"{torn[0].path}: {torn[0].reason}")
@@ -216,7 +224,13 @@ class FolderCases(FolderSource[DataSpec]):
         names = [name for name in split_of(self._splits, self._fold, split) if name in self.cases]
         if split != "train" or self._label_fraction == 1:
             return names
-        return nested_subset(names, [self.cases[name].label or 0 for name in names], self._label_fraction)
+        return nested_subset(names, [int(self.cases[name].has_class) for name in names], self._label_fraction)
+
+    def _say_without_class(self, split: Split) -> None:
+        said = f"task {self.task}: fold {self._fold}: no {split} case holds a voxel of any class"
+        if split == "train":
+            raise UserError(f"{said}: nothing could be learnt; give another --split FILE")
+        self._preparation.warn(f"{said}: only what is found where nothing is counts there; give another --split FILE")
 
 
 class FolderCorpus(FolderSource[CorpusSpec]):
@@ -236,7 +250,7 @@ class FolderCorpus(FolderSource[CorpusSpec]):
         """
         preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
         find = partial(find_corpus, take_labels=take_labels)
-        super().__init__(root, "--corpus", find, preprocessing, preparation)
+        super().__init__(root, "corpus", "--corpus", find, preprocessing, preparation)
         self._most_held_out = held_out
 
     def describe(self) -> CorpusSpec:

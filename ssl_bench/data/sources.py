@@ -35,9 +35,9 @@ class DataSources:
         label_fraction: float = 1.0,
         track: Track = untracked,
         workers: int = 1,
-        say: Callable[[str], None] = unheard,
+        warn: Callable[[str], None] = unheard,
     ) -> None:
-        """`changes` are changed fields of the preprocessing, by the task's name or ``corpus``.
+        """`changes` are changed fields of the preprocessing, by the task's name or ``corpus``; `warn` gets lines.
 
         Raises UserError for options that make no sense.
         """
@@ -53,7 +53,7 @@ class DataSources:
         self._changes = changes or {}
         self._fold = fold
         self._label_fraction = label_fraction
-        self._preparation = Preparation(locations.skip_problems, track, workers, say)
+        self._preparation = Preparation(locations.skip_problems, track, workers, warn)
         self._tasks: dict[str, DataSource[DataSpec]] = {}
 
     @cached_property

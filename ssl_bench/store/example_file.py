@@ -22,6 +22,8 @@ LARGEST_FILE = 2**24
 """Bytes, unpacked: a hundred times what a cell keeps; more is no example of ours."""
 
 Arrays = Mapping[str, NDArray[Any]]
+ClassIndices = NDArray[np.uint8 | np.uint16]
+"""16 bits where the case has more than 255 classes."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class SegmentedSlice:
     dsc: float
     image: NDArray[np.uint8]
     """(rows, columns), 0 to 255."""
-    truth: NDArray[np.uint8]
-    """(rows, columns), class indices."""
-    prediction: NDArray[np.uint8]
+    truth: ClassIndices
+    """(rows, columns)."""
+    prediction: ClassIndices
     pixel_mm: tuple[float, float]
     """Height and width of a pixel."""
 
@@ -51,8 +53,8 @@ class LocalFeatures:
     """(rows, columns, 3): the first three principal components of that slice's features."""
     vectors: NDArray[np.float16]
     """(voxels, channels), of voxels drawn evenly from the structures of the window."""
-    labels: NDArray[np.uint8]
-    """(voxels,) class indices."""
+    labels: ClassIndices
+    """(voxels,)."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _slices(arrays: Arrays) -> list[SegmentedSlice]:
     while f"slice{len(found)}_image" in arrays:
         part = _part(arrays, f"slice{len(found)}_")
         image = _checked(part["image"], np.uint8, 2)
-        truth, prediction = (_checked(part[name], np.uint8, 2, image.shape) for name in ("truth", "prediction"))
+        truth, prediction = (_classes(part[name], 2, image.shape) for name in ("truth", "prediction"))
         height, width = (float(value) for value in part["pixel_mm"])
         if not (0 < height < np.inf and 0 < width < np.inf):
             raise ValueError("pixel_mm")
@@ -127,7 +129,7 @@ def _features(arrays: Arrays) -> LocalFeatures | None:
     image = _checked(part["image"], np.uint8, 2)
     colours = _checked(part["colours"], np.uint8, 3, (*image.shape, 3))
     vectors = _checked(part["vectors"], np.float16, 2)
-    labels = _checked(part["labels"], np.uint8, 1, vectors.shape[:1])
+    labels = _classes(part["labels"], 1, vectors.shape[:1])
     if not np.isfinite(vectors).all():
         raise ValueError("vectors")
     return LocalFeatures(image, colours, vectors, labels)
@@ -151,6 +153,10 @@ def _pretext(arrays: Arrays) -> PretextExample | None:
 
 def _part(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _classes(array: NDArray[Any], dimensions: int, shape: tuple[int, ...]) -> ClassIndices:
+    return _checked(array, np.uint16 if array.dtype == np.uint16 else np.uint8, dimensions, shape)
 
 
 def _checked(array: NDArray[Any], dtype: Any, dimensions: int, shape: tuple[int, ...] | None = None) -> NDArray[Any]:

@@ -19,7 +19,14 @@ from ssl_bench.api.method import Method, Windows
 from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.data.windows import Corpus, cut
 from ssl_bench.nn.distributed import alone
-from ssl_bench.store.example_file import Examples, LocalFeatures, PretextExample, SegmentedSlice, write_examples
+from ssl_bench.store.example_file import (
+    ClassIndices,
+    Examples,
+    LocalFeatures,
+    PretextExample,
+    SegmentedSlice,
+    write_examples,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -101,8 +108,9 @@ def _segmented(case: Case, row: dict[str, Any], prediction: Tensor) -> Segmented
     image, truth, predicted = (
         _hung(np.asarray(plane), step).copy() for plane in (case.image[level], truth[level], prediction[level].cpu())
     )
+    planes = _bytes(image), _indices(truth), _indices(predicted)
     height, width = (step * size for size in case.spacing_mm[1:])
-    return SegmentedSlice("", case.identifier, row["dsc"], _bytes(image), truth, predicted, (height, width))
+    return SegmentedSlice("", case.identifier, row["dsc"], *planes, (height, width))
 
 
 def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> LocalFeatures:
@@ -116,7 +124,7 @@ def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) ->
     vectors = features.reshape(len(features), -1).T[chosen].astype(np.float16)
     shown = np.stack([_hung(channel, step) for channel in features[:, level]], axis=-1)
     grey = _bytes(_hung(image[level], step))
-    return LocalFeatures(grey, _principal_colours(shown), vectors, label.ravel()[chosen].astype(np.uint8))
+    return LocalFeatures(grey, _principal_colours(shown), vectors, _indices(label.ravel()[chosen]))
 
 
 def _pretext(shown: dict[str, Tensor]) -> PretextExample:
@@ -165,6 +173,11 @@ def _stride(shape: Sequence[int], largest: int) -> int:
 def _hung(plane: NDArray[Any], step: int) -> NDArray[Any]:
     """An axial slice (anterior, right) as it is hung: front up, the patient's right on the left."""
     return plane[::-step, ::-step]
+
+
+def _indices(classes: NDArray[Any]) -> ClassIndices:
+    """In the type that a file of examples holds."""
+    return classes.astype(np.uint8 if classes.max() < 256 else np.uint16)
 
 
 def _bytes(image: NDArray[Any]) -> NDArray[np.uint8]:

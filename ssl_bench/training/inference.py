@@ -17,7 +17,7 @@ def predict(
     overlap: float,
     features: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
-    """Volume (1, 1, D, H, W) -> class index per voxel (D, H, W) uint8, or the probability of the positive class ().
+    """Volume (1, 1, D, H, W) -> class index per voxel (D, H, W), or the probability of the positive class ().
 
     A segmentation slides a window of side `crop` (MONAI), neighbours sharing the fraction `overlap`, and averages the
     class probabilities where windows meet, as the released code does; a volume no larger than the window is seen once.
@@ -45,5 +45,8 @@ def predict(
 
 
 def _most_probable(probabilities: Tensor) -> Tensor:
-    """(1, 1 + classes, D, H, W) -> (D, H, W), the first of equals; `argmax` takes three to ten times as long."""
-    return probabilities[0].max(dim=0).indices.to(torch.uint8)
+    """(1, 1 + classes, D, H, W) -> (D, H, W), the first of equals; `argmax` takes three to ten times as long.
+
+    uint8 while that holds the classes, else int32: torch calculates little with uint16.
+    """
+    return probabilities[0].max(dim=0).indices.to(torch.uint8 if probabilities.shape[1] <= 256 else torch.int32)

@@ -32,7 +32,8 @@ def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool) -
     if facts.kind == "classification":
         return {"case": case.identifier, "label": case.label, "probability": float(prediction)}
     predicted = prediction.cpu().unsqueeze(0)
-    truth = torch.from_numpy(np.array(case.label)).unsqueeze(0)
+    # A type that torch compares with any other: uint16 is not.
+    truth = torch.from_numpy(np.array(case.label, np.int32)).unsqueeze(0)
     dice = dice_per_class(predicted, truth, len(facts.classes))[0].tolist()
     row: dict[str, Any] = {"case": case.identifier, "dsc": _mean(dice), "dsc_per_class": _named(facts, dice)}
     if surfaces:

@@ -85,3 +85,8 @@ def test_deepcluster_clusters_once_an_epoch_of_its_windows_at_the_papers_size() 
     windows = preset.cohort.corpus * config.model_dump()["windows_per_volume"]
     batch = METHODS.load("deepcluster").facts.smallest_batch
     assert config.model_dump()["period"] == -(-windows // batch)
+
+
+def test_null_is_said_as_it_is_meant() -> None:
+    assert load_preset("smoke", ["data.corpus.spacing_mm=null"]).data == {"corpus": {"spacing_mm": None}}
+    assert load_preset("smoke", ['data.corpus.spacing_mm="null"']).data == {"corpus": {"spacing_mm": "null"}}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from ssl_bench.cli import main
@@ -253,6 +254,55 @@ def test_a_recipe_is_part_of_the_key(invoke: Invoke, tmp_path: Path) -> None:
         refused = smoke(invoke, tmp_path / "results", *options, f"--set={wrong}")
         assert refused.code == 2
         assert said in refused.err
+
+
+def lesions(root: Path) -> Path:
+    """Eight heads of MR in nnU-Net's format, z-scored; every third subject is healthy."""
+    far = np.sqrt(sum((axis - 7.5) ** 2 for axis in np.mgrid[:16, :16, :16]))
+    labels = np.zeros((16, 16, 16), np.uint8)
+    labels[4:8, 4:12, 4:12], labels[8:12, 4:12, 4:12] = 1, 2
+    for number in range(8):
+        voxels = np.where(far < 7, np.random.default_rng(number).normal(0, 1, far.shape), 0).astype(np.float32)
+        spacing = (3.0, 2.0, 2.0 + number / 4)
+        save(root / "imagesTr" / f"c{number}_0000.nii", np.roll(voxels, number - 3, 1), spacing)
+        save(root / "labelsTr" / f"c{number}.nii", labels * np.uint8(number % 3 > 0), spacing)
+    names = {"background": 0, "core": 1, "edge": 2}
+    described = {"channel_names": {"0": "T1"}, "labels": names, "file_ending": ".nii", "numTraining": 8}
+    (root / "dataset.json").write_text(json.dumps(described))
+    return root
+
+
+def test_healthy_subjects_on_their_own_grids_are_cases_and_doubts_are_said_once(invoke: Invoke, tmp_path: Path) -> None:
+    root, corpus, store = lesions(tmp_path / "Lesions"), tmp_path / "corpus", tmp_path / "results"
+    for number in range(3):
+        save(corpus / f"s{number}.nii", ct(number) / np.float32(1000), (2.0, 1.0, 1.0 + number / 2))
+    own = ["--set=data.nnunet-Lesions.spacing_mm=null", "--set=data.corpus.spacing_mm=null"]
+    checked = invoke("data", "check", f"nnunet:{root}", *own, "--workers", 1, "--quiet")
+    assert checked.code == 0, checked.err
+    assert checked.out.count("holds no voxel of any class (1, 2)") == 3
+    (line,) = checked.err.splitlines()
+    assert line.startswith("warning: 8 of 8 cases: negative values, more than noise has, become 0 (c0: values from -")
+    assert "--set data.nnunet-Lesions.intensity=percentile" in line
+
+    few = [f"--set=protocols.linear.{name}=1" for name in ("steps", "validate_every")]
+    run = ("run", "--method", "denoising", "--preset", "smoke", "--protocol", "linear", "--set=pretraining.steps=1")
+    options = ["--task", f"nnunet:{root}", "--corpus", corpus, "--quiet", "--results", store]
+    ran = invoke(*run, *few, *own, *options)
+    assert ran.code == 0, ran.err
+    warned = [line for line in ran.err.splitlines() if line.startswith("warning: --")]
+    assert sum(f"--corpus {corpus}: 3 of 3 cases: no value lies below -50 HU" in line for line in warned) == 1
+    assert sum(f"--data-root {root}: 8 of 8 cases: negative values" in line for line in warned) == 1
+    assert len(warned) == 2
+    record = the_record(store)
+    assert record.spec.data.recipe["spacing_mm"] is None
+    assert record.spec.backbone.corpus is not None
+    assert record.spec.backbone.corpus.recipe["spacing_mm"] is None
+    assert len(record.cases) == record.spec.data.counts.test
+    for case in record.cases:
+        if int(case["case"][1:]) % 3 == 0:
+            assert case["dsc"] in (0, None)
+            assert set(case["hd95_mm_per_class"].values()) == {None}
+    assert invoke("report", "--results", store).code == 0
 
 
 def test_several_tasks_need_a_folder_each(invoke: Invoke, tmp_path: Path) -> None:

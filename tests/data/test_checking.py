@@ -12,6 +12,7 @@ from ssl_bench.data.checking import check
 from ssl_bench.data.preprocessing.arrays import CaseReport
 from ssl_bench.data.preprocessing.labels import LabelRule
 from tests.data.files import ct, heart, labelled, save
+from tests.data.preprocessing.test_lungs import phantom
 
 RULE = LabelRule(values=(500,), synonyms={501: 500})
 PREPROCESSING = Preprocessing(intensity="ct", region="label")
@@ -41,7 +42,7 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
 def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), 1, "a")
     (report,), problems, _ = check(
-        Found([case], []), tmp_path, Preprocessing(intensity="ct", region="lungs"), None, 1, lambda words: None
+        Found([case], []), tmp_path, Preprocessing(intensity="ct", region="whole"), None, 1, lambda words: None
     )
     assert report.label_ml == {}
     assert not problems
@@ -71,7 +72,34 @@ def test_an_offset_that_seems_wrong_is_noted(tmp_path: Path) -> None:
     case = labelled(tmp_path)
     save(case.image, ct() + np.int16(1024))
     (report,), _ = look([case])
-    assert "intensity_offset=0" in report.notes[0]
+    assert "intensity_offset=0" in report.doubts[0].way_out
+
+
+def test_lungs_are_looked_for(tmp_path: Path) -> None:
+    voxels, _ = phantom((4.0, 3.0, 3.0))
+    cases = [
+        SourceCase("a", save(tmp_path / "a.nii", voxels, (4.0, 3.0, 3.0)), 1, "a"),
+        SourceCase("b", save(tmp_path / "b.nii", ct()), 0, "b"),
+    ]
+    declared = Preprocessing(intensity="ct", region="lungs", spacing_mm=4.0)
+    (report,), (problem,) = check(Found(cases, []), declared, None, 1, lambda words: None)
+    assert report.notes == ("lungs by threshold: 0.8 l, two lungs",)
+    assert problem.path == cases[1].image
+    assert "0.00 l of lung" in problem.reason
+
+
+def test_labels_that_are_all_background_are_a_problem_only_where_all_are(tmp_path: Path) -> None:
+    cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("ab")]
+    whole = PREPROCESSING.model_copy(update={"region": "whole"})
+    save(cases[0].label, np.zeros((12, 14, 16), np.uint8))  # type: ignore[arg-type]
+    reports, problems = check(Found(cases, []), whole, RULE, 1, lambda words: None)
+    assert [report.has_class for report in reports] == [False, True]
+    assert reports[0].notes == ("holds no voxel of any class (500)",)
+    assert not problems
+    save(cases[1].label, np.zeros((12, 14, 16), np.uint8))  # type: ignore[arg-type]
+    _, problems = check(Found(cases, []), whole, RULE, 1, lambda words: None)
+    reason = "holds no voxel of any class (500), and no other label does; name the right label files"
+    assert problems == [Problem(cases[0].label, reason)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -20,6 +20,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.locations import Locations
+from tests.data.files import ct, heart, save
 from tests.data.folders import write_nnunet
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
@@ -176,6 +177,38 @@ def test_a_task_without_a_data_set_takes_no_folder(noise: Path, tmp_path: Path) 
     data = sources(Locations(data_roots={"noise": tmp_path}))
     with pytest.raises(UserError, match="--data-root: task 'noise' has no reader for real data; leave the option out"):
         data.task("noise")
+
+
+def chambers(folder: Path, healthy: tuple[int, ...]) -> tuple[str, DataSources, list[str]]:
+    """Ten small cases in nnU-Net's format, the last two for testing; its name, its source, and what is warned of."""
+    from ssl_bench.data.layouts.own_tasks import add_own
+
+    for number in range(10):
+        part = "Tr" if number < 8 else "Ts"
+        save(folder / f"images{part}" / f"c{number}_0000.nii", ct(number))
+        save(folder / f"labels{part}" / f"c{number}.nii", heart(value=number not in healthy))
+    described = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    name, kind, root = add_own(f"nnunet:{folder}")
+    said: list[str] = []
+    locations = Locations(data_roots={name: root}, own_tasks={name: kind})
+    return name, DataSources(locations, PRESET.cohort, label_fraction=0.1, warn=said.append), said
+
+
+def test_a_training_set_without_any_class_is_refused(tmp_path: Path) -> None:
+    name, data, said = chambers(tmp_path / "Healthy", healthy=(8, 9))
+    assert data.task(name).describe().counts.test == 2
+    (line,) = [line for line in said if "no test case holds a voxel of any class" in line]
+    assert line.endswith("give another --split FILE")
+    name, data, _ = chambers(tmp_path / "Worse", healthy=tuple(range(8)))
+    with pytest.raises(UserError, match="no train case holds a voxel of any class: nothing could be learnt"):
+        data.task(name).describe()
+
+
+def test_a_label_fraction_keeps_healthy_subjects_and_others(tmp_path: Path) -> None:
+    name, data, _ = chambers(tmp_path / "Some", healthy=(0, 1, 2, 3))
+    train = data.task(name).load()["train"]
+    assert sorted(bool(np.any(case.label)) for case in train) == [False, True]
 
 
 def test_a_folder_answers_the_same_questions(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def named_scans(
             reason = f"{column} is empty; name a scan or remove the row"
         elif ".." in Path(text).parts or not scan.is_relative_to(folder):
             reason = f"{text} leaves the folder; move the scan into it and give its path from there"
-        elif not _exists(scan):
+        elif not exists(scan):
             reason = f"{text} does not exist in {folder}; correct the path or remove the row"
         elif scan in first:
             reason = f"{text} stands in line {first[scan]} already; keep one of the rows"
@@ -85,7 +85,8 @@ def named_scans(
     return scans, problems
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; no name is too odd to ask."""
     try:
         return path.exists()
     except OSError:  # a name too long to be one

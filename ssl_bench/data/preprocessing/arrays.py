@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,35 +10,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.api.cases import Case, SourceCase
+from ssl_bench.api.cases import Case, Doubt, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
+from ssl_bench.data.preprocessing.contrast import HU_OFFSET, Contrast, Values, doubts_of
 from ssl_bench.data.preprocessing.label_maps import LabelMapError, label_map_reason
-from ssl_bench.data.preprocessing.labels import LabelRule, on_same_grid, read_classes, require_same_grid
-from ssl_bench.data.preprocessing.lungs import lung_mask
-from ssl_bench.data.preprocessing.resampling import Grid
+from ssl_bench.data.preprocessing.labels import (
+    LabelRule,
+    Labels,
+    on_same_grid,
+    read_classes,
+    require_same_grid,
+    without_class,
+)
+from ssl_bench.data.preprocessing.lungs import Lungs, lung_mask
+from ssl_bench.data.preprocessing.resampling import Box, Grid
 from ssl_bench.data.preprocessing.signature import Signature, signature
 from ssl_bench.errors import UserError
 
-HU_OFFSET = 1024.0
 CT_RANGE = 2048.0
+PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What was noticed while a case was read, before anything was cropped or resampled."""
+    """What was noticed while a case was prepared. Shape, spacing, values and signature are those of the whole scan."""
 
     case: SourceCase
     shape: tuple[int, int, int]
-    """(D, H, W) of the scan."""
+    """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
     value_range: tuple[float, float]
+    contrast: Contrast
+    """Of the prepared image, before what lies outside the lungs is 0."""
     label_voxels: dict[int, int]
     """How many voxels hold each value of the label file; empty without one."""
+    has_class: bool
+    """Whether a voxel of the scan is of a class, or the whole of it is."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
+    doubts: tuple[Doubt, ...]
     signature: Signature
 
     @property
@@ -47,67 +60,90 @@ class CaseReport:
         return {value: count * prod(self.spacing_mm) / 1000 for value, count in self.label_voxels.items()}
 
 
-def read_case(
-    case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None
-) -> tuple[Volume, NDArray[np.uint8] | None, CaseReport]:
-    """The image on the canonical grid, the class of each voxel on it (D, H, W), and what was noticed.
-
-    Without a `rule` label files are left alone, and there are no classes. Raises UserError that names the file for
-    anything that stands in the way of preprocessing it, except that lungs are not looked for; and `LabelMapError` for a
-    label map among scans.
-    """
-    image = read_volume(case.image)
-    if case.may_be_label_map and (reason := label_map_reason(image.voxels)):
-        raise LabelMapError(reason)
-    _require_plausible(image, case.image, preprocessing.voxel_mm)
-    outline = signature(image.voxels)
-    low, high = image.voxels.min().item(), image.voxels.max().item()
-    if low == high:
-        raise UserError(f"{case.image}: every voxel is {low:g}; replace the file or leave the case out")
-    notes = image.notes + _offset_notes(low, preprocessing)
-    classes: NDArray[np.uint8] | None = None
-    voxels: dict[int, int] = {}
-    if rule is not None and isinstance(case.label, Path):
-        label = _label_on(image, case.image, case.label, preprocessing)
-        classes, voxels, label_notes = read_classes(label.voxels, rule, case.label)
-        notes += (*(f"label: {note}" for note in label.notes), *label_notes)
-    elif preprocessing.region == "label":
-        raise UserError(f"{case.image}: has no label to crop to; choose another region")
-    depth, height, width = image.voxels.shape
-    report = CaseReport(case, (depth, height, width), image.spacing_mm, (low, high), voxels, notes, outline)
-    return image, classes, report
-
-
 def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> tuple[Case, CaseReport]:
     """Read a case, keep the region that `preprocessing` names, resample it and bring its intensities to [0, 1].
 
-    Only the kept region is ever held as float32. The minimum and maximum of an MR scan are those of the kept region.
-    Raises UserError that names the file.
+    Without a `rule` label files are left alone, and there are no classes. Only the kept region is ever held as float32.
+    The range of an MR scan is that of the kept region. Raises UserError that names the file, and `LabelMapError` for a
+    label map among scans.
     """
-    scan, classes, report = read_case(case, preprocessing, rule)
+    scan = _read_scan(case, preprocessing)
+    outline, values = signature(scan.voxels), Values.of(scan.voxels)
+    labels = _read_labels(case, scan, rule, preprocessing)
     grid = Grid.over(scan.voxels.shape, scan.spacing_mm, preprocessing.spacing_mm)
-    box, mask = grid.whole(), None
-    if preprocessing.region == "label" and classes is not None:
-        box = grid.around(classes, preprocessing.margin_mm)
-    elif preprocessing.region == "centre":
-        box = grid.centre(preprocessing.size)
-    elif preprocessing.region == "lungs":
-        mask, found_by = _lungs(scan, preprocessing, case.image)
-        box = grid.around(mask, preprocessing.margin_mm)
-        report = replace(report, notes=(*report.notes, f"lungs by {found_by}"))
-    image = _normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
-    if mask is not None:
-        image[grid.read(mask.view(np.uint8), box, "nearest") == 0] = 0
-    label: NDArray[np.uint8] | int = case.label if isinstance(case.label, int) else 0
-    if classes is not None:
-        label = grid.read(classes, box, "nearest")
-        if not label.any():
+    lungs = _lungs(scan, preprocessing, case.image) if preprocessing.region == "lungs" else None
+    box = _kept(case, grid, preprocessing, rule, labels, lungs)
+    image = normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
+    contrast = Contrast.of(image)
+    if lungs is not None:
+        image[grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0] = 0
+    label: NDArray[np.uint8 | np.uint16] | int = case.label if isinstance(case.label, int) else 0
+    if labels is not None:
+        label = grid.read(labels.classes, box, "nearest")
+        if labels.classes.any() and not label.any():
             raise UserError(f"{case.label}: no class is left after cropping and resampling; choose another region")
         label = _padded(label, preprocessing)
+    depth, height, width = scan.voxels.shape
+    report = CaseReport(
+        case,
+        (depth, height, width),
+        scan.spacing_mm,
+        (values.low, values.high),
+        contrast,
+        label_voxels=labels.voxels if labels else {},
+        has_class=bool(np.any(label)),
+        notes=(*scan.notes, *(labels.notes if labels else ()), *((lungs.note,) if lungs else ())),
+        doubts=(*doubts_of(values, contrast, preprocessing), *(lungs.doubts if lungs else ())),
+        signature=outline,
+    )
     return Case(case.identifier, _padded(image, preprocessing), label, grid.spacing_mm), report
 
 
-def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> tuple[NDArray[np.bool_], str]:
+def _read_scan(case: SourceCase, preprocessing: Preprocessing) -> Volume:
+    scan = read_volume(case.image)
+    if case.may_be_label_map and (reason := label_map_reason(scan.voxels)):
+        raise LabelMapError(reason)
+    _require_plausible(scan, case.image, preprocessing.voxel_mm)
+    low = scan.voxels.min()
+    if low == scan.voxels.max():
+        raise UserError(f"{case.image}: every voxel is {low:g}; replace the file or leave the case out")
+    return scan
+
+
+def _read_labels(case: SourceCase, scan: Volume, rule: LabelRule | None, preprocessing: Preprocessing) -> Labels | None:
+    if rule is None or not isinstance(case.label, Path):
+        return None
+    label = _label_on(scan, case.image, case.label, preprocessing)
+    labels = read_classes(label.voxels, rule, case.label)
+    return labels._replace(notes=(*(f"label: {note}" for note in label.notes), *labels.notes))
+
+
+def _kept(
+    case: SourceCase,
+    grid: Grid,
+    preprocessing: Preprocessing,
+    rule: LabelRule | None,
+    labels: Labels | None,
+    lungs: Lungs | None,
+) -> Box:
+    """The box of the grid that is kept. Raises UserError where there is nothing to crop to."""
+    if lungs is not None:
+        return grid.around(lungs.mask, preprocessing.margin_mm)
+    if preprocessing.region == "centre":
+        return grid.centre(preprocessing.size)
+    if preprocessing.region == "whole":
+        return grid.whole()
+    if labels is None or rule is None:
+        raise UserError(f"{case.image}: has no label to crop to; choose another region")
+    if not labels.classes.any():
+        raise UserError(
+            f"{case.label}: {without_class(rule)} to crop to; name the right label file, or keep whole scans with "
+            "--set data.TASK.region=whole"
+        )
+    return grid.around(labels.classes, preprocessing.margin_mm)
+
+
+def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> Lungs:
     if preprocessing.intensity != "ct":
         raise UserError(f"{path}: lungs are found in CT alone; --set data.TASK.intensity=ct or choose another region")
     shift = preprocessing.intensity_offset - HU_OFFSET
@@ -118,18 +154,22 @@ def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> tuple[NDA
         raise UserError(f"{path}: {error}") from error
 
 
-def _normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
-    """Bring the intensities to [0, 1] in place: the volumes are large."""
+def normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
+    """Bring the intensities to [0, 1] in place: the volumes are large. Raises UserError if they all become the same."""
+    found = image.min(), image.max()
     if preprocessing.intensity == "ct":
         image += preprocessing.intensity_offset
-        np.clip(image, 0, CT_RANGE, out=image)
-        image /= CT_RANGE
-        return image
-    np.maximum(image, 0, out=image)
-    low, high = image.min(), image.max()
-    if low == high:
-        raise UserError(f"{path}: the kept region is all {low:g} once negatives are 0; choose another region or file")
-    image -= low
+        low, high = np.float32(0), np.float32(CT_RANGE)
+    elif preprocessing.intensity == "mr":
+        np.maximum(image, 0, out=image)
+        low, high = image.min(), image.max()
+    else:
+        low, high = np.percentile(image, PERCENTILES).astype(np.float32)
+    np.clip(image, low, high, out=image)
+    if image.min() == image.max():
+        raise UserError(_without_contrast(found, preprocessing.intensity, path))
+    if low:
+        image -= low
     image /= high - low
     return image
 
@@ -162,12 +202,10 @@ def _require_plausible(image: Volume, path: Path, limits_mm: tuple[float, float]
         )
 
 
-def _offset_notes(low: float, preprocessing: Preprocessing) -> tuple[str, ...]:
-    if preprocessing.intensity != "ct":
-        return ()
-    option = "data.TASK.intensity_offset"
-    if preprocessing.intensity_offset >= HU_OFFSET and low >= 0:
-        return (f"its smallest value is {low:g}: 1024 was probably added before, then --set {option}=0",)
-    if preprocessing.intensity_offset == 0 and low < -1000:
-        return (f"its smallest value is {low:g}: it probably holds HU, then --set {option}=1024",)
-    return ()
+def _without_contrast(found: tuple[Any, Any], intensity: str, path: Path) -> str:
+    becomes = {
+        "ct": "one value in the CT recipe; correct --set data.TASK.intensity_offset, or use intensity=percentile",
+        "mr": "all 0 once negatives are 0; use --set data.TASK.intensity=percentile",
+        "percentile": "one value between its percentiles; use --set data.TASK.intensity=mr",
+    }[intensity]
+    return f"{path}: the kept region, values from {found[0]:g} to {found[1]:g}, becomes {becomes}, or another region"

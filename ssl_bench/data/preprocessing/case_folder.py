@@ -7,16 +7,17 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
-from ssl_bench.api.cases import Case
+from ssl_bench.api.cases import Case, Doubt
 from ssl_bench.api.settings import Settings
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
@@ -41,6 +42,9 @@ class PreparedCase(Settings):
     """The class of the whole volume; None for ``label.npy``."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
+    doubts: tuple[Doubt, ...]
+    has_class: bool
+    """Whether a voxel is of a class, or the whole volume is."""
     sources: dict[str, str]
     """Digests of the files that it was made from; empty for a case that was generated."""
     signature: Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
@@ -68,13 +72,22 @@ class PreparedCase(Settings):
             return False
         return {volume.shape for volume in (image, label) if not isinstance(volume, int)} == {self.shape}
 
-    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8] | int]:
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int]:
         label = _map(self.folder / "label.npy") if self.label is None else self.label
         return _map(self.folder / "image.npy"), label
 
 
-def write_case(folder: Path, case: Case, notes: tuple[str, ...], sources: dict[str, str], outline: Signature) -> None:
+def write_case(
+    folder: Path,
+    case: Case,
+    outline: Signature,
+    sources: Mapping[str, str] = MappingProxyType({}),
+    notes: tuple[str, ...] = (),
+    doubts: tuple[Doubt, ...] = (),
+) -> None:
     """Make `folder` out of `case`, all at once; two processes may do it at the same time.
+
+    What is not given is that of a case that was generated.
 
     Raises UserError if there is no room or no permission; then nothing is left.
     """
@@ -84,7 +97,9 @@ def write_case(folder: Path, case: Case, notes: tuple[str, ...], sources: dict[s
         spacing_mm=case.spacing_mm,
         label=case.label if isinstance(case.label, int) else None,
         notes=notes,
-        sources=sources,
+        doubts=doubts,
+        has_class=bool(np.any(case.label)),
+        sources=dict(sources),
         signature=outline,
     )
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ssl_bench.api.cases import Problem, SourceCase
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
 from ssl_bench.data.io.volume import Volume, voxels_apart
@@ -19,6 +20,8 @@ _WIDEST = 2**16
 """Label values that lie further apart are no labels."""
 _NEAR = 0.5
 """How far a label may lie from its image, in voxels."""
+_NEARLY_WHOLE = 1e-3
+"""Labels that a tool scaled, say into 16 bits with a slope, are whole numbers but for rounding."""
 
 
 class LabelRule(Settings):
@@ -50,26 +53,26 @@ class LabelRule(Settings):
 class Labels(NamedTuple):
     """A label file, understood."""
 
-    classes: NDArray[np.uint8]
-    """(D, H, W), 0 is background."""
+    classes: NDArray[np.uint8 | np.uint16]
+    """(D, H, W), 0 is background; 16 bits for more than 255 classes."""
     voxels: dict[int, int]
     """How many voxels hold each label value of the file."""
     notes: tuple[str, ...]
-    """Synonyms that occurred."""
+    """What was read as something else, and whether no class occurs."""
 
 
 def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     """The classes of a label volume (D, H, W), slice by slice so that memory stays that of the result.
 
-    Raises UserError for values that are not whole, for values that `rule` does not know, and if no class occurs.
+    Raises UserError for values that are not whole, and for values that `rule` does not know.
     """
-    _require_whole(values, path)
-    low, high = int(values.min()), int(values.max())
+    low, high = round(float(values.min())), round(float(values.max()))
     if high - low >= _WIDEST:
         raise UserError(f"{path}: values from {low} to {high} are no labels; name the label file of the image")
+    apart = _distance_to_whole(values, path)
     counts = np.zeros(high - low + 1, np.int64)
     for section in values:
-        counts += np.bincount(section.ravel().astype(np.int64) - low, minlength=len(counts))
+        counts += np.bincount(_whole(section).ravel() - low, minlength=len(counts))
     voxels = {int(index) + low: int(counts[index]) for index in np.flatnonzero(counts)}
     index = rule.classes()
     unknown = [value for value in voxels if value not in index]
@@ -78,17 +81,31 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
             f"{path}: label values {_some(unknown)} belong to no class of the task ({_some(rule.values, 30)}) and not "
             "to the background; correct them in the file or leave the case out"
         )
-    if not any(index[value] for value in voxels):
-        raise UserError(f"{path}: holds no voxel of any class ({_some(rule.values, 30)}); name the right label file")
-    table = np.zeros(len(counts), np.uint8)
+    table = np.zeros(len(counts), np.uint8 if len(rule.values) < 256 else np.uint16)
     for value in voxels:
         table[value - low] = index[value]
-    classes = np.empty(values.shape, np.uint8)
+    classes = np.empty(values.shape, table.dtype)
     for section, target in zip(values, classes, strict=True):
-        target[...] = table[section.astype(np.int64) - low]
+        target[...] = table[_whole(section) - low]
     strays = {value: meant for value, meant in rule.synonyms.items() if value in voxels}
-    notes = tuple(f"{value} read as {meant} (voxels: {voxels[value]})" for value, meant in strays.items())
-    return Labels(classes, voxels, notes)
+    notes = [f"{value} read as {meant} (voxels: {voxels[value]})" for value, meant in strays.items()]
+    if apart:
+        notes.append(f"label values up to {apart:.1g} off whole numbers, rounded")
+    if not any(index[value] for value in voxels):
+        notes.append(without_class(rule))
+    return Labels(classes, voxels, tuple(notes))
+
+
+def without_class(rule: LabelRule) -> str:
+    """What is said of a label that is all background."""
+    return f"holds no voxel of any class ({_some(rule.values, 30)})"
+
+
+def nothing_to_learn(cases: Sequence[SourceCase], rule: LabelRule) -> Problem:
+    """The problem of a data set whose labels are all background; one of some cases is theirs to have."""
+    label = cases[0].label
+    assert isinstance(label, Path)
+    return Problem(label, f"{without_class(rule)}, and no other label does; name the right label files")
 
 
 def on_same_grid(image: Volume, label: Volume) -> bool:
@@ -114,14 +131,24 @@ def _apart(image: Volume, label: Volume) -> float:
     return voxels_apart(image.voxels.shape, image.affine, label.affine)
 
 
-def _require_whole(values: NDArray[Any], path: Path) -> None:
-    if np.issubdtype(values.dtype, np.integer):
-        return
+def _distance_to_whole(values: NDArray[Any], path: Path) -> float:
+    """The largest one; raises UserError where it is no rounding error."""
+    if values.dtype.kind in "iu":
+        return 0.0
+    # Half a step of 16 bits over the range: what is lost where a tool scaled float labels into them.
+    tolerance = 1.05 * max(_NEARLY_WHOLE, float(values.max() - values.min()) / 2**17)
+    apart = 0.0
     for section in values:
-        broken = section[section != np.rint(section)]
-        if broken.size:
-            found = _some(np.unique(broken).tolist())
+        distance = np.abs(section - np.rint(section))
+        apart = max(apart, float(distance.max()))
+        if apart > tolerance:
+            found = _some(np.unique(section[distance > tolerance]).tolist())
             raise UserError(f"{path}: label values {found} are not whole; resample labels to the nearest voxel")
+    return apart
+
+
+def _whole(section: NDArray[Any]) -> NDArray[np.int64]:
+    return np.rint(section).astype(np.int64) if section.dtype.kind == "f" else section.astype(np.int64)
 
 
 def _some(values: Sequence[float], most: int = 5) -> str:

@@ -20,7 +20,7 @@ from ssl_bench.data.preprocessing.case_folder import (
 )
 from ssl_bench.data.preprocessing.digests import known_digest, source_digest
 from ssl_bench.data.preprocessing.label_maps import LabelMapError, judged, remember
-from ssl_bench.data.preprocessing.labels import LabelRule
+from ssl_bench.data.preprocessing.labels import LabelRule, nothing_to_learn
 from ssl_bench.data.preprocessing.lungs import chosen
 from ssl_bench.data.preprocessing.parallel import over_cases
 from ssl_bench.errors import UserError
@@ -38,8 +38,9 @@ def prepare(
 ) -> tuple[list[PreparedCase], list[Problem]]:
     """The cases with their arrays, in order, prepared unless the cache has them; and the problems of the others.
 
-    Without a `rule` label files are left alone. Label maps among scans are problems too. `on_progress` gets the
-    identifier of each case that ended. It may be interrupted and repeated at any time: there are only whole cases.
+    Without a `rule` label files are left alone; with one it is a problem too if no case has a class, and so are label
+    maps among scans. `on_progress` gets the identifier of each case that ended. It may be interrupted and repeated at
+    any time: there are only whole cases.
     """
     if preprocessing.region == "lungs":
         # What `auto` finds depends on the machine, and the arrays depend on it.
@@ -56,9 +57,9 @@ def prepare(
         elif (
             sources
             and reason is not None
-            and (found := find_case(_folder(sources, preprocessing, rule), case.identifier))
+            and (kept := find_case(_folder(sources, preprocessing, rule), case.identifier))
         ):
-            ready[case.identifier] = found
+            ready[case.identifier] = kept
         else:
             missing.append(case)
             continue
@@ -66,7 +67,10 @@ def prepare(
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule)
     made, problems = over_cases(work, missing, workers, on_progress)
     ready |= {prepared.identifier: prepared for prepared in made}
-    return [ready[case.identifier] for case in cases if case.identifier in ready], [*label_maps, *problems]
+    found = [ready[case.identifier] for case in cases if case.identifier in ready]
+    if rule and found and not any(case.has_class for case in found):
+        problems.append(nothing_to_learn(cases, rule))
+    return found, [*label_maps, *problems]
 
 
 def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> PreparedCase:
@@ -79,7 +83,7 @@ def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     found = find_case(folder, case.identifier)
     if found is None or reason is None:
         arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
-        write_case(folder, arrays, report.notes, sources, report.signature)
+        write_case(folder, arrays, report.signature, sources, report.notes, report.doubts)
         found = find_case(folder, case.identifier)
     if found is None:
         raise UserError(f"{folder}: changed while it was written; run the same command again")

@@ -60,7 +60,7 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
         figure.savefig(temporary, format="png")
 
 
-def _verdict(label: int | NDArray[np.uint8], classes: Sequence[str]) -> str:
+def _verdict(label: int | NDArray[np.uint8 | np.uint16], classes: Sequence[str]) -> str:
     if not classes:
         return "no label"
     return classes[int(label) - 1] if label else f"no {classes[0]}"

@@ -59,6 +59,80 @@ def test_any_other_channel_is_normalised_as_mr(tmp_path: Path) -> None:
     assert (task.facts.modality, described(tmp_path).preprocessing.intensity) == ("MR", "mr")
 
 
+CT_NAMES = (
+    *("CT", "ct", "CTA", "CCTA", "NCCT", "CECT", "CBCT", "LDCT", "CT_angio", "CT-Angiography", "CTangio", "ctscan"),
+    *("computed tomography", "Computed Tomography (CT)", "computerised tomography", "low-dose CT", "CT, venous phase"),
+    *("Hounsfield units", "CAT scan", "micro-CT", "µCT"),
+)
+OTHER_NAMES = (
+    *("T1", "MRI", "OCT", "SPECT", "PET", "PET/CT", "CT1", "T1 CT", "duct", "artefact", "act", "optical tomography"),
+    *("emission computed tomography", "nonorm", "FLAIR", "subject", ""),
+)
+
+
+@pytest.mark.parametrize("name", CT_NAMES)
+def test_a_channel_of_any_computed_tomography_is_ct(name: str, tmp_path: Path) -> None:
+    root = data_set(tmp_path, channel_names={"0": name})
+    assert (nnunet_task(root).facts.modality, described(root).preprocessing.intensity) == ("CT", "ct")
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_channel_of_anything_else_is_not(name: str, tmp_path: Path) -> None:
+    root = data_set(tmp_path, channel_names={"0": name})
+    assert described(root).preprocessing.intensity == "mr"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "edge": [2], "core": [1]},
+        {"background": "0", "edge": "2", "core": "1"},
+        {"background": 0.0, "edge": 2.0, "core": 1.0},
+        {"background": [0], "edge": ["2"], "core": [1, 1]},
+        {"0": "background", "2": "edge", "1": "core"},
+    ],
+)
+def test_label_values_are_read_however_nnunet_takes_them(labels: dict[str, Any], tmp_path: Path) -> None:
+    root = data_set(tmp_path, labels=labels)
+    assert dict(zip(nnunet_task(root).facts.classes, described(root).label_values, strict=True)) == {
+        "edge": 2,
+        "core": 1,
+    }
+
+
+def test_cases_that_the_description_lists_are_the_training_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
+    listed = {
+        "one": {"images": ["scans/1.mha"], "label": "labelsTr/b.mha"},
+        "two": {"images": ["$ELSEWHERE/2.mha"], "label": "../elsewhere/2_label.mha"},
+        "gone": {"images": ["scans/3.mha"], "label": "labelsTr/b.mha"},
+        "odd": {"images": ["scans/1.mha"], "label": 999 * "long"},
+    }
+    files = ["imagesTr/a_0000.mha", "labelsTr/a.mha", "imagesTr/b_0000.mha", "labelsTr/b.mha", "scans/1.mha"]
+    files += ["../elsewhere/2.mha", "../elsewhere/2_label.mha", "imagesTs/t_0000.mha", "labelsTs/t.mha"]
+    root = data_set(tmp_path / "root", *files, dataset=listed)
+    found = find(root)
+    assert [(case.identifier, case.split) for case in found.cases] == [("one", None), ("t", "test"), ("two", None)]
+    assert found.cases[0].image == root / "scans" / "1.mha"
+    assert found.cases[2].image.samefile(tmp_path / "elsewhere" / "2.mha")
+    gone, odd = found.problems
+    assert gone.path == root / "scans" / "3.mha"
+    assert "does not exist, and dataset.json lists it for gone" in gone.reason
+    assert odd.path.name.startswith("longlong")
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".NII.GZ"])
+def test_endings_may_be_in_capitals(ending: str, tmp_path: Path) -> None:
+    files = ["imagesTr/a_0000.NII.GZ", "labelsTr/a.nii.gz", "imagesTr/b_0000.nii.gz", "labelsTr/b.Nii.Gz"]
+    root = data_set(tmp_path, *files, "labelsTr/b.nii.gz", file_ending=ending)
+    found = find(root)
+    assert [case.identifier for case in found.cases] == ["a"]
+    (problem,) = found.problems
+    assert "is b a second time, beside" in problem.reason
+
+
 def test_labels_of_test_images_fix_the_test_set(tmp_path: Path) -> None:
     layouts.write_nnunet(tmp_path, cases=3, test=2)
     found = find(tmp_path)
@@ -93,7 +167,16 @@ def test_it_pretends_to_no_embedded_cohort(tmp_path: Path) -> None:
         ({"labels": {"0": "background", "1": "a", "2": "a"}}, "labels needs one name for each value"),
         ({"labels": {"background": 0, "whole": [1, 2]}}, "label 'whole' is a region of several values"),
         ({"labels": {"background": 0, "a": 1, "ignore": 2}}, "has an ignore label"),
-        ({"labels": {"background": 0, "a": "1"}}, "label 'a' has no whole number from 0 on"),
+        ({"labels": {"background": 0, "a": "1.5"}}, "label 'a' has no whole number from 0 on"),
+        ({"labels": {"background": 0, "a": 1.5}}, "label 'a' has no whole number from 0 on"),
+        ({"labels": {"background": 0, "a": []}}, "label 'a' has no whole number from 0 on"),
+        ({"labels": {"background": 0, "a": [1, "b"]}}, "label 'a' has no whole number from 0 on"),
+        ({"labels": {"background": 0, "a": [1], "b": "1"}}, "labels needs one name for each value"),
+        ({"dataset": {}}, "dataset lists no case"),
+        ({"dataset": [{"images": ["a"], "label": "b"}]}, "dataset lists no case"),
+        ({"dataset": {"a": {"images": "x.mha", "label": "y.mha"}}}, "case 'a' of dataset needs \"images\", a list"),
+        ({"dataset": {"a": {"images": ["x.mha"]}}}, "case 'a' of dataset needs"),
+        ({"dataset": {"a": {"images": ["x", "y"], "label": "z"}}}, "case 'a' of dataset has 2 images, not one"),
         ({"labels": {"background": 0, "a": True}}, "label 'a' has no whole number"),
         ({"labels": {"background": 0, "a": -1}}, "label 'a' has no whole number"),
         ({"file_ending": "nii.gz"}, "file_ending is 'nii.gz'; write for example"),

@@ -43,8 +43,9 @@ def overlap(found: np.ndarray, truth: np.ndarray) -> float:
 @pytest.mark.parametrize("spacing", [(2.0, 1.5, 1.5), (0.9, 0.8, 0.8), (5.0, 0.7, 0.7)])
 def test_both_lungs_are_found_with_their_vessels_and_nothing_else(spacing: tuple[float, float, float]) -> None:
     voxels, truth = phantom(spacing)
-    found, found_by = lung_mask(voxels, spacing, "threshold")
-    assert found_by == "threshold"
+    found, found_by, litres, both, cut = lung_mask(voxels, spacing, "threshold")
+    assert (found_by, both, cut) == ("threshold", True, False)
+    assert litres == pytest.approx(0.79, abs=0.03)
     assert found.shape == voxels.shape
     assert found.dtype == bool
     assert overlap(found, truth) > 0.97
@@ -68,8 +69,11 @@ def test_a_lung_alone_is_found_and_bowel_gas_is_no_second_one() -> None:
     middle = voxels.shape[2] // 2
     voxels[:, :, middle:] = 40
     truth[:, :, middle:] = False
-    found, _ = lung_mask(voxels, (2.0, 1.5, 1.5), "threshold")
+    lungs = lung_mask(voxels, (2.0, 1.5, 1.5), "threshold")
+    found = lungs.mask
     assert overlap(found, truth) > 0.95
+    assert lungs.note == "lungs by threshold: 0.4 l, one lung"
+    assert [doubt.what for doubt in lungs.doubts] == ["one lung alone was found", "the lungs hold less than 1 l"]
     assert not found[ellipsoid((2.0, 1.5, 1.5), (-85, 20, 0), (12, 18, 18))].any()
 
 
@@ -83,11 +87,67 @@ def test_the_lungs_of_a_real_chest_leave_out_its_heart() -> None:
     with resources.as_file(resources.files("ssl_bench.data.synthetic.anatomies")) as folder:
         image = read_volume(folder / "chest_ct.nii.gz")
         heart = read_volume(folder / "heart_labels.nii.gz").voxels > 0
-    found, _ = lung_mask(image.voxels, image.spacing_mm, "threshold")
-    litres = found.sum() * np.prod(image.spacing_mm) / 1e6
+    found, _, litres, both, cut = lung_mask(image.voxels, image.spacing_mm, "threshold")
+    assert litres == pytest.approx(found.sum() * np.prod(image.spacing_mm) / 1e6)
     assert 3.5 < litres < 4.5
+    assert (both, cut) == (True, False)
     assert (found & heart).sum() < 0.02 * heart.sum()
     assert (image.voxels[found] < -500).mean() > 0.9
+
+
+def chest(width: int = 76) -> tuple[np.ndarray, np.ndarray]:
+    """A chest in air on a table, int16 at 5 mm, of which the picture shows `width` columns; and its lungs of 3.8 l."""
+    z, y, x = (axis * 5.0 for axis in np.mgrid[:56, :64, :width])
+    sides = [((z - 140) / 105) ** 2 + ((y - 170) / 75) ** 2 + ((x - 190 - side) / 60) ** 2 < 1 for side in (-78, 78)]
+    heart = ((z - 110) / 50) ** 2 + ((y - 200) / 45) ** 2 + ((x - 215) / 50) ** 2 < 1
+    lungs = (sides[0] | sides[1]) & ~heart
+    voxels = np.where(((y - 170) / 105) ** 2 + ((x - 190) / 160) ** 2 < 1, 40.0, -1000)
+    voxels[lungs] = -830
+    voxels[(y > 10) & (y < 50)] = 0  # a table of foam in a shell
+    voxels[(y > 16) & (y < 44)] = -950
+    return (voxels + np.random.default_rng(0).normal(0, 20, voxels.shape)).round().astype(np.int16), lungs
+
+
+def circle(radius: float) -> np.ndarray:
+    """The field of view of that radius in mm around the chest's middle."""
+    _, y, x = (axis * 5.0 for axis in np.mgrid[:56, :64, :76])
+    return (y - 170) ** 2 + (x - 190) ** 2 < radius**2
+
+
+@pytest.mark.parametrize("width", [66, 60])
+def test_a_lung_that_a_side_of_the_picture_cuts_is_kept_and_said(width: int) -> None:
+    voxels, truth = chest(width)
+    lungs = lung_mask(voxels, (5.0, 5.0, 5.0), "threshold")
+    assert overlap(lungs.mask, truth) > 0.97
+    assert lungs.note.endswith("two lungs, cut by the edge of the picture")
+    assert [doubt.what for doubt in lungs.doubts] == ["the edge of the picture cuts a lung"]
+    assert "--set data.TASK.lungs=lungmask" in lungs.doubts[0].way_out
+
+
+@pytest.mark.parametrize("filler", [-1024, -2000, 0])
+@pytest.mark.parametrize(("radius", "cut"), [(150, False), (128, True), (110, True)])
+def test_what_fills_up_a_round_field_of_view_is_its_edge(filler: int, radius: float, cut: bool) -> None:
+    voxels, truth = chest()
+    voxels[~circle(radius)] = filler
+    lungs = lung_mask(voxels, (5.0, 5.0, 5.0), "threshold")
+    assert overlap(lungs.mask, truth & circle(radius)) > 0.97
+    assert (lungs.both, lungs.cut) == (True, cut)
+
+
+def test_air_and_foam_beside_the_body_are_no_lung() -> None:
+    voxels, truth = chest()
+    voxels[:, :, 5] = voxels[:, :, -6] = voxels[:, 60] = -300  # cloth, which closes the air around the body in
+    lungs = lung_mask(voxels, (5.0, 5.0, 5.0), "threshold")
+    assert overlap(lungs.mask, truth) > 0.99
+    assert lungs.note == "lungs by threshold: 3.8 l, two lungs"
+    assert not lungs.doubts
+
+
+def test_half_a_chest_has_one_lung() -> None:
+    voxels, truth = (volume[..., 38:] for volume in chest())
+    lungs = lung_mask(voxels, (5.0, 5.0, 5.0), "threshold")
+    assert overlap(lungs.mask, truth) > 0.97
+    assert not lungs.both
 
 
 class Network:
@@ -117,7 +177,8 @@ def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_where_the_network_and_its_weights_are_at_hand_it_finds_the_lungs(network: Path) -> None:
     voxels, truth = phantom()
-    found, found_by = lung_mask(voxels, (2.0, 1.5, 1.5), "auto")
+    found, found_by, _, both, _ = lung_mask(voxels, (2.0, 1.5, 1.5), "auto")
+    assert not both
     assert found_by == "lungmask"
     assert Network.made == {"modelname": "R231", "modelpath": str(network), "force_cpu": True, "tqdm_disable": True}
     # What came first along the network's columns, which run to the left, comes last along ours.

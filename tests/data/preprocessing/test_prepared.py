@@ -37,9 +37,22 @@ def test_case_json_says_what_the_folder_holds(tmp_path: Path) -> None:
     assert said["shape"] == [9, 9, 9]
     assert said["spacing_mm"] == [1.0, 1.0, 1.0]
     assert said["notes"] == list(found.notes) == []
+    assert said["doubts"] == [vars(doubt) for doubt in found.doubts]
+    assert said["has_class"] is found.has_class is True
     assert len(said["signature"]["blocks"]) == 512
     assert found.signature.shape == (12, 14, 16)
     assert all(len(digest) == 64 for digest in said["sources"].values())
+
+
+def test_what_an_earlier_version_described_otherwise_is_prepared_again_to_the_same(tmp_path: Path) -> None:
+    case = labelled(tmp_path)
+    (found,) = prepare_all([case])
+    said = json.loads((found.folder / "case.json").read_text())
+    before = (found.folder / "image.npy").read_bytes()
+    (found.folder / "case.json").write_text(json.dumps({name: said[name] for name in said if name != "doubts"}))
+    (again,) = prepare_all([case])
+    assert (again.digest, again.doubts) == (found.digest, found.doubts)
+    assert (again.folder / "image.npy").read_bytes() == before
 
 
 def test_the_class_of_a_whole_volume_is_kept(tmp_path: Path) -> None:
@@ -55,7 +68,8 @@ def test_what_found_the_lungs_is_part_of_what_is_kept(tmp_path: Path, monkeypatc
         Preprocessing(intensity="ct", region="lungs", spacing_mm=4.0, lungs=how) for how in ("auto", "threshold")
     ]
     (first,), (second,) = (prepare_all([case], preprocessing, None) for preprocessing in declared)
-    assert first.notes == ("lungs by threshold",)
+    assert first.notes == ("lungs by threshold: 0.8 l, two lungs",)
+    assert [doubt.what for doubt in first.doubts] == ["the lungs hold less than 1 l"]
     assert first.digest == second.digest
     monkeypatch.setattr(prepared, "chosen", lambda how: "lungmask")
     _, (problem,) = prepare([case], declared[0], None, 1, silent)

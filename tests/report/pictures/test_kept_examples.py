@@ -266,6 +266,17 @@ def test_a_file_that_is_not_ours_is_left_out_with_a_warning(
     assert "does not read" in capsys.readouterr().err
 
 
+def test_class_indices_of_many_classes_come_back(tmp_path: Path) -> None:
+    slice_ = dataclasses.replace(KEPT.slices[0], truth=SLICE.astype(np.uint16) + 250, prediction=SLICE)
+    assert KEPT.features is not None
+    features = dataclasses.replace(KEPT.features, labels=np.arange(297, 302, dtype=np.uint16))
+    write_examples(tmp_path / "x.npz", Examples((slice_,), features))
+    found = read_examples(tmp_path / "x.npz")
+    assert found.features is not None
+    assert np.array_equal(found.slices[0].truth, slice_.truth)
+    assert np.array_equal(found.features.labels, features.labels)
+
+
 def test_slices_alone_are_enough(tmp_path: Path) -> None:
     write_examples(tmp_path / "x.npz", dataclasses.replace(KEPT, features=None, pretext=None))
     found = read_examples(tmp_path / "x.npz")
