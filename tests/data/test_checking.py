@@ -82,7 +82,7 @@ def test_lungs_are_looked_for(tmp_path: Path) -> None:
         SourceCase("b", save(tmp_path / "b.nii", ct()), 0, "b"),
     ]
     declared = Preprocessing(intensity="ct", region="lungs", spacing_mm=4.0)
-    (report,), (problem,) = check(Found(cases, []), declared, None, 1, lambda words: None)
+    (report,), (problem,), _ = check(Found(cases, []), tmp_path, declared, None, 1, lambda words: None)
     assert report.notes == ("lungs by threshold: 0.8 l, two lungs",)
     assert problem.path == cases[1].image
     assert "0.00 l of lung" in problem.reason
@@ -92,12 +92,12 @@ def test_labels_that_are_all_background_are_a_problem_only_where_all_are(tmp_pat
     cases = [labelled(tmp_path, name, seed) for seed, name in enumerate("ab")]
     whole = PREPROCESSING.model_copy(update={"region": "whole"})
     save(cases[0].label, np.zeros((12, 14, 16), np.uint8))  # type: ignore[arg-type]
-    reports, problems = check(Found(cases, []), whole, RULE, 1, lambda words: None)
+    reports, problems, _ = check(Found(cases, []), tmp_path, whole, RULE, 1, lambda words: None)
     assert [report.has_class for report in reports] == [False, True]
     assert reports[0].notes == ("holds no voxel of any class (500)",)
     assert not problems
     save(cases[1].label, np.zeros((12, 14, 16), np.uint8))  # type: ignore[arg-type]
-    _, problems = check(Found(cases, []), whole, RULE, 1, lambda words: None)
+    _, problems, _ = check(Found(cases, []), tmp_path, whole, RULE, 1, lambda words: None)
     reason = "holds no voxel of any class (500), and no other label does; name the right label files"
     assert problems == [Problem(cases[0].label, reason)]  # type: ignore[arg-type]
 

@@ -45,7 +45,9 @@ def write(path: Path, kind: str, seed: int) -> Path:
 
 
 def corpus(root: Path, *, take_labels: bool = False, say: Callable[[str], None] = print) -> FolderCorpus:
-    return FolderCorpus(root, Preparation(say=say), {"spacing_mm": None}, 0, take_labels)
+    """Of which `say` gets what is said of label maps."""
+    preparation = Preparation(warn=lambda line: say(line) if "label map" in line else None)
+    return FolderCorpus(root, preparation, {"spacing_mm": None}, 0, take_labels)
 
 
 @pytest.fixture(autouse=True)

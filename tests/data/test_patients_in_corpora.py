@@ -47,7 +47,7 @@ def sources(task: tuple[str, Path], corpus: Path | None = None, said: list[str] 
         {"data_roots": {name: root}, "own_tasks": {name: "nnunet"}, "corpus": corpus, **changes}
     )
     recipes = {name: RECIPE, "corpus": RECIPE}
-    return DataSources(locations, PRESET.cohort, recipes, say=[].append if said is None else said.append)
+    return DataSources(locations, PRESET.cohort, recipes, warn=[].append if said is None else said.append)
 
 
 def test_another_scan_of_a_test_patient_stops_unless_allowed(hearts: tuple[str, Path], tmp_path: Path) -> None:
