@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ssl_bench.api.cases import Case
+from ssl_bench.api.cases import Case, Split
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
@@ -44,7 +44,7 @@ class DataSource(ABC, Generic[Spec]):
         return []
 
 
-def check_classes(place: str, parts: Mapping[str, Sequence[int]], way_out: str) -> None:
+def check_classes(place: str, parts: Mapping[Split, Sequence[int]], way_out: str) -> None:
     """Raise UserError, before anything is trained, for a part of a classification whose cases are of one class alone.
 
     Of such cases nothing is learned, and no AUC is defined on them. `parts` holds the classes of each part's cases.

@@ -104,7 +104,7 @@ def scripts(cells: Sequence[Cell], store: Store, settings: SlurmSettings, runtim
     tasks = {key: job.task for key, job in queued.items()}
     texts = []
     for number, array in enumerate(arrays, 1):
-        title = f"# JOB{number} of {len(arrays)}: {array.cells[0].kind} of {len(array.cells)} cells"
+        title = f"# JOB{number} of {len(arrays)}, {array.cells[0].kind} cells: {len(array.cells)}"
         texts.append(f"{title}\n{sbatch.script(array, _logs(store), tasks.get(array.after or ''))}")
         tasks |= array.tasks(f"JOB{number}")
     return texts
@@ -128,8 +128,8 @@ def job_arrays(
     groups: dict[tuple[str, str | None], list[Cell]] = defaultdict(list)
     for cell in missing:
         # A pre-training that is done is in no queue: nothing to wait for.
-        waits = cell.pretraining is not None and cell.pretraining.key in pending
-        groups[cell.kind, cell.pretraining.key if waits else None].append(cell)
+        below = cell.pretraining.key if cell.pretraining else None
+        groups[cell.kind, below if below in pending else None].append(cell)
     folder = store.folder.resolve()
     jobs = {"pretraining": CellJob(folder, runtime, settings), "evaluation": CellJob(folder, runtime, settings)}
     if runtime.ranks:

@@ -61,7 +61,8 @@ def _executor(settings: SlurmSettings, folder: Path, dependency: str | None) -> 
         time=settings.minutes,
         array_parallelism=settings.at_once,
         signal_delay_s=settings.warning_seconds,
-        # A site that checks these keys of accounting does not know submitit's.
+        # Ours is among the options. A site that checks keys of accounting does not know submitit's.
+        job_name=None,
         wckey=None,
         # From SLURM 22.05 on, srun does not take over how many the job has.
         srun_args=[f"--cpus-per-task={cpus}"] if cpus else [],
