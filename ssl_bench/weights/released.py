@@ -93,18 +93,15 @@ def _own(path: Path, contents: Contents, made: Made) -> list[Candidate]:
 
 def _unets(path: Path, contents: Contents) -> list[Candidate]:
     """The U-Nets of some width that begin in the file."""
-    return [
-        candidate(
-            unet_release(contents.metadata, state.tensors, prefix),
-            width,
-            state,
-            prefix,
-            _wanted(path, OWN.network, width),
-        )
-        for state in contents.states
-        for prefix in prefixes(state, UNET_START)
-        if (width := _unet_width(state.tensors[prefix + UNET_START]))
-    ]
+    found: list[Candidate] = []
+    wanted: dict[int, dict[str, Tensor]] = {}
+    for state in contents.states:
+        for prefix in prefixes(state, UNET_START):
+            if width := _unet_width(state.tensors[prefix + UNET_START]):
+                wanted[width] = wanted.get(width) or _wanted(path, OWN.network, width)
+                release = unet_release(contents.metadata, state.tensors, prefix)
+                found.append(candidate(release, width, state, prefix, wanted[width]))
+    return found
 
 
 def _geneses(path: Path, contents: Contents) -> list[Candidate]:
@@ -157,12 +154,10 @@ def _weights(path: Path, contents: Contents, chosen: Candidate, others: list[Can
     rest = chosen.state.tensors.keys() - {chosen.prefix + name for name in tensors}
     taken = f"{tame(chosen.label)}." if others else shown
     remarks = [f"taken from {taken}*"] if taken else []
-    for dtypes, said in (
-        (HALVES, "half precision, read as float32"),
-        ((torch.float64,), "float64, rounded to float32"),
-    ):
-        if count := sum(value.dtype in dtypes for value in tensors.values()):
-            remarks.append(f"{count} tensors of {said}")
+    if halves := sum(value.dtype in HALVES for value in tensors.values()):
+        remarks.append(f"{halves} tensors of half precision, read as float32")
+    if doubles := sum(value.dtype == torch.float64 for value in tensors.values()):
+        remarks.append(f"{doubles} tensors of float64, rounded to float32")
     for other in others:
         same = "the same" if chosen.holds_same(other) else "other weights, which are not used"
         remarks.append(f"{tame(other.label)}.* holds {same}")

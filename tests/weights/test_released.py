@@ -166,6 +166,16 @@ def test_a_network_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
         read_weights(path, "teacher")
 
 
+@pytest.mark.parametrize("device", ["sparse", "meta"])
+def test_networks_of_tensors_without_values_are_told_apart_too(device: str, tmp_path: Path) -> None:
+    odd = {name: value.to_sparse() if device == "sparse" else value.to("meta") for name, value in unet().items()}
+    path = saved(tmp_path / "net.pth", {"student": odd, "teacher": unet()})
+    with pytest.raises(UserError, match="holds several networks, student, teacher"):
+        read_weights(path)
+    with pytest.raises(UserError, match="give dense float64"):
+        read_weights(path, "student")
+
+
 def test_a_prefix_that_a_terminal_would_obey_is_printed_tame(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.pth", {"teacher": prefixed(unet(), "\x1b[31m."), "student\n": unet(1)})
     weights = read_weights(path, "teacher")
