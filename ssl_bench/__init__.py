@@ -7,7 +7,9 @@ is before that.
 
 from __future__ import annotations
 
+import getpass
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ _NAMES = {
     "report.results": ("Results", "load_results"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def _name_nameless_user() -> None:
+    """Call a user without a name by the number, ``uid-1234``, in this process and its children.
+
+    Containers start with numbers that no passwd entry names, and MONAI asks for the user's name when it is imported.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # Python 3.13 makes the first the second.
+        os.environ["USER"] = os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+
+
+_name_nameless_user()
 
 
 def __getattr__(name: str) -> Any:

@@ -22,8 +22,30 @@ CRASHED_AFTER_SECONDS = 2.0
 
 
 def cache_root() -> Path:
-    """Where everything is kept that can be made again: ``$SSL_BENCH_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("SSL_BENCH_CACHE") or platformdirs.user_cache_dir("ssl-bench"))
+    """Where everything is kept that can be made again: ``$SSL_BENCH_CACHE``, or the user's cache folder.
+
+    In containers a user may have no home, or one that cannot be written: there a temporary folder of the user's own
+    stands in for it. Raises UserError if that one is somebody else's.
+    """
+    if named := os.environ.get("SSL_BENCH_CACHE"):
+        return Path(named)
+    try:
+        usual = Path(platformdirs.user_cache_dir("ssl-bench"))
+    except RuntimeError:  # No home is known; older releases of platformdirs say so with a path that begins with ~.
+        return _temporary_cache()
+    if not usual.is_absolute():
+        return _temporary_cache()
+    lowest = next(folder for folder in (usual, *usual.parents) if folder.exists())
+    return usual if lowest == usual or os.access(lowest, os.W_OK) else _temporary_cache()
+
+
+def _temporary_cache() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"ssl-bench-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Anyone may have made a folder of that name, to have volumes read that he put there.
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder}: belongs to somebody else; name a cache folder with SSL_BENCH_CACHE")
+    return folder
 
 
 @contextmanager

@@ -72,6 +72,13 @@ class Executor(ABC):
         signal asks for it.
         """
 
+    def dry_run(self, work: Any) -> str:
+        """What `run` would hand to a scheduler, as text for the user; empty where there is none.
+
+        Called by ``ssl-bench matrix --dry-run``: nothing is submitted, and nothing stays on disk.
+        """
+        return ""
+
     @classmethod
     def queued(cls, results: Path) -> Mapping[str, object]:
         """The cells of the results folder that wait or run elsewhere: by their keys, what prints as how they stand.

@@ -73,6 +73,10 @@ def evaluate(
     *,
     backbone: Annotated[Path, typer.Option(help=ACCEPTED)],
     task: options.Task,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of several networks in the file, the one that is meant, such as teacher."),
+    ] = None,
     protocol: options.Protocols = "linear,finetune",
     seed: options.Seed = 0,
     resolution: Resolution,
@@ -84,7 +88,8 @@ def evaluate(
     """Evaluate the backbone in a file; its row is called external:NAME.
 
     Says how many tensors matched, were missing and were left over, the layout and the licence of the weights, and if
-    the decoder was not pre-trained. A file that would leave a tensor of the network untouched is refused.
+    the decoder was not pre-trained. A file that would leave a tensor of the network untouched is refused, and so is one
+    with several networks, such as a teacher and a student, unless --weights names one.
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
@@ -96,10 +101,10 @@ def evaluate(
     from ssl_bench.weights.loading import describe_external
     from ssl_bench.weights.released import read_weights
 
-    weights = read_weights(backbone)
-    external = describe_external(backbone, weights)
+    found = read_weights(backbone, weights)
+    external = describe_external(backbone, found)
     (task,), locations = locations_of([task], data, skip_problems=skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
-    Progress(shown=not execution.quiet).say(f"{backbone}: {weights}")
+    Progress(shown=not execution.quiet).say(f"{backbone}: {found}")
     run_and_print(cells, execution, runtime, rerun)

@@ -33,7 +33,13 @@ def matrix(
     tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     protocols: options.Protocols = "linear,finetune",
     seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and whether they are done.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the cells and whether they are done, under --executor slurm the sbatch files too; run nothing.",
+        ),
+    ] = False,
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
@@ -48,6 +54,8 @@ def matrix(
 
     Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
     """
+    from ssl_bench.executors.cells.work import Work
+
     executor = scheduling.chosen(execution.asked(resolution.precision))
     on = executor.planned_on()
     strategy = options.Strategy(on.strategy)
@@ -72,6 +80,8 @@ def matrix(
     ]
     if dry_run:
         print_plan(cells, execution.store())
+        if text := executor.dry_run(Work(cells, execution.store(), runtime)):
+            typer.echo(text)
     else:
         run_and_print(cells, execution, runtime, rerun, executor)
 

@@ -23,7 +23,7 @@ from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.data.preprocessing.signature import Signature
-from ssl_bench.data.source import DataSource, Spec
+from ssl_bench.data.source import DataSource, Spec, check_classes
 from ssl_bench.data.split_files import read_splits
 from ssl_bench.data.splits import (
     Splits,
@@ -177,6 +177,11 @@ class FolderCases(FolderSource[DataSpec]):
                 )
             if self.rule and not any(self.cases[name].has_class for name in self._identifiers(split)):
                 self._say_without_class(split)
+        if TASKS.load(self.task).facts.kind == "classification":
+            classes = {split: [self.cases[name].label or 0 for name in self._identifiers(split)] for split in SPLITS}
+            option = f" --split {self._split}" if self._split else ""
+            way_out = "every part needs cases of both classes: add some, or give another split with --split"
+            check_classes(f"{self.place}{option}: fold {self._fold}", classes, way_out)
         return DataSpec(
             source="folder",
             fingerprint=self.fingerprint,

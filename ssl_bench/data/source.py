@@ -10,8 +10,9 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from ssl_bench.api.cases import Case
+from ssl_bench.api.cases import Case, Split
 from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
 Spec = TypeVar("Spec", CorpusSpec, DataSpec)
@@ -58,6 +59,19 @@ class DataSource(ABC, Generic[Spec]):
     def signatures(self) -> list[tuple[str, Signature]]:
         """The scans, by name, that must not be in a corpus and in a validation or test set at once."""
         return []
+
+
+def check_classes(place: str, parts: Mapping[Split, Sequence[int]], way_out: str) -> None:
+    """Raise UserError, before anything is trained, for a part of a classification whose cases are of one class alone.
+
+    Of such cases nothing is learned, and no AUC is defined on them. `parts` holds the classes of each part's cases.
+    """
+    for part, classes in parts.items():
+        if len(set(classes)) == 1:
+            raise UserError(
+                f"{place}: one class alone in the {part} part: all {len(classes)} of class {classes[0]}, "
+                f"none of class {1 - classes[0]}; {way_out}"
+            )
 
 
 def cases_digest(cases: Sequence[Case]) -> str:

@@ -179,6 +179,8 @@ class ExternalBackbone(Settings):
     network_source: str | None = None
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
     origin: Origin = Origin()
+    weights: str = ""
+    """Which of several networks in the file it is; empty if none had to be named."""
 
     @property
     def method(self) -> str:

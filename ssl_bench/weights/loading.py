@@ -18,6 +18,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import ModuleReport
 from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBackbone, Origin, PretrainingSpec
 from ssl_bench.weights.released import Match, Weights, read_weights
+from ssl_bench.weights.tensors import tame
 
 
 def load_weights(backbone: Backbone, path: Path | None, network: str = "unet3d") -> Match:
@@ -37,7 +38,7 @@ def build_external(external: ExternalBackbone, path: Path) -> tuple[Backbone, Ma
 
     Raises UserError if the file is not the one that was planned.
     """
-    weights = check_fits(path, external.network, external.width)
+    weights = check_fits(path, external.network, external.width, external.weights or None)
     if weights.sha256 != external.sha256:
         raise UserError(f"{path}: changed since its cell was planned; evaluate it anew")
     # What is drawn is overwritten: the global random state stays as it was.
@@ -47,9 +48,12 @@ def build_external(external: ExternalBackbone, path: Path) -> tuple[Backbone, Ma
     return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.release.licence
 
 
-def check_fits(path: Path, network: str, width: int) -> Weights:
-    """The weights in `path`. Raises UserError unless they are all those of `network` at `width`."""
-    weights = read_weights(path)
+def check_fits(path: Path, network: str, width: int, which: str | None = None) -> Weights:
+    """The weights in `path`; `which` names one of several networks.
+
+    Raises UserError unless they are all those of `network` at `width`.
+    """
+    weights = read_weights(path, which)
     if (weights.release.network, weights.width) != (network, width):
         raise UserError(f"{path}: holds {weights.release.network} of width {weights.width}, not {network} of {width}")
     return weights
@@ -62,12 +66,13 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
     """
     weights = weights or read_weights(path)
     return ExternalBackbone(
-        name=path.stem,
+        name=f"{path.stem}:{tame(weights.which)}" if weights.which else path.stem,
         sha256=weights.sha256,
         width=weights.width,
         network=weights.release.network,
         network_source=BACKBONES.source_digest(weights.release.network),
         origin=weights.origin,
+        weights=weights.which,
     )
 
 

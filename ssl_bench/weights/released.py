@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,18 +13,19 @@ from ssl_bench.api.registry import BACKBONES
 from ssl_bench.errors import UserError
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP
 from ssl_bench.spec.specification import Origin
-from ssl_bench.weights.origin import read_network, read_origin
+from ssl_bench.weights.candidates import Candidate, candidate, choose, prefixes
+from ssl_bench.weights.origin import Made, read_network, read_origin
 from ssl_bench.weights.releases import GENESIS, OWN, Release, group, unet_release
-from ssl_bench.weights.tensors import Contents, listed, read
+from ssl_bench.weights.tensors import Contents, listed, read, tame
 
 UNET_START = "inc.double_conv.0.weight"
 GENESIS_WIDTH = 64
 """Channels at full resolution of the released network."""
 GENESIS_START = "down_tr64.ops.0.conv1.weight"
-PREFIX = re.compile(r"((module|unet_pre|unet)\.)*")
-"""What wrappers put before a network's names: data parallelism, GVSL's downstream and its pre-training module."""
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)
-"""What weights may be: float32 holds every number of the two half precisions exactly."""
+HALVES = (torch.float16, torch.bfloat16)
+"""float32 holds each of their numbers exactly."""
+FLOATS = (torch.float64, torch.float32, *HALVES)
+"""What weights may be."""
 
 
 class Match(NamedTuple):
@@ -56,6 +55,8 @@ class Weights(NamedTuple):
     sha256: str
     origin: Origin
     """How they were pre-trained, as far as the file says so."""
+    which: str
+    """Which of several networks in the file they are; empty if none had to be named."""
 
     def __str__(self) -> str:
         groups = f" ({self.left_over})" if self.match.left_over else ""
@@ -63,27 +64,51 @@ class Weights(NamedTuple):
         return "; ".join([*parts, f"licence: {self.release.licence}"])
 
 
-def read_weights(path: Path) -> Weights:
-    """The network in a file and all its weights.
+def read_weights(path: Path, which: str | None = None) -> Weights:
+    """The network in a file and all its weights; `which` names one of several.
 
-    Raises UserError, naming the file, if it does not read, holds no network that is known here, or if a tensor of
-    that network is missing, of another shape, of another kind of number, or not finite.
+    Raises UserError, naming the file, if it does not read, holds no network that is known here or several of which none
+    is named, or if a tensor of the network is missing, of another shape, of another kind of number, or not finite.
     """
     contents = read(path)
-    if (made := read_network(path, contents.metadata)).network != OWN.network:
-        release = OWN._replace(network=made.network)
-        wanted = _wanted(path, *made)
-        return _weights(path, contents, release, made.width, wanted, [""], f"{made.network} of width {made.width}")
-    if prefixes := _prefixes(contents.tensors, UNET_START):
-        width = _unet_width(path, contents.tensors, prefixes)
-        release = unet_release(contents, prefixes)
-        wanted = _wanted(path, release.network, width)
-        return _weights(path, contents, release, width, wanted, prefixes, f"3D U-Net of width {width}")
-    if prefixes := _prefixes(contents.tensors, GENESIS_START):
-        wanted = _wanted(path, GENESIS.network, GENESIS_WIDTH)
-        return _weights(path, contents, GENESIS, GENESIS_WIDTH, wanted, prefixes, "Models Genesis network")
-    groups = listed(name.partition(".")[0] for name in contents.tensors)
-    raise UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but {groups}")
+    made = read_network(path, contents.metadata)
+    if made.network == OWN.network:
+        found = _unets(path, contents) or _geneses(path, contents)
+    else:
+        found = _own(path, contents, made)
+    if not found:
+        raise _nothing_known(path, contents)
+    whole = [one for one in found if one.whole]
+    if not whole:
+        nearest = max(found, key=lambda one: len(one.tensors))
+        raise UserError(f"{path}: {_match(nearest)} of a {_title(nearest)}; give all weights of this network")
+    chosen, label = choose(path, whole, which)
+    return _weights(path, contents, chosen, [one for one in whole if one is not chosen], label)
+
+
+def _own(path: Path, contents: Contents, made: Made) -> list[Candidate]:
+    wanted = _wanted(path, *made)
+    return [candidate(OWN._replace(network=made.network), made.width, contents.states[0], "", wanted)]
+
+
+def _unets(path: Path, contents: Contents) -> list[Candidate]:
+    """The U-Nets of some width that begin in the file."""
+    found: list[Candidate] = []
+    wanted: dict[int, dict[str, Tensor]] = {}
+    for state in contents.states:
+        for prefix in prefixes(state, UNET_START):
+            if width := _unet_width(state.tensors[prefix + UNET_START]):
+                wanted[width] = wanted.get(width) or _wanted(path, OWN.network, width)
+                release = unet_release(contents.metadata, state.tensors, prefix)
+                found.append(candidate(release, width, state, prefix, wanted[width]))
+    return found
+
+
+def _geneses(path: Path, contents: Contents) -> list[Candidate]:
+    """The networks of Models Genesis that begin in the file."""
+    begun = [(state, prefix) for state in contents.states for prefix in prefixes(state, GENESIS_START)]
+    wanted = _wanted(path, GENESIS.network, GENESIS_WIDTH) if begun else {}
+    return [candidate(GENESIS, GENESIS_WIDTH, state, prefix, wanted) for state, prefix in begun]
 
 
 def _wanted(path: Path, network: str, width: int) -> dict[str, Tensor]:
@@ -96,70 +121,62 @@ def _wanted(path: Path, network: str, width: int) -> dict[str, Tensor]:
         raise UserError(f"{path}: no {network} of width {width} can be built: {first_line(error)}") from error
 
 
-def _prefixes(tensors: Mapping[str, Tensor], start: str) -> list[str]:
-    """Every prefix under which a network whose first tensor is `start` lies, the shortest first.
-
-    GVSL's downstream files hold the U-Net twice, as ``unet.`` and within the pre-training module as
-    ``unet_pre.unet.``: the shorter name is the one that the downstream network itself uses.
-    """
-    found = [name.removesuffix(start) for name in tensors if name.endswith(start)]
-    return sorted((prefix for prefix in found if PREFIX.fullmatch(prefix)), key=len)
+def _unet_width(first: Tensor) -> int:
+    """The channels that a U-Net with this first tensor has at full resolution; 0 for one that is no U-Net's."""
+    channels = first.shape[0] if first.dim() == 5 else 0
+    return channels if channels % CHANNELS_PER_GROUP == 0 else 0
 
 
-def _unet_width(path: Path, tensors: Mapping[str, Tensor], prefixes: list[str]) -> int:
-    shapes = {tensors[prefix + UNET_START].shape for prefix in prefixes}
-    widths = sorted(shape[0] for shape in shapes if len(shape) == 5 and shape[0] and shape[0] % CHANNELS_PER_GROUP == 0)
-    if len(shapes) > 1:
-        raise UserError(f"{path}: holds U-Nets of different sizes under {listed(prefixes)}; keep one of them")
-    if not widths:
-        shape = tuple(shapes.pop())
-        raise UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {UNET_START} has shape {shape}")
-    return widths[0]
+def _nothing_known(path: Path, contents: Contents) -> UserError:
+    for state in contents.states:
+        for prefix in prefixes(state, UNET_START):
+            shape = tuple(state.tensors[prefix + UNET_START].shape)
+            return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {UNET_START} has shape {shape}")
+    groups = listed(name.partition(".")[0] for state in contents.states for name in state.tensors)
+    return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but {groups}")
 
 
-def _weights(
-    path: Path,
-    contents: Contents,
-    release: Release,
-    width: int,
-    wanted: Mapping[str, Tensor],
-    prefixes: list[str],
-    title: str,
-) -> Weights:
-    prefix, *others = prefixes
-    tensors = contents.tensors
-    fitting = {
-        name: tensors[prefix + name]
-        for name, place in wanted.items()
-        if prefix + name in tensors and tensors[prefix + name].shape == place.shape
-    }
-    match = Match(len(fitting), len(wanted) - len(fitting), len(tensors) - len(fitting))
-    if match.missing:
-        raise UserError(f"{path}: {match} of a {title}; give all weights of this network")
-    rest = tensors.keys() - {prefix + name for name in fitting}
-    remarks = [f"taken from {prefix}*"] if prefix else []
-    numbers = {name: _checked(path, prefix + name, value, wanted[name]) for name, value in fitting.items()}
-    if halves := sum(value.dtype in FLOATS[1:] for value in fitting.values()):
+def _title(found: Candidate) -> str:
+    if found.release is GENESIS:
+        return "Models Genesis network"
+    kind = "3D U-Net" if found.release.network == OWN.network else found.release.network
+    return f"{kind} of width {found.width}"
+
+
+def _match(found: Candidate) -> Match:
+    matched = len(found.tensors)
+    return Match(matched, len(found.wanted) - matched, len(found.state.tensors) - matched)
+
+
+def _weights(path: Path, contents: Contents, chosen: Candidate, others: list[Candidate], label: str) -> Weights:
+    tensors, shown = chosen.tensors, tame(chosen.prefix)
+    numbers = {name: _checked(path, shown + name, value, chosen.wanted[name]) for name, value in tensors.items()}
+    rest = chosen.state.tensors.keys() - {chosen.prefix + name for name in tensors}
+    taken = f"{tame(chosen.label)}." if others else shown
+    remarks = [f"taken from {taken}*"] if taken else []
+    if halves := sum(value.dtype in HALVES for value in tensors.values()):
         remarks.append(f"{halves} tensors of half precision, read as float32")
+    if doubles := sum(value.dtype == torch.float64 for value in tensors.values()):
+        remarks.append(f"{doubles} tensors of float64, rounded to float32")
     for other in others:
-        same = all(other + name in tensors and _equal(tensors[other + name], fitting[name]) for name in fitting)
-        remarks.append(f"{other}* {'holds the same' if same else 'holds other weights, which are not used'}")
-    origin = read_origin(path, contents.metadata) if release.title == OWN.title else Origin()
+        same = "the same" if chosen.holds_same(other) else "other weights, which are not used"
+        remarks.append(f"{tame(other.label)}.* holds {same}")
+    origin = read_origin(path, contents.metadata) if chosen.release.title == OWN.title else Origin()
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
-    return Weights(release, width, numbers, match, listed(map(group, rest)), remarks, contents.sha256, origin)
+    left_over = listed(map(group, rest))
+    return Weights(
+        chosen.release, chosen.width, numbers, _match(chosen), left_over, remarks, contents.sha256, origin, label
+    )
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:
     """`value` in the precision of the `place` it goes to. Raises UserError if it cannot be a weight there."""
     if place.is_floating_point() != (value.dtype in FLOATS) or value.layout != torch.strided or value.is_meta:
-        raise UserError(f"{path}: {name} holds {value.dtype} ({value.layout}); give dense float32, float16 or bfloat16")
+        raise UserError(
+            f"{path}: {name} holds {value.dtype} ({value.layout}); give dense float64, float32, float16 or bfloat16"
+        )
     value = value.to(place.dtype)
     if not value.isfinite().all():
-        raise UserError(f"{path}: {name} is not finite (NaN or infinity); these weights are broken")
+        raise UserError(f"{path}: {name} is not finite in float32 (NaN or infinity); these weights are broken")
     return value
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    kinds = {(tensor.dtype, tensor.layout, tensor.device) for tensor in (one, other)}
-    return len(kinds) == 1 and torch.equal(one, other)

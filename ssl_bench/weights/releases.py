@@ -7,10 +7,10 @@ neither says nor shows where it comes from, its origin is called unknown.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ssl_bench.weights.origin import KEY_ENTRY
-from ssl_bench.weights.tensors import Contents
 
 
 class Release(NamedTuple):
@@ -30,16 +30,15 @@ GENESIS = Release("Models Genesis", "models_genesis", "Arizona State University,
 GVSL_HEADS = {"f_conv", "fc_rot", "fc_scl", "fc_shear", "fc_trans", "out_flow", "res_conv", "sp_conv"}
 
 
-def unet_release(contents: Contents, prefixes: list[str]) -> Release:
-    """Whose U-Net it is that lies under `prefixes`.
+def unet_release(metadata: Mapping[str, str], names: Iterable[str], prefix: str) -> Release:
+    """Whose U-Net it is that lies after `prefix` among tensors of these `names`.
 
     GVSL's code pre-trains it with heads of known names, and calls the whole ``unet_pre`` in its downstream networks.
     That a module is called ``unet`` tells nothing.
     """
-    if KEY_ENTRY in contents.metadata:
+    if KEY_ENTRY in metadata:
         return OWN
-    called = any("unet_pre." in prefix for prefix in prefixes)
-    return GVSL if called or set(map(group, contents.tensors)) >= GVSL_HEADS else UNKNOWN
+    return GVSL if "unet_pre." in prefix or set(map(group, names)) >= GVSL_HEADS else UNKNOWN
 
 
 def group(name: str) -> str:

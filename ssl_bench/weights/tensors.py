@@ -9,7 +9,8 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +19,57 @@ from torch import Tensor
 
 from ssl_bench.errors import UserError
 
-WRAPPERS = ("state_dict", "model_state_dict", "network_weights", "model", "network", "net", "weights")
-"""Entries of a checkpoint under which trainers keep the weights, in the order in which they are looked for."""
 DEEPEST = 4
-"""Wrappers within wrappers that are opened: a pickle may hold itself."""
+"""Dictionaries within dictionaries that are opened: a pickle may hold itself."""
+
+
+class _Unread:
+    """What stands in for an object that training scripts keep beside weights: it takes everything and keeps nothing.
+
+    Torch's reader makes objects only of classes that it is given by name, and calls nothing else. It is given a child
+    of this class for each of `BESIDE_WEIGHTS`, never what bears the name: numpy's functions read memory at any place if
+    a forged dtype says that bytes are objects, and a path of Windows cannot be made elsewhere. So nothing that a file
+    says of these objects reaches any code but the two methods below.
+    """
+
+    def __new__(cls, *unused: object) -> _Unread:
+        return object.__new__(cls)
+
+    def __setstate__(self, unused: object) -> None:
+        """Keep nothing."""
+
+
+BESIDE_WEIGHTS = (
+    # Losses, scores, seeds and the state of numpy's generator: scalars and arrays, under the names of numpy 1 and 2.
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    *("numpy.dtype", "numpy.ndarray"),
+    # The options of the command line, and where files lay, in Python 3.13 under another name.
+    *("argparse.Namespace", "types.SimpleNamespace"),
+    *(
+        f"{module}.{kind}Path"
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "Windows", "PurePosix", "PureWindows")
+    ),
+    # When the file was written, and by which release.
+    *("datetime.datetime", "datetime.date", "datetime.timedelta", "torch.torch_version.TorchVersion"),
+)
+"""Names of what files keep beside weights; whoever asks for anything else is refused."""
+
+
+class State(NamedTuple):
+    """One dictionary of tensors in a file."""
+
+    place: str
+    """The entries under which it lies, joined by dots; empty for the whole file."""
+    tensors: dict[str, Tensor]
+    """Tensors by name, on the CPU, as they lie in the file."""
 
 
 class Contents(NamedTuple):
     """What a file of weights holds."""
 
-    tensors: dict[str, Tensor]
-    """Tensors by name, on the CPU, as they lie in the file."""
+    states: list[State]
+    """Every dictionary that holds tensors, the outer ones first; never none."""
     metadata: dict[str, str]
     """The metadata of a safetensors file; empty for a torch file."""
     sha256: str
@@ -57,7 +98,7 @@ def read(path: Path) -> Contents:
         said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
         reason = said.splitlines()[0][:100]
         raise UserError(f"{path}: not a safetensors file or torch file that reads whole ({reason})") from error
-    return Contents(_named_tensors(path, content), metadata, hashlib.sha256(data).hexdigest())
+    return Contents(_states(path, content), metadata, hashlib.sha256(data).hexdigest())
 
 
 def _bytes(path: Path) -> bytes:
@@ -79,10 +120,24 @@ def _load_safetensors(data: bytes) -> dict[str, Tensor]:
 
 
 def _load_torch(data: bytes) -> Any:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _nothing_but_unread():
         # About the kind of a file that is refused anyway.
         warnings.simplefilter("ignore")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _nothing_but_unread() -> Iterator[None]:
+    """Torch's reader knows `BESIDE_WEIGHTS` as classes that take everything, and nothing that libraries have added."""
+    parted = (name.rpartition(".") for name in BESIDE_WEIGHTS)
+    unread: list[Any] = [type(name, (_Unread,), {"__module__": module}) for module, _, name in parted]
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with torch.serialization.safe_globals(unread):
+            yield
+    finally:
+        torch.serialization.add_safe_globals(before)
 
 
 def _code_wanted(data: bytes, error: Exception) -> str | None:
@@ -111,26 +166,35 @@ def _pickle_in(data: bytes) -> bytes:
         return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
 
 
-def _named_tensors(path: Path, content: object) -> dict[str, Tensor]:
-    content = _unwrapped(content, DEEPEST)
+def _states(path: Path, content: object) -> list[State]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds one {type(content).__name__}; give tensors by name, a state_dict")
-    tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    if not tensors:
+    # A dictionary that lies in several places, or within itself, is opened once.
+    states, opened, level = [], {id(content)}, [("", content)]
+    for _ in range(DEEPEST + 1):
+        inner = []
+        for place, entries in level:
+            named = {name: value for name, value in entries.items() if isinstance(name, str)}
+            tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+            if tensors:
+                states.append(State(place, tensors))
+            for name, value in named.items():
+                if isinstance(value, dict) and id(value) not in opened:
+                    opened.add(id(value))
+                    inner.append((f"{place}.{name}".removeprefix("."), value))
+        level = inner
+    if not states:
         raise UserError(f"{path}: holds no tensors by name, only {listed(content)}; give a state_dict")
-    return tensors
-
-
-def _unwrapped(content: object, depth: int) -> object:
-    if depth and isinstance(content, dict):
-        for name in WRAPPERS:
-            if isinstance(content.get(name), dict):
-                return _unwrapped(content[name], depth - 1)
-    return content
+    return states
 
 
 def listed(names: Iterable[object], limit: int = 12) -> str:
     """The first of some names that a file chose: sorted, each once, printable and short; ``nothing`` for none."""
-    clean = sorted({"".join(c for c in str(name)[:40] if c.isprintable()) for name in names})
+    clean = sorted({tame(name) for name in names})
     more = f" and {len(clean) - limit} more" if len(clean) > limit else ""
     return ", ".join(clean[:limit]) + more or "nothing"
+
+
+def tame(name: object) -> str:
+    """A name that a file chose, without what a terminal would obey, and short."""
+    return "".join(c for c in str(name)[:40] if c.isprintable())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from ssl_bench.cli import app
 from ssl_bench.cli.option_groups import Scheduling
 from ssl_bench.errors import UserError
 from ssl_bench.executors import slurm
-from ssl_bench.spec.cell import Cell
-from ssl_bench.store.store import Store
+from ssl_bench.executors.cluster import sbatch
+from ssl_bench.executors.cluster.cell_job import CellJob
+from ssl_bench.executors.cluster.job_array import JobArray
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,6 +26,12 @@ def test_settings_of_jobs_are_named_and_checked() -> None:
     found = Scheduling("slurm", slurm=given).chosen(Devices()).settings
     assert isinstance(found, slurm.SlurmSettings)
     assert (found.partition, found.minutes, found.gpus, found.extra) == ("gpu", 90, 0, {"qos": "low"})
+    assert found.memory_gb == 32
+    without = Scheduling("slurm", slurm=["memory_gb=none"]).chosen(Devices()).settings
+    assert isinstance(without, slurm.SlurmSettings)
+    assert without.memory_gb is None
+    with pytest.raises(UserError, match=r"--slurm: memory_gb: .*greater than 0"):
+        Scheduling("slurm", slurm=["memory_gb=0"]).chosen(Devices())
     with pytest.raises(UserError, match=r"--slurm: partitoin: .*known: partition, account"):
         Scheduling("slurm", slurm=["partitoin=gpu"]).chosen(Devices())
     with pytest.raises(UserError, match="--slurm minutes=9: needs --executor slurm"):
@@ -39,16 +46,29 @@ def test_a_machine_without_slurm_is_told_so(command: Command, tmp_path: Path, mo
     assert "Traceback" not in done.stderr
 
 
+def test_a_dry_run_shows_the_files_for_sbatch_anywhere_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    call = ["matrix", "--methods", "scratch", "--tasks", "shc", "--preset", "smoke", "--executor", "slurm", "--dry-run"]
+    ended = CliRunner().invoke(app, [*call, "--results", str(tmp_path / "results"), "--slurm", "partition=gpu"])
+    assert ended.exit_code == 0, ended.exception
+    assert ended.stdout.count("#!/bin/bash") == 1
+    assert "#SBATCH --partition=gpu" in ended.stdout
+    assert "#SBATCH --array=0-1%2" in ended.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_gpus_are_for_pretrainings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    submitted: dict[str, slurm.CellJob] = {}
+    submitted: dict[str, CellJob] = {}
 
-    def record(cells: Sequence[Cell], store: Store, job: slurm.CellJob, dependency: str | None) -> dict[str, str]:
-        submitted.update({cell.kind: job for cell in cells})
-        return {cell.key: "1_0" for cell in cells}
+    def record(array: JobArray, folder: Path, dependency: str | None) -> str:
+        submitted.update({cell.kind: array.job for cell in array.cells})
+        return "1"
 
-    monkeypatch.setattr(slurm, "_submit_all", record)
+    monkeypatch.setattr(sbatch, "submit_array", record)
     monkeypatch.setattr(slurm.shutil, "which", lambda command: command)
-    monkeypatch.setattr(slurm, "_squeue", dict)
+    monkeypatch.setattr(slurm, "largest_array", lambda: 1000)
     call = ["matrix", "--methods", "gvsl", "--tasks", "shc", "--preset", "smoke", "--results", str(tmp_path)]
     ended = CliRunner().invoke(app, [*call, *DDP, "--slurm", "gpus=2", "--set", "pretraining.batch=4"])
     assert ended.exit_code == 0, ended.exception

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -15,7 +16,9 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance.task_checks import TaskUnderTest
 from ssl_bench.data import generated
 from ssl_bench.data.generated import generator_source
+from ssl_bench.data.layouts.own_tasks import add_own
 from ssl_bench.data.sources import DataSources, source_of
+from ssl_bench.data.splits import Splits, write_splits
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
@@ -224,3 +227,48 @@ def test_a_folder_answers_the_same_questions(tmp_path: Path) -> None:
     assert {split: len(cases[split]) for split in SPLITS} == spec.counts.model_dump()
     watched = {case.identifier for split in SPLITS[1:] for case in cases[split]}
     assert {name for name, _ in source.signatures()} == watched
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Ten scans of two classes, in turn."""
+    root = tmp_path / "scans"
+    root.mkdir()
+    for number in range(10):
+        noise = np.random.default_rng(number).normal(0, 80, (16, 16, 16)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(noise, np.eye(4)), root / f"s{number}.nii.gz")
+    (root / "labels.csv").write_text(
+        "image,label\n" + "".join(f"s{number}.nii.gz,{number % 2}\n" for number in range(10))
+    )
+    return root
+
+
+@pytest.mark.parametrize(
+    ("part", "cases", "said"),
+    [
+        ("train", (0, 2, 4), "all 3 of class 0, none of class 1"),
+        ("validation", (7, 9), "all 2 of class 1, none of class 0"),
+        ("test", (8,), "all 1 of class 0, none of class 1"),
+    ],
+)
+def test_a_part_of_one_class_alone_is_refused_when_cells_are_planned(
+    part: str, cases: tuple[int, ...], said: str, labelled: Path, tmp_path: Path
+) -> None:
+    name, kind, root = add_own(f"folder:{labelled}")
+    fold = {"train": (0, 1), "validation": (6, 3), "test": (8, 5)} | {part: cases}
+    splits = Splits.model_validate(
+        {"task": name, "note": "", "folds": [{each: [f"s{n}" for n in fold[each]] for each in SPLITS}]}
+    )
+    write_splits(splits, tmp_path / "split.json")
+    locations = Locations(data_roots={name: root}, own_tasks={name: kind}, split=tmp_path / "split.json")
+    with pytest.raises(UserError, match=rf"scans --split .*: fold 0: one class alone in the {part} part: {said}; "):
+        Planner(PRESET, [], "float32", sources(locations)).evaluation("scratch", name, "linear", 0)
+    assert sources(Locations(data_roots={name: root}, own_tasks={name: kind})).task(name).describe().is_real
+
+
+def test_one_embedded_case_of_a_classification_is_of_one_class() -> None:
+    preset = load_preset("smoke", ["cohort.classification.test=1"])
+    with pytest.raises(UserError, match=r"task 'ccc': one class alone in the test part.*cohort.classification.test=2"):
+        DataSources(Locations(), preset.cohort).task("ccc")
+    cases = DataSources(Locations(), load_preset("smoke", ["cohort.classification.test=2"]).cohort).task("ccc").load()
+    assert {case.label for case in cases["test"]} == {0, 1}

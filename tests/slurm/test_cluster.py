@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from ssl_bench.api.settings import load_preset
-from ssl_bench.executors.slurm import SlurmSettings, queued_cells, submit
+from ssl_bench.executors.cluster.settings import SlurmSettings
+from ssl_bench.executors.slurm import queued_cells, submit
 from ssl_bench.planning.graph import with_pretrainings
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell

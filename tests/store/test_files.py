@@ -2,13 +2,15 @@
 
 import errno
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ssl_bench import files
 from ssl_bench.errors import UserError
-from ssl_bench.files import atomic_write, clear_temporaries, publish_first
+from ssl_bench.files import atomic_write, cache_root, clear_temporaries, publish_first
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
@@ -144,3 +146,49 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"), atomic_write(tmp_path / "file" / "x.json"):
         pass
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files lie; the environment names no cache."""
+    for name in ("SSL_BENCH_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def no_home(name: str) -> str:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the cache lies elsewhere there")
+def test_the_cache_lies_in_the_home_where_there_is_one(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(temporary / "home"))
+    assert cache_root() == temporary / "home" / ".cache" / "ssl-bench"
+    assert list(temporary.iterdir()) == []
+    monkeypatch.setenv("SSL_BENCH_CACHE", "elsewhere")
+    assert cache_root() == Path("elsewhere")
+
+
+@pytest.mark.parametrize("home", ["none", "none, as older libraries say it", "not to be written"])
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(
+    home: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if home == "not to be written":
+        monkeypatch.setenv("HOME", str(temporary))
+        monkeypatch.setattr(files.os, "access", lambda path, mode: False)
+    else:
+        monkeypatch.setattr(
+            files.platformdirs, "user_cache_dir", no_home if home == "none" else lambda name: f"~/.cache/{name}"
+        )
+    own = temporary / f"ssl-bench-{os.getuid()}"
+    assert cache_root() == cache_root() == own
+    assert own.stat().st_mode & 0o777 == 0o700
+
+
+def test_somebody_elses_folder_is_no_cache(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.platformdirs, "user_cache_dir", no_home)
+    (temporary / "theirs").mkdir()
+    (temporary / f"ssl-bench-{os.getuid()}").symlink_to(temporary / "theirs")
+    with pytest.raises(UserError, match="belongs to somebody else; name a cache folder with SSL_BENCH_CACHE"):
+        cache_root()

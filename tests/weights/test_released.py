@@ -18,7 +18,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.weights.loading import build_external, check_fits, describe_external, module_report
 from ssl_bench.weights.released import Weights, read_weights
 
-from .layouts import gvsl_shapes, unet_shapes, values
+from .layouts import genesis_shapes, gvsl_shapes, unet_shapes, values
 
 GROUPS = "f_conv, fc_rot, fc_scl, fc_shear, fc_trans, out_flow, res_conv, sp_conv"
 GVSL = ("released GVSL", "none stated by its authors: do not redistribute")
@@ -94,6 +94,112 @@ def test_the_unet_comes_in_under_every_prefix_and_only_gvsls_own_name_says_whose
     assert weights.remarks == ([f"taken from {prefix}*"] if prefix else [])
 
 
+PREFIXES = ("_orig_mod.", "module._orig_mod.", "model.", "net.", "backbone.", "encoder.net_2.module.", "_a._b.c.d.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_any_wrappers_name_may_precede_a_whole_network(prefix: str, tmp_path: Path) -> None:
+    beside = {"head.weight": torch.zeros(3), "model.head.bias": torch.zeros(3)}
+    path = saved(tmp_path / "net.ckpt", {"state_dict": prefixed(unet(), prefix) | beside, "epoch": 7})
+    holds(path, unet())
+    weights = read_weights(path)
+    assert weights.match == (72, 0, 2)
+    assert weights.remarks == [f"taken from {prefix}*"]
+    assert describe_external(path).weights == ""
+
+
+def test_models_genesis_may_be_wrapped_too(tmp_path: Path) -> None:
+    path = saved(tmp_path / "genesis.pt", {"model": prefixed(values(genesis_shapes()), "_orig_mod.")})
+    assert read_weights(path).match == (106, 0, 0)
+
+
+def test_a_network_of_which_a_part_lies_after_another_prefix_is_none(tmp_path: Path) -> None:
+    tensors = prefixed(unet(), "model.")
+    tensors["net.up4.conv.double_conv.0.weight"] = tensors.pop("model.up4.conv.double_conv.0.weight")
+    path = saved(tmp_path / "net.pth", tensors)
+    with pytest.raises(UserError, match="71 tensors matched, 1 missing, 1 left over of a 3D U-Net of width 8"):
+        read_weights(path)
+
+
+TEACHERS: dict[str, tuple[object, str]] = {
+    "DINO": ({"student": prefixed(unet(1), "module.backbone."), "teacher": prefixed(unet(), "backbone.")}, "teacher"),
+    "EMA of timm": ({"state_dict": unet(1), "state_dict_ema": unet(), "epoch": 1}, "state_dict_ema"),
+    "EMA within": ({"model": unet(1), "ema": {"shadow": unet()}}, "ema"),
+    "MoCo": (prefixed(unet(1), "encoder.") | prefixed(unet(), "momentum_encoder."), "momentum_encoder"),
+    "a trainer's": (
+        {"state_dict": prefixed(unet(1), "model.student.") | prefixed(unet(), "model.teacher.")},
+        "teacher",
+    ),
+    "bare names": (unet() | prefixed(unet(1), "ema."), "."),
+    "another width": ({"teacher": unet(), "student": values(unet_shapes(16))}, "teacher"),
+}
+
+
+@pytest.mark.parametrize("case", TEACHERS)
+def test_several_networks_are_told_apart_by_an_option(case: str, tmp_path: Path, planner: Planner) -> None:
+    content, which = TEACHERS[case]
+    path = saved(tmp_path / "net.pth", content)
+    with pytest.raises(UserError, match=r"net\.pth: holds several networks, .*; name one with --weights NAME") as asked:
+        read_weights(path)
+    weights = read_weights(path, which)
+    assert all(torch.equal(value, unet()[name]) for name, value in weights.tensors.items())
+    assert weights.which in str(asked.value)
+    assert which in (weights.which, *weights.which.split("."))
+    assert any("holds other weights, which are not used" in remark for remark in weights.remarks)
+    # What was chosen is kept in the cell, tells its row from others, and is found again when the cell runs.
+    external = describe_external(path, weights)
+    assert external.name == f"net:{weights.which}"
+    assert build_external(external, path)[1][:2] == (72, 0)
+    other = external.model_copy(update={"weights": "", "name": "net"})
+    keys = {planner.external(path, each, "shc", "linear", 0).key for each in (external, other)}
+    assert len(keys) == 2
+
+
+def test_a_network_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.pth", {"student": unet(1), "teacher": unet()})
+    with pytest.raises(UserError, match=r"--weights techer: holds no such network, but student, teacher; name one of"):
+        read_weights(path, "techer")
+    path = saved(tmp_path / "two.pth", {"teacher": prefixed(unet(), "a.") | prefixed(unet(1), "b.")})
+    with pytest.raises(
+        UserError, match=r"--weights teacher: holds several such networks, teacher\.a, teacher\.b; name"
+    ):
+        read_weights(path, "teacher")
+
+
+@pytest.mark.parametrize("device", ["sparse", "meta"])
+def test_networks_of_tensors_without_values_are_told_apart_too(device: str, tmp_path: Path) -> None:
+    odd = {name: value.to_sparse() if device == "sparse" else value.to("meta") for name, value in unet().items()}
+    path = saved(tmp_path / "net.pth", {"student": odd, "teacher": unet()})
+    with pytest.raises(UserError, match="holds several networks, student, teacher"):
+        read_weights(path)
+    with pytest.raises(UserError, match="give dense float64"):
+        read_weights(path, "student")
+
+
+def test_a_prefix_that_a_terminal_would_obey_is_printed_tame(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.pth", {"teacher": prefixed(unet(), "\x1b[31m."), "student\n": unet(1)})
+    weights = read_weights(path, "teacher")
+    assert str(weights).isprintable()
+    assert describe_external(path, weights).name == "net:teacher.[31m"
+    broken = {name: torch.full_like(value, torch.nan) for name, value in unet().items()}
+    with pytest.raises(UserError) as refused:
+        read_weights(saved(tmp_path / "broken.pth", prefixed(broken, "\x1b[31m.")))
+    assert str(refused.value).isprintable()
+
+
+def test_a_choice_that_makes_no_difference_is_no_part_of_a_cell(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.pth", {"student": unet(), "teacher": unet(), "note": "n"})
+    assert describe_external(path) == describe_external(path, read_weights(path, "teacher"))
+    alone = saved(tmp_path / "alone.pth", {"teacher": prefixed(unet(), "module.")})
+    assert read_weights(alone, "teacher").which == ""
+
+
+def test_what_is_no_whole_network_is_no_choice(tmp_path: Path) -> None:
+    part = {name: value for name, value in unet(1).items() if not name.startswith("up")}
+    path = saved(tmp_path / "net.pth", {"student": part, "teacher": unet()})
+    holds(path, unet())
+
+
 @pytest.mark.parametrize("prefix", ["", "module.", "unet_pre.", "module.unet_pre."])
 def test_the_released_module_leaves_its_heads_over(prefix: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "GVSL_epoch_1000.pth", prefixed(module(), prefix))
@@ -143,6 +249,13 @@ def test_half_precision_becomes_float32_exactly_and_is_said(dtype: torch.dtype, 
     path = saved(tmp_path / "half.pt", halves)
     holds(path, {name: value.float() for name, value in halves.items()})
     assert "72 tensors of half precision, read as float32" in str(read_weights(path))
+
+
+def test_double_precision_is_rounded_to_float32_and_said(tmp_path: Path) -> None:
+    doubles = {name: value.double() + 1e-12 for name, value in unet().items()}
+    path = saved(tmp_path / "double.pt", doubles)
+    holds(path, {name: value.float() for name, value in doubles.items()})
+    assert "72 tensors of float64, rounded to float32" in str(read_weights(path))
 
 
 def test_models_genesis_is_named_with_its_licence(genesis_file: Path) -> None:

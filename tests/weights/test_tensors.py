@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -44,6 +48,29 @@ def _torch(content: object, **options: bool | int) -> Callable[[Path], object]:
 
 def _pickle(content: object, protocol: int) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(pickle.dumps(content, protocol))
+
+
+class _Elsewhere:
+    """An object as another system, Python or numpy writes it."""
+
+    def __init__(self, module: str, name: str, argument: object) -> None:
+        self.called = (module, name, argument)
+
+
+class _Forging:
+    """`pickle`, which writes `_Elsewhere` by the names that it holds."""
+
+    dump = staticmethod(pickle.dump)
+
+    class Pickler(pickle._Pickler):
+        def save(self, obj: object, save_persistent_id: bool = True) -> None:
+            if not isinstance(obj, _Elsewhere):
+                super().save(obj, save_persistent_id)
+                return
+            module, name, argument = obj.called
+            self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+            super().save((argument,))
+            self.write(pickle.REDUCE)
 
 
 def _cut(write: Callable[[Path], object], keep: float) -> Callable[[Path], object]:
@@ -100,7 +127,7 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty safetensors": (_safetensors({}), "holds no tensors by name, only nothing"),
     "nested without tensors": (
         _torch({"model": {"state_dict": {"width": 8, "name": "n"}}}),
-        "holds no tensors by name, only name, width",
+        "holds no tensors by name, only model",
     ),
     "wrapped in itself": (_torch(_looped()), "holds no tensors by name, only model"),
     "optimiser alone": (
@@ -124,7 +151,6 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
         "71 tensors matched, 1 missing, 1 left over of a 3D U-Net of width 8",
     ),
     "renamed": (_torch({f"net_{name}": value for name, value in unet().items()}), "but net_down1, net_down2"),
-    "another prefix": (_torch({f"encoder.{name}": value for name, value in unet().items()}), "but encoder"),
     "another network": (
         _torch(
             {"conv1.weight": torch.ones(64, 3, 7, 7), "layer1.0.bn1.bias": torch.ones(64), "fc.bias": torch.ones(9)}
@@ -135,17 +161,21 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
         _torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, dtype=torch.int32))),
         f"{WEIGHT} holds torch.int32",
     ),
-    "double precision": (
-        _torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, dtype=torch.float64))),
-        "holds torch.float64 (torch.strided); give dense float32, float16 or bfloat16",
+    "too large for float32": (
+        _torch(_changed(WEIGHT, torch.full((8, 24, 3, 3, 3), 1e300, dtype=torch.float64))),
+        f"{WEIGHT} is not finite in float32",
+    ),
+    "complex numbers": (
+        _torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, dtype=torch.complex64))),
+        "holds torch.complex64 (torch.strided); give dense float64, float32, float16 or bfloat16",
     ),
     "sparse": (_torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3).to_sparse())), "(torch.sparse_coo); give dense"),
-    "on no device": (_torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, device="meta"))), "give dense float32"),
+    "on no device": (_torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, device="meta"))), "give dense float64"),
     "not a number": (_torch(_changed(WEIGHT, torch.full((8, 24, 3, 3, 3), torch.nan))), f"{WEIGHT} is not finite"),
     "infinite": (_torch(_changed(WEIGHT, torch.full((8, 24, 3, 3, 3), torch.inf))), f"{WEIGHT} is not finite"),
     "two widths": (
         _torch({**unet(16), **{f"unet.{name}": value for name, value in unet(8).items()}}),
-        "holds U-Nets of different sizes",
+        "holds several networks, ., unet; name one with --weights NAME",
     ),
     "widths mixed in one network": (
         _torch({**unet(16), "inc.double_conv.0.weight": torch.ones(8, 1, 3, 3, 3)}),
@@ -193,14 +223,71 @@ def test_no_librarys_warning_joins_the_line(
     assert done.stderr.count("\n") == 1, done.stderr
 
 
+def places(path: Path, content: object) -> dict[str, list[str]]:
+    """The names of the tensors that are found in a torch file, by where they lie."""
+    torch.save(content, path)
+    return {state.place: list(state.tensors) for state in read(path).states}
+
+
 def test_entries_that_are_no_tensors_are_passed_over(tmp_path: Path) -> None:
-    torch.save({"epoch": 3, "model": {"a": torch.ones(2), 5: torch.ones(2), "note": "n"}}, tmp_path / "net.ckpt")
-    assert list(read(tmp_path / "net.ckpt").tensors) == ["a"]
+    content = {"epoch": 3, "model": {"a": torch.ones(2), 5: torch.ones(2), "note": "n"}}
+    assert places(tmp_path / "net.ckpt", content) == {"model": ["a"]}
 
 
-def test_wrappers_are_opened_to_a_depth(tmp_path: Path) -> None:
-    torch.save({"model": {"state_dict": {"a": torch.ones(2)}}}, tmp_path / "net.ckpt")
-    assert list(read(tmp_path / "net.ckpt").tensors) == ["a"]
+def test_every_dictionary_is_opened_once_and_to_a_depth(tmp_path: Path) -> None:
+    model: dict[str, object] = {"state_dict": {"a": torch.ones(2)}, "b": torch.ones(2)}
+    content: dict[str, object] = {"ema": {"shadow": {"a": torch.ones(2)}}, "model": model, "again": model}
+    model["itself"] = content
+    assert places(tmp_path / "net.ckpt", content) == {"model": ["b"], "ema.shadow": ["a"], "model.state_dict": ["a"]}
+    deep: dict[str, object] = {"a": torch.ones(2)}
+    for _ in range(5):
+        deep = {"in": deep, "b": torch.ones(2)}
+    assert list(places(tmp_path / "net.ckpt", deep))[-1] == "in.in.in.in"
+
+
+BESIDE = {
+    "numpy scalars": [np.float64(0.5), np.float32(1), np.int64(3), np.bool_(True), np.str_("best")],
+    "numpy arrays": {"losses": np.ones(3), "kind": np.dtype("float32"), "state": np.random.RandomState(0).get_state()},
+    "options": argparse.Namespace(lr=1e-3, out=PurePosixPath("/data"), inner=argparse.Namespace(seed=np.int64(1))),
+    "more options": SimpleNamespace(lr=1e-3),
+    "paths": [Path("/data/run"), PurePosixPath("run"), PureWindowsPath("D:/run")],
+    "a path of Windows": _Elsewhere("pathlib", "WindowsPath", "D:/run"),
+    "a path of Python 3.13": _Elsewhere("pathlib._local", "PosixPath", "/data/run"),
+    "an array of numpy 1": _Elsewhere("numpy.core.multiarray", "_reconstruct", (0,)),
+    "when": [datetime.now(), datetime.now().date(), timedelta(1), torch.__version__],
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_scripts_keep_beside_weights_does_not_hide_them(beside: str, zipped: bool, tmp_path: Path) -> None:
+    content, known = (
+        {"model": {"a": torch.ones(2)}, "args": BESIDE[beside]},
+        set(torch.serialization.get_safe_globals()),
+    )
+    torch.save(content, tmp_path / "net.pth", pickle_module=_Forging, _use_new_zipfile_serialization=zipped)
+    (state,) = read(tmp_path / "net.pth").states
+    assert state.place == "model"
+    assert torch.equal(state.tensors["a"], torch.ones(2))
+    assert set(torch.serialization.get_safe_globals()) == set(known)
+
+
+def test_nothing_that_bears_the_name_of_what_lies_beside_weights_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if what is called could do harm: numpy's functions read memory where a forged file says so."""
+    torch.save({"a": torch.ones(2), "loss": np.float64(1), "args": argparse.Namespace(a=1)}, tmp_path / "net.pth")
+
+    def called(*arguments: object) -> None:
+        raise AssertionError
+
+    called.__module__, called.__qualname__ = "numpy._core.multiarray", "scalar"
+    monkeypatch.setattr(np._core.multiarray, "scalar", called)
+    monkeypatch.setattr(argparse.Namespace, "__setattr__", called)
+    monkeypatch.setattr(argparse.Namespace, "__setstate__", called, raising=False)
+    # A library may have told torch's reader to call them.
+    with torch.serialization.safe_globals([called, argparse.Namespace]):
+        assert list(read(tmp_path / "net.pth").states[0].tensors) == ["a"]
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
