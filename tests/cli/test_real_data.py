@@ -66,7 +66,7 @@ DATA_SETS: list[tuple[str, Callable[[Path], Any]]] = [
     ("sbm", layouts.write_candi),
     ("ccc", layouts.write_stoic),
     ("nnunet", layouts.write_nnunet),
-    ("folder", layouts.write_labelled_folder),
+    ("folder", lambda root: layouts.write_labelled_folder(root, cases=10)),
 ]
 
 

@@ -40,9 +40,7 @@ def asked(cells: list[Cell], store: Store, site: Site, **settings: Any) -> dict[
 
 
 def test_an_old_slurm_takes_a_job_that_asks_for_all(site: Site, planner: Planner, store: Store) -> None:
-    found = asked(
-        cells_of(planner), store, site, partition="gpu", account="me", gpus=2, cpus=4, memory_gb=16, minutes=9
-    )
+    found = asked(cells_of(planner), store, site, partition="gpu", account="me", gpus=2, cpus=4, memory_gb=7, minutes=9)
     logs = store.folder / "slurm" / "logs"
     assert found == {
         "partition": "gpu", "account": "me", "gres": "gpu:2", "cpus-per-task": "4", "mem": "7GB", "time": "9",
