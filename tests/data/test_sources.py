@@ -18,7 +18,8 @@ from ssl_bench.data import generated
 from ssl_bench.data.generated import generator_source
 from ssl_bench.data.layouts.own_tasks import add_own
 from ssl_bench.data.sources import DataSources, source_of
-from ssl_bench.data.splits import Splits, write_splits
+from ssl_bench.data.split_files import write_splits
+from ssl_bench.data.splits import Splits
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
