@@ -69,11 +69,11 @@ class Contrast(NamedTuple):
     @classmethod
     def of(cls, image: NDArray[np.float32]) -> Contrast:
         """Of voxels in [0, 1] that are not all the same, of any shape."""
-        sample = sampled(image).astype(np.float64)
+        sample = sampled(image)
         above = sample[sample > sample.min()]
         low, high = np.percentile(above if above.size else sample, (1, 99))
         shares = float(np.mean(sample == 0)), float(np.mean(sample == 1))
-        return cls(float(sample.std()), *shares, float(low), float(high))
+        return cls(float(sample.std(dtype=np.float64)), *shares, float(low), float(high))
 
     def __str__(self) -> str:
         shares = f"{self.at_0:.0%} at 0, {self.at_1:.0%} at 1"
@@ -114,6 +114,8 @@ def _against_ct(values: Values, offset: float) -> tuple[str, str] | None:
 
 
 def _against_mr(values: Values) -> tuple[str, str] | None:
+    if values.low >= 0:
+        return None
     bright = float(np.percentile(np.abs(values.inside), 99))
     if values.share(-np.inf, -0.05 * bright) < 0.01:
         return None
