@@ -1,0 +1,140 @@
+"""Whether one scan is a copy of another: laid onto it, it must look alike in every part that both show.
+
+A copy differs a little everywhere; two hearts of one person, or two people in one template, differ much somewhere. So
+what counts is where they agree least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_bench.data.copy_candidates import Turn, content_frame, turned
+from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
+from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
+
+LARGEST_DISAGREEMENT = 0.16
+"""Of a copy, see `disagreement`."""
+_LEAST = 0.02
+"""The share of blocks that may disagree more."""
+_COARSE = 16
+"""Blocks along each axis in which scans are laid onto each other."""
+_STEPS = 4
+"""Of least squares; each moves at most `_LARGEST_STEP` of the picture."""
+_LARGEST_STEP = 0.05
+_SAME_FLAT = 0.06
+"""Blocks whose flat shares differ by more were cut, filled or clipped in one of the scans: they are not compared."""
+_FLAT = 0.98
+_ENOUGH = 64
+"""Blocks that must be compared, and that must show something, for anything to be said."""
+_SHARED = 0.2
+"""Share of the smaller content that must be compared."""
+_TEXTURED = 0.02
+"""Share of the whole variance that a neighbourhood needs in one of the scans to say anything."""
+
+_BLUR = [smoothing(BLOCKS, (1, 2, 1))] * 3
+_AROUND = [smoothing(BLOCKS, (1, 1, 1, 1, 1))] * 3
+_HALVE = [averaging(_COARSE, BLOCKS)] * 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Outline:
+    """Values and flat shares of a scan's blocks, (N, N, N) in [0, 1]."""
+
+    values: Floats
+    flat: Floats
+
+    def coarser(self) -> _Outline:
+        return _Outline(along_axes(_HALVE, self.values), along_axes(_HALVE, self.flat))
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where in a case the scan's axes lie: scaled about the centre, and shifted, in parts of the picture."""
+
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def of(self, case: _Outline) -> tuple[_Outline, NDArray[np.bool_]]:
+        """The case resampled onto the scan, and which blocks lie within it."""
+        axes = [interpolation(len(case.values), *each) for each in zip(self.scale, self.shift, strict=True)]
+        values, flat = along_axes([weights for weights, _ in axes], np.stack((case.values, case.flat)))
+        depth, height, width = (inside for _, inside in axes)
+        return _Outline(values, flat), depth[:, None, None] & height[:, None] & width
+
+
+def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
+    """Whether a case is a changed copy of a scan, once it is turned."""
+    first, second = (_Outline(*(each.astype(np.float32) / 255 for each in pair)) for pair in _arrays(scan, case, turn))
+    unmoved = _Place(np.ones(3), np.zeros(3))
+    if disagreement(first, second, unmoved) <= LARGEST_DISAGREEMENT:
+        return True
+    coarse = first.coarser(), second.coarser()
+    starts = (unmoved, _framed(first, second))
+    return any(disagreement(first, second, _aligned(*coarse, start)) <= LARGEST_DISAGREEMENT for start in starts)
+
+
+def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
+    """One minus the correlation within neighbourhoods of 5 x 5 x 5 blocks: what 2 % of them exceed.
+
+    It does not change with the contrast and brightness of a neighbourhood. Infinity where too little can be compared.
+    """
+    moved, inside = place.of(case)
+    compared = _comparable(scan, moved, inside)
+    content = min((scan.flat < _FLAT).sum(), (case.flat < _FLAT).sum())
+    if compared.sum() < max(_ENOUGH, _SHARED * content):
+        return np.inf
+    weights = compared.astype(np.float32)
+    pair = np.stack([each - each[compared].mean() for each in (scan.values, moved.values)])
+    a, b = along_axes(_BLUR, pair * weights) / np.maximum(along_axes(_BLUR, weights), 1e-6)
+    share = along_axes(_AROUND, weights)
+    sums = along_axes(_AROUND, weights * np.stack((a, b, a * a, b * b, a * b))) / np.maximum(share, 1e-6)
+    spread_a, spread_b = np.maximum(sums[2] - sums[0] ** 2, 0), np.maximum(sums[3] - sums[1] ** 2, 0)
+    least_a, least_b = (_TEXTURED * each[compared].var() + 1e-9 for each in (a, b))
+    telling = compared & (share > 0.3) & ((spread_a > least_a) | (spread_b > least_b))
+    if telling.sum() < _ENOUGH:
+        return np.inf
+    lengths = np.sqrt(np.maximum(spread_a, least_a / 20) * np.maximum(spread_b, least_b / 20))
+    correlations = ((sums[4] - sums[0] * sums[1]) / lengths)[telling]
+    return float(1 - np.quantile(correlations, _LEAST))
+
+
+def _arrays(scan: Signature, case: Signature, turn: Turn) -> tuple[tuple[NDArray[np.uint8], ...], ...]:
+    return (scan.values, scan.flat), (turned(case.values, turn), turned(case.flat, turn))
+
+
+def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    both_flat = (scan.flat > _FLAT) & (case.flat > _FLAT)
+    return inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
+
+
+def _framed(scan: _Outline, case: _Outline) -> _Place:
+    """Lays the frames of both contents onto each other."""
+    frames = np.array([content_frame(scan.values), content_frame(case.values)])
+    (centre, spread), (other, also) = (frames / BLOCKS).transpose(0, 2, 1)
+    scale = also / spread
+    return _Place(scale, other - 0.5 - scale * (centre - 0.5))
+
+
+def _aligned(scan: _Outline, case: _Outline, place: _Place) -> _Place:
+    """The scale and shift along each axis, from `place` on, that leave the least squared difference (Gauss-Newton)."""
+    size = len(scan.values)
+    along = np.meshgrid(*[(np.arange(size) + 0.5) / size - 0.5] * 3, indexing="ij")
+    for _ in range(_STEPS):
+        moved, inside = place.of(case)
+        compared = _comparable(scan, moved, inside)
+        if compared.sum() < _ENOUGH:
+            break
+        slopes = [slope[compared] * size / scale for slope, scale in zip(np.gradient(moved.values), place.scale)]
+        slanted = [slope * each[compared] for slope, each in zip(slopes, along, strict=True)]
+        columns = [*slopes, *slanted, moved.values[compared], np.ones(compared.sum())]
+        equations = np.stack(columns, axis=1)
+        normal = equations.T @ equations
+        normal[np.diag_indices(8)] *= 1 + 1e-4
+        normal[np.diag_indices(8)] += 1e-9
+        solution = np.linalg.solve(normal, equations.T @ scan.values[compared])
+        step = np.clip(solution[:6] / max(solution[6], 0.2), -_LARGEST_STEP, _LARGEST_STEP)
+        place = _Place(place.scale + step[3:], place.shift + step[:3])
+    return place
