@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.copy_candidates import Turn, content_frame, turned
+from ssl_bench.data.copy_candidates import UPRIGHT, Turn, content_frames, turned
 from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
 from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
 
-LARGEST_DISAGREEMENT = 0.16
+LARGEST_DISAGREEMENT = 0.17
 """Of a copy, see `disagreement`."""
 _LEAST = 0.02
 """The share of blocks that may disagree more."""
@@ -29,13 +29,13 @@ _SAME_FLAT = 0.06
 _FLAT = 0.98
 _ENOUGH = 64
 """Blocks that must be compared, and that must show something, for anything to be said."""
-_SHARED = 0.2
+_SHARED = 0.05
 """Share of the smaller content that must be compared."""
 _TEXTURED = 0.02
 """Share of the whole variance that a neighbourhood needs in one of the scans to say anything."""
 
-_BLUR = [smoothing(BLOCKS, (1, 2, 1))] * 3
-_AROUND = [smoothing(BLOCKS, (1, 1, 1, 1, 1))] * 3
+_BLUR = {size: [smoothing(size, (1, 2, 1))] * 3 for size in (BLOCKS, _COARSE)}
+_AROUND = {size: [smoothing(size, (1, 1, 1, 1, 1))] * 3 for size in (BLOCKS, _COARSE)}
 _HALVE = [averaging(_COARSE, BLOCKS)] * 3
 
 
@@ -45,6 +45,10 @@ class _Outline:
 
     values: Floats
     flat: Floats
+
+    @classmethod
+    def of(cls, scan: Signature, turn: Turn = UPRIGHT) -> _Outline:
+        return cls(*(turned(each, turn).astype(np.float32) / 255 for each in (scan.values, scan.flat)))
 
     def coarser(self) -> _Outline:
         return _Outline(along_axes(_HALVE, self.values), along_axes(_HALVE, self.flat))
@@ -67,13 +71,17 @@ class _Place:
 
 def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
     """Whether a case is a changed copy of a scan, once it is turned."""
-    first, second = (_Outline(*(each.astype(np.float32) / 255 for each in pair)) for pair in _arrays(scan, case, turn))
-    unmoved = _Place(np.ones(3), np.zeros(3))
-    if disagreement(first, second, unmoved) <= LARGEST_DISAGREEMENT:
-        return True
+    first, second = _Outline.of(scan), _Outline.of(case, turn)
     coarse = first.coarser(), second.coarser()
-    starts = (unmoved, _framed(first, second))
-    return any(disagreement(first, second, _aligned(*coarse, start)) <= LARGEST_DISAGREEMENT for start in starts)
+    unmoved = _Place(np.ones(3), np.zeros(3))
+    for start in (None, unmoved, _framed(*coarse)):
+        place = unmoved if start is None else _aligned(*coarse, start)
+        # What differs from afar differs near by; but from afar there may be too little to compare.
+        if LARGEST_DISAGREEMENT < disagreement(*coarse, place) < np.inf:
+            continue
+        if disagreement(first, second, place) <= LARGEST_DISAGREEMENT:
+            return True
+    return False
 
 
 def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
@@ -86,11 +94,11 @@ def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
     content = min((scan.flat < _FLAT).sum(), (case.flat < _FLAT).sum())
     if compared.sum() < max(_ENOUGH, _SHARED * content):
         return np.inf
-    weights = compared.astype(np.float32)
+    weights, blur, around = compared.astype(np.float32), _BLUR[len(compared)], _AROUND[len(compared)]
     pair = np.stack([each - each[compared].mean() for each in (scan.values, moved.values)])
-    a, b = along_axes(_BLUR, pair * weights) / np.maximum(along_axes(_BLUR, weights), 1e-6)
-    share = along_axes(_AROUND, weights)
-    sums = along_axes(_AROUND, weights * np.stack((a, b, a * a, b * b, a * b))) / np.maximum(share, 1e-6)
+    a, b = along_axes(blur, pair * weights) / np.maximum(along_axes(blur, weights), 1e-6)
+    share = along_axes(around, weights)
+    sums = along_axes(around, weights * np.stack((a, b, a * a, b * b, a * b))) / np.maximum(share, 1e-6)
     spread_a, spread_b = np.maximum(sums[2] - sums[0] ** 2, 0), np.maximum(sums[3] - sums[1] ** 2, 0)
     least_a, least_b = (_TEXTURED * each[compared].var() + 1e-9 for each in (a, b))
     telling = compared & (share > 0.3) & ((spread_a > least_a) | (spread_b > least_b))
@@ -101,10 +109,6 @@ def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
     return float(1 - np.quantile(correlations, _LEAST))
 
 
-def _arrays(scan: Signature, case: Signature, turn: Turn) -> tuple[tuple[NDArray[np.uint8], ...], ...]:
-    return (scan.values, scan.flat), (turned(case.values, turn), turned(case.flat, turn))
-
-
 def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     both_flat = (scan.flat > _FLAT) & (case.flat > _FLAT)
     return inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
@@ -112,8 +116,7 @@ def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> ND
 
 def _framed(scan: _Outline, case: _Outline) -> _Place:
     """Lays the frames of both contents onto each other."""
-    frames = np.array([content_frame(scan.values), content_frame(case.values)])
-    (centre, spread), (other, also) = (frames / BLOCKS).transpose(0, 2, 1)
+    (centre, spread), (other, also) = content_frames(np.stack((scan.values, case.values))).transpose(0, 2, 1)
     scale = also / spread
     return _Place(scale, other - 0.5 - scale * (centre - 0.5))
 
