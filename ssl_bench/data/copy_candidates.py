@@ -8,7 +8,7 @@ either was filled with or clipped at; and within a frame that follows what is sh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import permutations, product
 
 import numpy as np
@@ -42,24 +42,28 @@ _SIGNS = np.array([[np.prod(np.power(steps, odd)) for odd in product((0, 1), rep
 
 
 def candidates(corpus: Sequence[Signature], cases: Sequence[Signature]) -> Iterator[tuple[int, int, Turn]]:
-    """Indices of a scan of the corpus and of a case, and how the case is turned to lie as the scan does."""
+    """Indices of a scan of the corpus and of a case, and how the case is turned to lie as the scan does.
+
+    Of a corpus that is compared with itself (`cases` is `corpus`) each pair comes once, the earlier scan first.
+    """
     scans = _Details.of(corpus)
+    others = scans if cases is corpus else _Details.of(cases)
     for start in range(0, len(cases), _AT_ONCE):
-        some = cases[start : start + _AT_ONCE]
-        details = _Details.of(some)
-        itself = np.array([[scan is case for case in some] for scan in corpus])
-        turned, turns = _turned(scans.turned, details.turned)
+        some = others.part(slice(start, start + _AT_ONCE))
+        numbers = np.arange(start, start + len(some.plain))
+        known = (cases is corpus) & (np.arange(len(corpus))[:, None] >= numbers)
+        turned, turns = _turned(scans.turned, some.turned)
         upright = np.zeros_like(turns)
         found: dict[tuple[int, int, Turn], None] = {}
         for scores, possible, likely, ways in (
-            (_rows(scans.plain) @ _rows(details.plain).T, _POSSIBLE, _LIKELY, upright),
-            (_masked(scans, details), _POSSIBLE, _LIKELY, upright),
-            (_rows(scans.centred) @ _rows(details.centred).T, _POSSIBLE, _LIKELY, upright),
+            (_rows(scans.plain) @ _rows(some.plain).T, _POSSIBLE, _LIKELY, upright),
+            (_masked(scans, some), _POSSIBLE, _LIKELY, upright),
+            (_rows(scans.centred) @ _rows(some.centred).T, _POSSIBLE, _LIKELY, upright),
             (turned, _POSSIBLE_TURNED, _LIKELY_TURNED, turns),
         ):
-            promising = _promising(np.where(itself, -1, scores), possible, likely)
+            promising = _promising(np.where(known, -1, scores), possible, likely)
             for scan, case in zip(*np.nonzero(promising), strict=True):
-                found[int(scan), start + int(case), _TURNS[ways[scan, case]]] = None
+                found[int(scan), int(numbers[case]), _TURNS[ways[scan, case]]] = None
         yield from found
 
 
@@ -118,6 +122,10 @@ class _Details:
             shown=shown,
             centred=_contrast(centred),
         )
+
+    def part(self, which: slice) -> _Details:
+        """These of the scans."""
+        return _Details(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def _framing(cells: Floats) -> Iterator[list[Floats]]:

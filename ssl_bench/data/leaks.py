@@ -18,10 +18,11 @@ def same_scans(
 ) -> list[tuple[str, str]]:
     """Pairs of names, one of the corpus and one of the cases, that are the same scan.
 
-    A signature object is not compared with itself, so that a cohort can be compared with itself.
+    Of a corpus that is compared with itself (`cases` is `corpus`) each pair comes once, the earlier scan first.
     """
     if not corpus or not cases:
         return []
-    scans, others = [signature for _, signature in corpus], [signature for _, signature in cases]
-    found = {(i, j) for i, j, turn in candidates(scans, others) if is_copy(scans[i], others[j], turn)}
-    return [(corpus[i][0], cases[j][0]) for i, j in sorted(found, key=lambda pair: pair[::-1])]
+    scans = [signature for _, signature in corpus]
+    others = scans if cases is corpus else [signature for _, signature in cases]
+    found = {(j, i) for i, j, turn in candidates(scans, others) if is_copy(scans[i], others[j], turn)}
+    return [(corpus[i][0], cases[j][0]) for j, i in sorted(found)]

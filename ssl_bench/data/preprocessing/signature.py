@@ -18,7 +18,7 @@ BLOCKS = 32
 """Along each axis."""
 _SAMPLES = 96
 """Voxels that are looked at along each axis, at most."""
-_SORTED = 20_000
+_SORTED = 8_000
 """Voxels that quantiles are taken of, about."""
 _FILLED = 0.05
 """Share of a scan above which its commonest value is taken for a filling, as around a brain that was cut out."""
@@ -57,8 +57,10 @@ def signature(voxels: NDArray[Any]) -> Signature:
 
     Of a large scan every so many voxels are looked at; no copy of it is made.
     """
-    picked = [((np.arange(min(n, _SAMPLES)) + 0.5) * n / min(n, _SAMPLES)).astype(int) for n in voxels.shape]
-    samples = voxels[np.ix_(*picked)].astype(np.float32)
+    if max(voxels.shape) > _SAMPLES:
+        kept = [min(n, _SAMPLES) for n in voxels.shape]
+        voxels = voxels[np.ix_(*[((np.arange(k) + 0.5) * n / k).astype(int) for k, n in zip(kept, voxels.shape)])]
+    samples = voxels.astype(np.float32)
     low, high, filling = _range(samples)
     flat = (samples <= low) | (samples >= high) | (samples == filling)
     scaled = np.clip((samples - low) / ((high - low) or np.float32(1)), 0, 1)
