@@ -6,12 +6,13 @@ what counts is where they agree least.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.copy_candidates import UPRIGHT, Turn, content_frames, turned
+from ssl_bench.data.copy_candidates import Turn, content_frames, turned
 from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
 from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
 
@@ -22,8 +23,10 @@ _LEAST = 0.02
 _COARSE = 16
 """Blocks along each axis in which scans are laid onto each other."""
 _STEPS = 4
-"""Of least squares; each moves at most `_LARGEST_STEP` of the picture."""
-_LARGEST_STEP = 0.05
+"""Of least squares."""
+_STRETCH, _MOVE = 0.04, 0.06
+"""How far scale and shift may be from where they start, in parts of the picture. Resampling that keeps the centres of the
+first and the last slice stretches ten slices by 3 %."""
 _SAME_FLAT = 0.06
 """Blocks whose flat shares differ by more were cut, filled or clipped in one of the scans: they are not compared."""
 _FLAT = 0.98
@@ -47,8 +50,8 @@ class _Outline:
     flat: Floats
 
     @classmethod
-    def of(cls, scan: Signature, turn: Turn = UPRIGHT) -> _Outline:
-        return cls(*(turned(each, turn).astype(np.float32) / 255 for each in (scan.values, scan.flat)))
+    def of(cls, scan: Signature) -> _Outline:
+        return cls(scan.values.astype(np.float32) / 255, scan.flat.astype(np.float32) / 255)
 
     def coarser(self) -> _Outline:
         return _Outline(along_axes(_HALVE, self.values), along_axes(_HALVE, self.flat))
@@ -71,17 +74,29 @@ class _Place:
 
 def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
     """Whether a case is a changed copy of a scan, once it is turned."""
-    first, second = _Outline.of(scan), _Outline.of(case, turn)
+    case = turned(case, turn)
+    first, second = _Outline.of(scan), _Outline.of(case)
     coarse = first.coarser(), second.coarser()
-    unmoved = _Place(np.ones(3), np.zeros(3))
-    for start in (None, unmoved, _framed(*coarse)):
-        place = unmoved if start is None else _aligned(*coarse, start)
+    for place in _places(scan, case, *coarse):
         # What differs from afar differs near by; but from afar there may be too little to compare.
         if LARGEST_DISAGREEMENT < disagreement(*coarse, place) < np.inf:
             continue
         if disagreement(first, second, place) <= LARGEST_DISAGREEMENT:
             return True
     return False
+
+
+def _places(scan: Signature, case: Signature, first: _Outline, second: _Outline) -> Iterator[_Place]:
+    """Where the case may lie: as it is, moved, or cropped or padded, which keeps the size of voxels."""
+    whole, shift = np.ones(3), np.zeros(3)
+    yield _Place(whole, shift)
+    yield _aligned(first, second, _Place(whole, shift))
+    scale = np.array(scan.shape) / case.shape
+    if np.any(scale != 1):
+        (centre, _), (other, _) = content_frames(np.stack((first.values, second.values))).transpose(0, 2, 1)
+        room = np.abs(1 - scale) / 2
+        for shift in (room, -room, np.clip(other - 0.5 - scale * (centre - 0.5), -room, room)):
+            yield _aligned(first, second, _Place(scale, shift))
 
 
 def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
@@ -114,16 +129,9 @@ def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> ND
     return inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
 
 
-def _framed(scan: _Outline, case: _Outline) -> _Place:
-    """Lays the frames of both contents onto each other."""
-    (centre, spread), (other, also) = content_frames(np.stack((scan.values, case.values))).transpose(0, 2, 1)
-    scale = also / spread
-    return _Place(scale, other - 0.5 - scale * (centre - 0.5))
-
-
 def _aligned(scan: _Outline, case: _Outline, place: _Place) -> _Place:
-    """The scale and shift along each axis, from `place` on, that leave the least squared difference (Gauss-Newton)."""
-    size = len(scan.values)
+    """`place` moved and scaled a little, so that the least squared difference is left (Gauss-Newton)."""
+    start, size = place, len(scan.values)
     along = np.meshgrid(*[(np.arange(size) + 0.5) / size - 0.5] * 3, indexing="ij")
     for _ in range(_STEPS):
         moved, inside = place.of(case)
@@ -138,6 +146,9 @@ def _aligned(scan: _Outline, case: _Outline, place: _Place) -> _Place:
         normal[np.diag_indices(8)] *= 1 + 1e-4
         normal[np.diag_indices(8)] += 1e-9
         solution = np.linalg.solve(normal, equations.T @ scan.values[compared])
-        step = np.clip(solution[:6] / max(solution[6], 0.2), -_LARGEST_STEP, _LARGEST_STEP)
-        place = _Place(place.scale + step[3:], place.shift + step[:3])
+        shift, scale = (place.shift, place.scale) + solution[:6].reshape(2, 3) / max(solution[6], 0.2)
+        place = _Place(
+            scale=start.scale + np.clip(scale - start.scale, -_STRETCH, _STRETCH),
+            shift=start.shift + np.clip(shift - start.shift, -_MOVE, _MOVE),
+        )
     return place

@@ -67,10 +67,13 @@ def candidates(corpus: Sequence[Signature], cases: Sequence[Signature]) -> Itera
         yield from found
 
 
-def turned(volume: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
-    """A volume (N, N, N) turned and mirrored."""
+def turned(scan: Signature, turn: Turn) -> Signature:
+    """The signature of the scan turned and mirrored."""
     axes, steps = turn
-    return volume.transpose(axes)[tuple(slice(None, None, step) for step in steps)]
+    mirror = tuple(slice(None, None, step) for step in steps)
+    depth, height, width = (scan.shape[axis] for axis in axes)
+    values, flat = (blocks.transpose(axes)[mirror] for blocks in (scan.values, scan.flat))
+    return Signature((depth, height, width), values, flat)
 
 
 def content_frames(cells: Floats) -> NDArray[np.float64]:

@@ -30,6 +30,8 @@ _TAIL = 0.002
 class Signature:
     """The means of a scan over 32 x 32 x 32 blocks, whatever its size, in the scan's own order of axes."""
 
+    shape: tuple[int, int, int]
+    """(D, H, W) of the scan."""
     values: NDArray[np.uint8]
     """(32, 32, 32): 0 is the low and 255 the high end of the range in which nearly all voxels lie."""
     flat: NDArray[np.uint8]
@@ -37,7 +39,7 @@ class Signature:
 
     def to_json(self) -> dict[str, Any]:
         """The signature as text, 25 to 50 kB."""
-        return {"version": VERSION, "values": _packed(self.values), "flat": _packed(self.flat)}
+        return {"version": VERSION, "shape": self.shape, "values": _packed(self.values), "flat": _packed(self.flat)}
 
     @classmethod
     def of(cls, values: Any) -> Signature:
@@ -46,7 +48,8 @@ class Signature:
             return values
         try:
             if values["version"] == VERSION:
-                return cls(_unpacked(values["values"]), _unpacked(values["flat"]))
+                depth, height, width = map(int, values["shape"])
+                return cls((depth, height, width), _unpacked(values["values"]), _unpacked(values["flat"]))
         except (TypeError, LookupError, zlib.error) as error:
             raise ValueError(f"no signature: {error}") from error
         raise ValueError("a signature of another version")
@@ -57,6 +60,7 @@ def signature(voxels: NDArray[Any]) -> Signature:
 
     Of a large scan every so many voxels are looked at; no copy of it is made.
     """
+    depth, height, width = voxels.shape
     if max(voxels.shape) > _SAMPLES:
         kept = [min(n, _SAMPLES) for n in voxels.shape]
         voxels = voxels[np.ix_(*[((np.arange(k) + 0.5) * n / k).astype(int) for k, n in zip(kept, voxels.shape)])]
@@ -66,7 +70,7 @@ def signature(voxels: NDArray[Any]) -> Signature:
     scaled = np.clip((samples - low) / ((high - low) or np.float32(1)), 0, 1)
     means = [averaging(BLOCKS, n) for n in samples.shape]
     values, shares = (np.rint(255 * along_axes(means, each)).astype(np.uint8) for each in (scaled, flat))
-    return Signature(values, shares)
+    return Signature((depth, height, width), values, shares)
 
 
 def _range(samples: NDArray[np.float32]) -> tuple[np.float32, np.float32, np.float32]:
