@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.copy_candidates import Turn, content_frames, turned
+from ssl_bench.data.copy_candidates import Turn, content_frames, surrounded, turned
 from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
 from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
 
@@ -24,9 +24,8 @@ _COARSE = 16
 """Blocks along each axis in which scans are laid onto each other."""
 _STEPS = 4
 """Of least squares."""
-_STRETCH, _MOVE = 0.04, 0.06
-"""How far scale and shift may be from where they start, in parts of the picture. Resampling that keeps the centres of the
-first and the last slice stretches ten slices by 3 %."""
+_MOVE = 0.06
+"""How far a copy may be shifted from where it is expected, in parts of the picture."""
 _SAME_FLAT = 0.06
 """Blocks whose flat shares differ by more were cut, filled or clipped in one of the scans: they are not compared."""
 _FLAT = 0.98
@@ -87,16 +86,17 @@ def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
 
 
 def _places(scan: Signature, case: Signature, first: _Outline, second: _Outline) -> Iterator[_Place]:
-    """Where the case may lie: as it is, moved, or cropped or padded, which keeps the size of voxels."""
-    whole, shift = np.ones(3), np.zeros(3)
-    yield _Place(whole, shift)
-    yield _aligned(first, second, _Place(whole, shift))
-    scale = np.array(scan.shape) / case.shape
+    """Where the case may lie: as it is, moved, resampled, or cropped or padded, which keeps the size of voxels."""
+    still, scale = _Place(np.ones(3), np.zeros(3)), np.array(scan.shape) / case.shape
+    yield still
+    # Some resample between the centres of the first and last slices, which stretches a picture by a part of a slice.
+    yield _aligned(first, second, still, stretch=np.abs(1 / np.array(scan.shape) - 1 / np.array(case.shape)))
     if np.any(scale != 1):
-        (centre, _), (other, _) = content_frames(np.stack((first.values, second.values))).transpose(0, 2, 1)
+        pair = [np.stack(each) for each in ((first.values, second.values), (first.flat, second.flat))]
+        (centre, _), (other, _) = content_frames(pair[0], surrounded(pair[1])).transpose(0, 2, 1)
         room = np.abs(1 - scale) / 2
         for shift in (room, -room, np.clip(other - 0.5 - scale * (centre - 0.5), -room, room)):
-            yield _aligned(first, second, _Place(scale, shift))
+            yield _aligned(first, second, _Place(scale, shift), stretch=np.zeros(3))
 
 
 def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
@@ -129,8 +129,8 @@ def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> ND
     return inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
 
 
-def _aligned(scan: _Outline, case: _Outline, place: _Place) -> _Place:
-    """`place` moved and scaled a little, so that the least squared difference is left (Gauss-Newton)."""
+def _aligned(scan: _Outline, case: _Outline, place: _Place, stretch: NDArray[np.float64]) -> _Place:
+    """`place` moved a little, and scaled by at most `stretch`, to the least squared difference (Gauss-Newton)."""
     start, size = place, len(scan.values)
     along = np.meshgrid(*[(np.arange(size) + 0.5) / size - 0.5] * 3, indexing="ij")
     for _ in range(_STEPS):
@@ -148,7 +148,7 @@ def _aligned(scan: _Outline, case: _Outline, place: _Place) -> _Place:
         solution = np.linalg.solve(normal, equations.T @ scan.values[compared])
         shift, scale = (place.shift, place.scale) + solution[:6].reshape(2, 3) / max(solution[6], 0.2)
         place = _Place(
-            scale=start.scale + np.clip(scale - start.scale, -_STRETCH, _STRETCH),
+            scale=start.scale + np.clip(scale - start.scale, -stretch, stretch),
             shift=start.shift + np.clip(shift - start.shift, -_MOVE, _MOVE),
         )
     return place

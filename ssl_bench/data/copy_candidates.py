@@ -30,6 +30,8 @@ _SHARED = 0.2
 """Share of the smaller content that both must show for their correlation to count."""
 _AT_ONCE = 256
 """Cases that are compared with the corpus together, which bounds the memory."""
+_LEVELS = 32
+"""Of values, between which they are spread evenly: noise is finer."""
 _REACH = 1.8
 """Of the content's frame, in standard deviations."""
 
@@ -76,16 +78,16 @@ def turned(scan: Signature, turn: Turn) -> Signature:
     return Signature((depth, height, width), values, flat)
 
 
-def content_frames(cells: Floats) -> NDArray[np.float64]:
+def content_frames(cells: Floats, shown: Floats) -> NDArray[np.float64]:
     """(N, 3, 2): centre and standard deviation, in parts of each axis, of where neighbouring `cells` (N, D, H, W) differ.
 
-    Neither a padding nor a cut through what is shown moves them much.
+    Only cells that `shown` (0 or 1) has count, so that a padding moves nothing; a cut through what is shown moves it
+    little.
     """
-    edges = np.sqrt(sum(np.gradient(cells, axis=axis) ** 2 for axis in (1, 2, 3)))
-    edges = np.minimum(edges, 3 * edges.mean(axis=(1, 2, 3), keepdims=True)) + 1e-9  # a padding's edge counts little
+    edges = sum(np.gradient(cells, axis=axis) ** 2 for axis in (1, 2, 3)) * shown + 1e-12
     frames = []
     for axis, size in enumerate(cells.shape[1:], start=1):
-        profile = edges.sum(axis=tuple({1, 2, 3} - {axis}))
+        profile = edges.sum(axis=tuple({1, 2, 3} - {axis}), dtype=np.float64)
         profile = profile / profile.sum(axis=1, keepdims=True)
         places = (np.arange(size) + 0.5) / size
         centre = profile @ places
@@ -110,20 +112,19 @@ class _Details:
 
     @classmethod
     def of(cls, signatures: Sequence[Signature]) -> _Details:
-        neighbours, whole = [smoothing(_CELLS, (1, 1, 1))] * 3, [averaging(_CELLS, BLOCKS)] * 3
-        values = np.stack([each.values for each in signatures]).astype(np.float32)
-        content = np.stack([each.flat for each in signatures]) < 128
-        cells, shown = along_axes(whole, values), along_axes(whole, content.astype(np.float32))
-        means = along_axes(whole, values * content) / np.maximum(shown, np.float32(1e-3))
-        shown = (shown > 0.5).astype(np.float32)
-        around = along_axes(neighbours, means * shown) / np.maximum(along_axes(neighbours, shown), np.float32(1e-3))
-        centred = np.stack([along_axes(*each) for each in zip(_framing(cells), values, strict=True)])
+        whole = [averaging(_CELLS, BLOCKS)] * 3
+        values = np.stack([each.values for each in signatures]).astype(np.float32) / 255
+        flat = np.stack([each.flat for each in signatures]) >= 128
+        cells = along_axes(whole, values)
+        shown = surrounded(along_axes(whole, flat.astype(np.float32)))
+        framed = np.stack([along_axes(*each) for each in zip(_framing(cells, shown), values, strict=True)])
+        equal = _equalised(cells)
         return cls(
-            turned=_contrast(along_axes([averaging(_TURNED_CELLS, _CELLS)] * 3, cells)),
-            plain=_contrast(cells),
-            masked=_unit((means - around) * shown),
+            turned=_unit(_contrast(along_axes([averaging(_TURNED_CELLS, _CELLS)] * 3, equal))),
+            plain=_unit(_contrast(equal)),
+            masked=_unit(_contrast(cells) * shown),
             shown=shown,
-            centred=_contrast(centred),
+            centred=_unit(_contrast(_equalised(framed))),
         )
 
     def part(self, which: slice) -> _Details:
@@ -131,15 +132,33 @@ class _Details:
         return _Details(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def _framing(cells: Floats) -> Iterator[list[Floats]]:
+def surrounded(flat: Floats) -> Floats:
+    """1 where a cell and all of its neighbours are hardly flat, 0 elsewhere; `flat` (N, D, H, W) are shares."""
+    hidden = (flat > 0.5).astype(np.float32)
+    around = along_axes([smoothing(flat.shape[-1], (1, 1, 1))] * 3, hidden)
+    return (around < 1e-3).astype(np.float32)
+
+
+def _framing(cells: Floats, shown: Floats) -> Iterator[list[Floats]]:
     """For each of N scans the matrices that bring its content's frame to 16 x 16 x 16 cells."""
-    for frame in content_frames(cells):
+    for frame in content_frames(cells, shown):
         ends = [(BLOCKS * (centre - _REACH * spread), BLOCKS * (centre + _REACH * spread)) for centre, spread in frame]
         yield [averaging(_CELLS, BLOCKS, low, high) for low, high in ends]
 
 
+def _equalised(volumes: Floats) -> Floats:
+    """Each of N volumes in [0, 1] with its values spread evenly: a window changes them little then."""
+    edges = np.linspace(0, 1, _LEVELS + 1)
+    levels = np.minimum((volumes * _LEVELS).astype(np.int64), _LEVELS - 1).reshape(len(volumes), -1)
+    counts = [np.bincount(each, minlength=_LEVELS) for each in levels]
+    shares = [np.concatenate(([0.0], np.cumsum(each) / each.sum())) for each in counts]
+    equal = [np.interp(volume, edges, share) for volume, share in zip(volumes, shares, strict=True)]
+    return np.array(equal, np.float32)
+
+
 def _contrast(cells: Floats) -> Floats:
-    return _unit(cells - along_axes([smoothing(cells.shape[-1], (1, 1, 1))] * 3, cells))
+    """What sets each cell apart from its neighbours."""
+    return cells - along_axes([smoothing(cells.shape[-1], (1, 1, 1))] * 3, cells)
 
 
 def _unit(volumes: Floats) -> Floats:
