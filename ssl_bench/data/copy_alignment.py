@@ -16,7 +16,7 @@ from ssl_bench.data.copy_candidates import Turn, content_frames, surrounded, tur
 from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
 from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
 
-LARGEST_DISAGREEMENT = 0.17
+LARGEST_DISAGREEMENT = 0.18
 """Of a copy, see `disagreement`."""
 _LEAST = 0.02
 """The share of blocks that may disagree more."""
@@ -71,31 +71,31 @@ class _Place:
         return _Outline(values, flat), depth[:, None, None] & height[:, None] & width
 
 
+_STILL = _Place(np.ones(3), np.zeros(3))
+
+
 def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
     """Whether a case is a changed copy of a scan, once it is turned."""
     case = turned(case, turn)
     first, second = _Outline.of(scan), _Outline.of(case)
     coarse = first.coarser(), second.coarser()
-    for place in _places(scan, case, *coarse):
-        # What differs from afar differs near by; but from afar there may be too little to compare.
-        if LARGEST_DISAGREEMENT < disagreement(*coarse, place) < np.inf:
-            continue
-        if disagreement(first, second, place) <= LARGEST_DISAGREEMENT:
-            return True
-    return False
+    if disagreement(first, second, _STILL) <= LARGEST_DISAGREEMENT:
+        return True
+    # What differs from afar differs near by, and that is soon seen.
+    places = (place for place in _places(scan, case, *coarse) if disagreement(*coarse, place) <= LARGEST_DISAGREEMENT)
+    return any(disagreement(first, second, place) <= LARGEST_DISAGREEMENT for place in places)
 
 
 def _places(scan: Signature, case: Signature, first: _Outline, second: _Outline) -> Iterator[_Place]:
-    """Where the case may lie: as it is, moved, resampled, or cropped or padded, which keeps the size of voxels."""
-    still, scale = _Place(np.ones(3), np.zeros(3)), np.array(scan.shape) / case.shape
-    yield still
+    """Where the case may lie: moved, resampled, or cropped or padded, which keeps the size of voxels."""
+    scale = np.array(scan.shape) / case.shape
     # Some resample between the centres of the first and last slices, which stretches a picture by a part of a slice.
-    yield _aligned(first, second, still, stretch=np.abs(1 / np.array(scan.shape) - 1 / np.array(case.shape)))
+    yield _aligned(first, second, _STILL, stretch=np.abs(1 / np.array(scan.shape) - 1 / np.array(case.shape)))
     if np.any(scale != 1):
         pair = [np.stack(each) for each in ((first.values, second.values), (first.flat, second.flat))]
         (centre, _), (other, _) = content_frames(pair[0], surrounded(pair[1])).transpose(0, 2, 1)
         room = np.abs(1 - scale) / 2
-        for shift in (room, -room, np.clip(other - 0.5 - scale * (centre - 0.5), -room, room)):
+        for shift in (np.zeros(3), room, -room, np.clip(other - 0.5 - scale * (centre - 0.5), -room, room)):
             yield _aligned(first, second, _Place(scale, shift), stretch=np.zeros(3))
 
 

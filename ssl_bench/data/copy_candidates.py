@@ -61,6 +61,7 @@ def candidates(corpus: Sequence[Signature], cases: Sequence[Signature]) -> Itera
             (_rows(scans.plain) @ _rows(some.plain).T, _POSSIBLE, _LIKELY, upright),
             (_masked(scans, some), _POSSIBLE, _LIKELY, upright),
             (_rows(scans.centred) @ _rows(some.centred).T, _POSSIBLE, _LIKELY, upright),
+            (_rows(scans.unpadded) @ _rows(some.unpadded).T, _POSSIBLE, _LIKELY, upright),
             (turned, _POSSIBLE_TURNED, _LIKELY_TURNED, turns),
         ):
             promising = _promising(np.where(known, -1, scores), possible, likely)
@@ -109,15 +110,18 @@ class _Details:
     """1 where a cell is not flat, 0 elsewhere."""
     centred: Floats
     """Within the content's frame; of length 1."""
+    unpadded: Floats
+    """Within the box of what is not flat; of length 1."""
 
     @classmethod
     def of(cls, signatures: Sequence[Signature]) -> _Details:
         whole = [averaging(_CELLS, BLOCKS)] * 3
         values = np.stack([each.values for each in signatures]).astype(np.float32) / 255
-        flat = np.stack([each.flat for each in signatures]) >= 128
+        flat = np.stack([each.flat for each in signatures]).astype(np.float32) / 255
         cells = along_axes(whole, values)
-        shown = surrounded(along_axes(whole, flat.astype(np.float32)))
+        shown = surrounded(along_axes(whole, np.rint(flat)))
         framed = np.stack([along_axes(*each) for each in zip(_framing(cells, shown), values, strict=True)])
+        unpadded = np.stack([along_axes(*each) for each in zip(_unpadding(flat), values, strict=True)])
         equal = _equalised(cells)
         return cls(
             turned=_unit(_contrast(along_axes([averaging(_TURNED_CELLS, _CELLS)] * 3, equal))),
@@ -125,6 +129,7 @@ class _Details:
             masked=_unit(_contrast(cells) * shown),
             shown=shown,
             centred=_unit(_contrast(_equalised(framed))),
+            unpadded=_unit(_contrast(_equalised(unpadded))),
         )
 
     def part(self, which: slice) -> _Details:
@@ -144,6 +149,16 @@ def _framing(cells: Floats, shown: Floats) -> Iterator[list[Floats]]:
     for frame in content_frames(cells, shown):
         ends = [(BLOCKS * (centre - _REACH * spread), BLOCKS * (centre + _REACH * spread)) for centre, spread in frame]
         yield [averaging(_CELLS, BLOCKS, low, high) for low, high in ends]
+
+
+def _unpadding(flat: Floats) -> Iterator[list[Floats]]:
+    """For each of N scans the matrices that bring the box of what is not flat to 16 x 16 x 16 cells."""
+    profiles = [1 - flat.min(axis=tuple({1, 2, 3} - {axis})) for axis in (1, 2, 3)]
+    for shares in zip(*profiles, strict=True):
+        filled = [np.flatnonzero(share > 0.02) if share.max() > 0.02 else np.array([0, BLOCKS - 1]) for share in shares]
+        # An outermost block that is half padding ends the box in its middle.
+        ends = [(at[0] + 1 - share[at[0]], at[-1] + share[at[-1]]) for at, share in zip(filled, shares, strict=True)]
+        yield [averaging(_CELLS, BLOCKS, low, max(high, low + 1)) for low, high in ends]
 
 
 def _equalised(volumes: Floats) -> Floats:
