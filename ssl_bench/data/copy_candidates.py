@@ -31,7 +31,9 @@ _SHARED = 0.2
 _AT_ONCE = 256
 """Cases that are compared with the corpus together, which bounds the memory."""
 _LEVELS = 32
-"""Of values, between which they are spread evenly: noise is finer."""
+"""Of values, among which they are spread."""
+_STEEPEST = 3
+"""Factor by which that may raise the contrast of a level."""
 _REACH = 1.8
 """Of the content's frame, in standard deviations."""
 
@@ -162,13 +164,17 @@ def _unpadding(flat: Floats) -> Iterator[list[Floats]]:
 
 
 def _equalised(volumes: Floats) -> Floats:
-    """Each of N volumes in [0, 1] with its values spread evenly: a window changes them little then."""
+    """Each of N volumes in [0, 1] with its values spread more evenly: a window changes them less then.
+
+    The contrast of a level grows by a limited factor, else the noise of air would outweigh a body.
+    """
     edges = np.linspace(0, 1, _LEVELS + 1)
     levels = np.minimum((volumes * _LEVELS).astype(np.int64), _LEVELS - 1).reshape(len(volumes), -1)
-    counts = [np.bincount(each, minlength=_LEVELS) for each in levels]
-    shares = [np.concatenate(([0.0], np.cumsum(each) / each.sum())) for each in counts]
-    equal = [np.interp(volume, edges, share) for volume, share in zip(volumes, shares, strict=True)]
-    return np.array(equal, np.float32)
+    shares = np.array([np.bincount(each, minlength=_LEVELS) for each in levels]) / levels.shape[1]
+    limited = np.minimum(shares, _STEEPEST / _LEVELS)
+    limited += (1 - limited.sum(axis=1, keepdims=True)) / _LEVELS
+    below = np.cumsum(np.pad(limited, ((0, 0), (1, 0))), axis=1)
+    return np.array([np.interp(*each) for each in zip(volumes, [edges] * len(volumes), below, strict=True)], np.float32)
 
 
 def _contrast(cells: Floats) -> Floats:
