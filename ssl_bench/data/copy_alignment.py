@@ -12,19 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_bench.data.copy_candidates import Turn, content_frames, surrounded, turned
+from ssl_bench.data.copy_candidates import UPRIGHT, Turn, content_frames, surrounded, turned
 from ssl_bench.data.preprocessing.blocks import Floats, along_axes, averaging, interpolation, smoothing
 from ssl_bench.data.preprocessing.signature import BLOCKS, Signature
 
 LARGEST_DISAGREEMENT = 0.18
-"""Of a copy, see `disagreement`."""
+"""Of a copy, see `disagreement`. Measured on 560 volumes: docs/data.md, "The leak guard"."""
+LARGEST_TURNED = 0.09
+"""The same for a turned scan, which must otherwise be where it was: of 48 ways one may lay a body onto another."""
 _LEAST = 0.02
 """The share of blocks that may disagree more."""
 _COARSE = 16
 """Blocks along each axis in which scans are laid onto each other."""
 _STEPS = 4
 """Of least squares."""
-_MOVE = 0.06
+_MOVE = 0.04
 """How far a copy may be shifted from where it is expected, in parts of the picture."""
 _SAME_FLAT = 0.06
 """Blocks whose flat shares differ by more were cut, filled or clipped in one of the scans: they are not compared."""
@@ -50,7 +52,8 @@ class _Outline:
 
     @classmethod
     def of(cls, scan: Signature) -> _Outline:
-        return cls(scan.values.astype(np.float32) / 255, scan.flat.astype(np.float32) / 255)
+        full = np.float32(255)
+        return cls(scan.values / full, scan.flat / full)
 
     def coarser(self) -> _Outline:
         return _Outline(along_axes(_HALVE, self.values), along_axes(_HALVE, self.flat))
@@ -79,8 +82,9 @@ def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
     case = turned(case, turn)
     first, second = _Outline.of(scan), _Outline.of(case)
     coarse = first.coarser(), second.coarser()
-    if disagreement(first, second, _STILL) <= LARGEST_DISAGREEMENT:
-        return True
+    unmoved = disagreement(first, second, _STILL)
+    if turn != UPRIGHT or unmoved <= LARGEST_DISAGREEMENT:
+        return unmoved <= (LARGEST_DISAGREEMENT if turn == UPRIGHT else LARGEST_TURNED)
     # What differs from afar differs near by, and that is soon seen.
     places = (place for place in _places(scan, case, *coarse) if disagreement(*coarse, place) <= LARGEST_DISAGREEMENT)
     return any(disagreement(first, second, place) <= LARGEST_DISAGREEMENT for place in places)
@@ -126,7 +130,8 @@ def disagreement(scan: _Outline, case: _Outline, place: _Place) -> float:
 
 def _comparable(scan: _Outline, case: _Outline, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     both_flat = (scan.flat > _FLAT) & (case.flat > _FLAT)
-    return inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
+    comparable: NDArray[np.bool_] = inside & (np.abs(scan.flat - case.flat) < _SAME_FLAT) & ~both_flat
+    return comparable
 
 
 def _aligned(scan: _Outline, case: _Outline, place: _Place, stretch: NDArray[np.float64]) -> _Place:
@@ -138,7 +143,8 @@ def _aligned(scan: _Outline, case: _Outline, place: _Place, stretch: NDArray[np.
         compared = _comparable(scan, moved, inside)
         if compared.sum() < _ENOUGH:
             break
-        slopes = [slope[compared] * size / scale for slope, scale in zip(np.gradient(moved.values), place.scale)]
+        along_case = zip(np.gradient(moved.values), place.scale, strict=True)
+        slopes = [slope[compared] * size / scale for slope, scale in along_case]
         slanted = [slope * each[compared] for slope, each in zip(slopes, along, strict=True)]
         columns = [*slopes, *slanted, moved.values[compared], np.ones(compared.sum())]
         equations = np.stack(columns, axis=1)

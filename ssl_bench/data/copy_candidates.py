@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,7 @@ _CELLS = 16
 _TURNED_CELLS = 8
 """Along each axis, where all turns are compared."""
 _POSSIBLE, _LIKELY = 0.6, 0.85
-"""Correlations above which the likeliest scan of each case, and every pair, is looked at. Of 260 hippocampi of 131 people
-few pairs have more than the first, of 72 brains in one orientation none more than the second."""
+"""Correlations above which the likeliest scan of each case is looked at, and above which every pair is."""
 _POSSIBLE_TURNED, _LIKELY_TURNED = 0.9, 0.97
 """The same for turned scans, which are compared in coarser cells."""
 _SHARED = 0.2
@@ -42,7 +42,9 @@ Turn = tuple[tuple[int, ...], tuple[int, ...]]
 UPRIGHT: Turn = (0, 1, 2), (1, 1, 1)
 _STEPS = list(product((1, -1), repeat=3))
 _TURNS: list[Turn] = [(axes, steps) for axes in permutations(range(3)) for steps in _STEPS]
-_SIGNS = np.array([[np.prod(np.power(steps, odd)) for odd in product((0, 1), repeat=3)] for steps in _STEPS], np.float32)
+_SIGNS = np.array(
+    [[np.prod(np.power(steps, odd)) for odd in product((0, 1), repeat=3)] for steps in _STEPS], np.float32
+)
 
 
 def candidates(corpus: Sequence[Signature], cases: Sequence[Signature]) -> Iterator[tuple[int, int, Turn]]:
@@ -82,10 +84,10 @@ def turned(scan: Signature, turn: Turn) -> Signature:
 
 
 def content_frames(cells: Floats, shown: Floats) -> NDArray[np.float64]:
-    """(N, 3, 2): centre and standard deviation, in parts of each axis, of where neighbouring `cells` (N, D, H, W) differ.
+    """(N, 3, 2): centre and standard deviation, along each axis, of where neighbouring `cells` (N, D, H, W) differ.
 
-    Only cells that `shown` (0 or 1) has count, so that a padding moves nothing; a cut through what is shown moves it
-    little.
+    Both are in parts of the axis. Only cells that `shown` (0 or 1) has count, so that a padding moves nothing; a cut
+    through what is shown moves it little.
     """
     edges = sum(np.gradient(cells, axis=axis) ** 2 for axis in (1, 2, 3)) * shown + 1e-12
     frames = []
@@ -119,7 +121,7 @@ class _Details:
     def of(cls, signatures: Sequence[Signature]) -> _Details:
         whole = [averaging(_CELLS, BLOCKS)] * 3
         values = np.stack([each.values for each in signatures]).astype(np.float32) / 255
-        flat = np.stack([each.flat for each in signatures]).astype(np.float32) / 255
+        flat: Floats = np.stack([each.flat for each in signatures]).astype(np.float32) / np.float32(255)
         cells = along_axes(whole, values)
         shown = surrounded(along_axes(whole, np.rint(flat)))
         framed = np.stack([along_axes(*each) for each in zip(_framing(cells, shown), values, strict=True)])
@@ -184,7 +186,8 @@ def _contrast(cells: Floats) -> Floats:
 
 def _unit(volumes: Floats) -> Floats:
     lengths = np.sqrt((volumes**2).sum(axis=(1, 2, 3), keepdims=True))
-    return volumes / np.maximum(lengths, np.float32(1e-6))
+    scaled: Floats = volumes / np.maximum(lengths, np.float32(1e-6))
+    return scaled
 
 
 def _rows(volumes: Floats) -> Floats:
@@ -225,7 +228,7 @@ def _turned(scans: Floats, cases: Floats) -> tuple[Floats, NDArray[np.int64]]:
 def _parts(volumes: Floats) -> Floats:
     """(8, N, 64): what is even and odd along each axis of (N, 8, 8, 8)."""
     half = _TURNED_CELLS // 2
-    parts = volumes[None]
+    parts: NDArray[Any] = volumes[None]
     for axis in (2, 3, 4):
         ahead = parts.take(range(half), axis)
         back = np.flip(parts.take(range(half, _TURNED_CELLS), axis), axis)

@@ -207,7 +207,12 @@ class _Reader:
         told = self._told.get(id(backbone))
         if told is None:
             told = self._told[id(backbone)] = _of_backbone(backbone)
-        line = (*_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)), downstream, backbone, *told)
+        line = (
+            *_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)),
+            downstream,
+            backbone,
+            *told,
+        )
         self._evaluations += 1
         measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
         self.cases.add(

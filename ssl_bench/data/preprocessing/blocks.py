@@ -12,10 +12,10 @@ Floats = NDArray[np.float32]
 
 
 def along_axes(matrices: Sequence[Floats], volumes: NDArray[Any]) -> Floats:
-    """Volumes (..., D, H, W) multiplied along their axes by matrices (D', D), (H', H) and (W', W): (..., D', H', W')."""
+    """Volumes (..., D, H, W) times matrices (D', D), (H', H) and (W', W) along their axes: (..., D', H', W')."""
     depth, height, width = matrices
-    result: Floats = height @ (volumes @ width.T)
-    flat = depth @ result.reshape(*result.shape[:-2], -1)
+    slices: NDArray[Any] = height @ (volumes @ width.T)
+    flat: NDArray[Any] = depth @ slices.reshape(*slices.shape[:-2], -1)
     return flat.reshape(*flat.shape[:-1], len(height), len(width))
 
 

@@ -62,8 +62,8 @@ def signature(voxels: NDArray[Any]) -> Signature:
     """
     depth, height, width = voxels.shape
     if max(voxels.shape) > _SAMPLES:
-        kept = [min(n, _SAMPLES) for n in voxels.shape]
-        voxels = voxels[np.ix_(*[((np.arange(k) + 0.5) * n / k).astype(int) for k, n in zip(kept, voxels.shape)])]
+        counts = [(n, min(n, _SAMPLES)) for n in voxels.shape]
+        voxels = voxels[np.ix_(*[((np.arange(kept) + 0.5) * n / kept).astype(int) for n, kept in counts])]
     samples = voxels.astype(np.float32)
     low, high, filling = _range(samples)
     flat = (samples <= low) | (samples >= high) | (samples == filling)
