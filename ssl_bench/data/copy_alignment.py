@@ -52,8 +52,9 @@ class _Outline:
 
     @classmethod
     def of(cls, scan: Signature) -> _Outline:
-        full = np.float32(255)
-        return cls(scan.values / full, scan.flat / full)
+        values: Floats = scan.values.astype(np.float32) / np.float32(255)
+        flat: Floats = scan.flat.astype(np.float32) / np.float32(255)
+        return cls(values, flat)
 
     def coarser(self) -> _Outline:
         return _Outline(along_axes(_HALVE, self.values), along_axes(_HALVE, self.flat))
