@@ -28,7 +28,7 @@ class Rotation(Method):
         paper="Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations, ICLR 2018",
         year=2018,
         version=1,
-        paradigm="centroid-absolute",
+        paradigm="centroid-hidden",
         pretrains="encoder",
     )
 

@@ -62,12 +62,8 @@ def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:
     """Each scan that an earlier case holds already."""
     scans = {report.case.identifier: report for report in reports}
-    order = {identifier: number for number, identifier in enumerate(scans)}
     signatures = [(identifier, report.signature) for identifier, report in scans.items()]
-    earlier: dict[str, str] = {}
-    for first, second in same_scans(signatures, signatures):
-        if order[first] < order[second]:
-            earlier.setdefault(second, first)
+    earlier = {second: first for first, second in reversed(same_scans(signatures, signatures))}
     return [
         Problem(scans[second].case.image, f"the same scan as {scans[first].case.image}; keep one of them")
         for second, first in earlier.items()

@@ -65,10 +65,11 @@ def _pair(
     predicted: NDArray[np.bool_], true: NDArray[np.bool_], spacing_mm: Sequence[float], tolerance_mm: float
 ) -> tuple[float, float]:
     """HD95 and surface Dice of two masks that are not empty."""
+    tolerance = np.float32(tolerance_mm)  # MONAI's distances are float32: 0.3 mm must not be more than 0.3 mm
     edges, true_edges = get_mask_edges(predicted, true, crop=False)
     there = get_surface_distance(edges, true_edges, spacing=list(spacing_mm))
     back = get_surface_distance(true_edges, edges, spacing=list(spacing_mm))
-    within = (there <= tolerance_mm).sum() + (back <= tolerance_mm).sum()
+    within = (there <= tolerance).sum() + (back <= tolerance).sum()
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
     return float(hd95), float(within / (there.size + back.size))
 

@@ -207,7 +207,12 @@ class _Reader:
         told = self._told.get(id(backbone))
         if told is None:
             told = self._told[id(backbone)] = _of_backbone(backbone)
-        line = (*_evaluation(record, data, fields, len(cases)), downstream, backbone, *told)
+        line = (
+            *_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)),
+            downstream,
+            backbone,
+            *told,
+        )
         self._evaluations += 1
         measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
         self.cases.add(
@@ -249,7 +254,21 @@ def _add_curves(columns: _Columns, place: int, what: str, points: Sequence[Mappi
         columns.add(place, {"curve": [f"{what} {name}"] * len(here)}, values)
 
 
-def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, cases: int) -> tuple[Any, ...]:
+_CORRECTED_PARADIGMS = {("rotation", "centroid-absolute"): "centroid-hidden"}
+"""By built-in method and what records say that were made before its facts were corrected: what they say now."""
+
+
+def _paradigm(fields: EvaluationFields, backbone: PretrainingSpec | ExternalBackbone) -> str:
+    """The paradigm of a record's method: a record stays as it is, but old and new ones must share a row."""
+    recorded = fields.get("paradigm", "external")
+    if isinstance(backbone, ExternalBackbone) or backbone.plugin_source:
+        return recorded
+    return _CORRECTED_PARADIGMS.get((backbone.method, recorded), recorded)
+
+
+def _evaluation(
+    record: ParsedRecord, data: DataSpec, fields: EvaluationFields, paradigm: str, cases: int
+) -> tuple[Any, ...]:
     setting, modules, made = record.setting(), record.modules(), record.provenance()
     cost, health = fields.get("cost", {}), fields.get("health", {})
     overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
@@ -259,7 +278,7 @@ def _evaluation(record: ParsedRecord, data: DataSpec, fields: EvaluationFields, 
         setting.digest,
         setting.ranked,
         fields["data"],
-        fields.get("paradigm", "external"),
+        paradigm,
         fields["task"],
         data.label_fraction,
         data.split,

@@ -30,7 +30,7 @@ from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
-from ssl_bench.training.scoring import POLICIES, describe, score
+from ssl_bench.training.scoring import describe, policy_of, score
 from ssl_bench.weights.loading import build_external, load_weights, module_report, scene_of
 from ssl_bench.weights.released import Match
 
@@ -93,7 +93,7 @@ def evaluate(
         metric=facts.metric,
         score=None if np.isnan(value) else value,
         cases=described,
-        policy=POLICIES[facts.metric],
+        policy=policy_of(facts),
         validation_curve=fit.curve,
         learning_rate=fit.learning_rate if len(training.optimisers) > 1 else None,
         best_step=fit.best_step,

@@ -23,6 +23,15 @@ POLICIES = {
 }
 
 
+CENTRELINE_POLICY = "; centreline Dice version 2: a part of a structure that thinning erases keeps a centreline"
+"""Version 1 took a part that was erased beside another for absent."""
+
+
+def policy_of(facts: TaskFacts) -> str:
+    """How a task's cases are scored where that is a matter of choice: kept in records."""
+    return POLICIES[facts.metric] + (CENTRELINE_POLICY if facts.centreline else "")
+
+
 def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool) -> dict[str, Any]:
     """The row of one case; undefined values are None.
 

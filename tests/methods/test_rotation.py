@@ -26,6 +26,10 @@ def volumes(batch: int, side: int = 6) -> torch.Tensor:
     return torch.rand(batch, 1, side, side, side, generator=torch.Generator().manual_seed(1))
 
 
+def test_it_is_of_the_paradigm_that_the_gvsl_supplement_names_it_under() -> None:
+    assert Rotation.facts.paradigm == "centroid-hidden"
+
+
 def test_each_class_is_the_rotation_that_numpy_gives() -> None:
     batch = volumes(10)
     turned = rotate(batch, torch.arange(10))

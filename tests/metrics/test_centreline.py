@@ -37,6 +37,40 @@ def test_a_structure_that_thins_away_is_its_own_centreline(side: int) -> None:
     assert centreline_dice(dot, dot, 1).item() == 1
 
 
+def vessels(*sections: tuple[int, int]) -> torch.Tensor:
+    """Straight vessels beside each other, 24 long, of these heights and widths."""
+    labels = torch.zeros(1, 14, 14 * len(sections), 30, dtype=torch.long)
+    for number, (height, width) in enumerate(sections):
+        labels[0, 3 : 3 + height, 14 * number + 3 : 14 * number + 3 + width, 3:27] = 1
+    return labels
+
+
+EVEN = [(1, 4), (2, 2), (2, 4), (4, 4), (4, 6), (6, 6), (6, 3)]
+
+
+@pytest.mark.parametrize("section", [*EVEN, (1, 1), (3, 3), (5, 4)])
+def test_one_of_two_equal_vessels_missed_or_invented_leaves_two_thirds(section: tuple[int, int]) -> None:
+    both, one = vessels(section, section), vessels(section, (0, 0))
+    # Half of one centreline agrees, and all of the other: 2 * 0.5 * 1 / 1.5.
+    assert centreline_dice(one, both, 1).item() == pytest.approx(2 / 3)
+    assert centreline_dice(both, one, 1).item() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("section", EVEN)
+def test_a_vessel_of_even_thickness_weighs_as_much_as_one_of_odd_thickness(section: tuple[int, int]) -> None:
+    both, odd = vessels((3, 3), section), vessels((3, 3), (0, 0))
+    assert centreline_dice(odd, both, 1).item() == pytest.approx(2 / 3, abs=0.06)
+    assert centreline_dice(both, odd, 1).item() == pytest.approx(2 / 3, abs=0.06)
+
+
+@pytest.mark.parametrize("section", EVEN)
+def test_half_of_a_vessel_of_even_thickness_has_half_of_its_centreline(section: tuple[int, int]) -> None:
+    whole = vessels(section)
+    half = whole.clone()
+    half[..., 15:] = 0
+    assert centreline_dice(half, whole, 1).item() == pytest.approx(2 / 3, abs=0.08)
+
+
 def test_label_maps_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         centreline_dice(tube(24), tube(24)[:, 1:], 1)

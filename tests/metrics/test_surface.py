@@ -53,6 +53,20 @@ def test_both_numbers_equal_all_pairs_of_edge_voxels_and_monais_metrics() -> Non
     assert result.surface_dice.item() == pytest.approx(metric(*one_hot, spacing=list(spacing)).item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("spacing", [0.3, 0.7, 1.1, 1 / 3])
+def test_a_surface_one_voxel_off_is_within_a_tolerance_of_one_voxel(spacing: float) -> None:
+    tolerance = np.float64(spacing)
+    assert surface_distances(cube(2, 1), cube(3, 1), 1, (spacing, 0.1, 0.1), tolerance).surface_dice.item() == 1
+
+
+def test_structures_of_one_voxel_and_of_the_whole_volume_have_surfaces() -> None:
+    dot, whole = torch.zeros(1, 7, 7, 7, dtype=torch.long), torch.ones(1, 7, 7, 7, dtype=torch.long)
+    dot[0, 3, 3, 3] = 1
+    assert surface_distances(dot, dot, 1, (1, 1, 1), 0.0).hd95_mm.item() == 0
+    # Each face of the volume is at least three voxels from its centre, a corner 3 times the root of 3.
+    assert 3 < surface_distances(dot, whole, 1, (1, 1, 1), 0.0).hd95_mm.item() < 3 * math.sqrt(3)
+
+
 def test_absent_classes_are_excluded_where_absent_from_both_and_worst_where_absent_from_one() -> None:
     distances = surface_distances(cube(2, 6), cube(2, 6, label=2), 3, (1, 1, 1), 1.0)
     assert distances.hd95_mm[0, :2].tolist() == [math.inf, math.inf]

@@ -55,6 +55,14 @@ def test_every_cell_of_the_matrix_succeeded_once(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["quick", "small"])
+def test_reports_name_the_paradigm_that_a_methods_facts_name_now(preset: str) -> None:
+    cells = load_results(FOLDER / preset).cells
+    assert {(method, paradigm) for method, paradigm in zip(cells["method"], cells["paradigm"], strict=True)} == {
+        (method, METHODS.load(method).facts.paradigm) for method in cells["method"]
+    }
+
+
+@pytest.mark.parametrize("preset", ["quick", "small"])
 def test_old_records_keep_their_keys(preset: str) -> None:
     assert [record.spec.key for record in RECORDS[preset]] == [record.key for record in RECORDS[preset]]
 

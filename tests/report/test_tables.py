@@ -174,6 +174,14 @@ def test_rows_go_by_paradigm(store: Store) -> None:
     assert page.index("| none |") < page.index("| centroid-relative |") < page.index("| geometric |")
 
 
+def test_records_made_before_rotation_was_corrected_share_its_row(store: Store) -> None:
+    for seed, paradigm in enumerate(("centroid-absolute", "centroid-hidden")):
+        keep(store, "rotation", "shc", seed, 0.5, paradigm=paradigm)
+    keep(store, "deepcluster", "shc", 0, 0.5, paradigm="centroid-absolute")
+    assert [line[0] for line in lines(store, "rotation")] == ["centroid-hidden"]
+    assert [line[0] for line in lines(store, "deepcluster")] == ["centroid-absolute"]
+
+
 def test_settings_that_differ_never_meet_in_a_table(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.7)
     keep(store, "scratch", "shc", 0, 0.9, planner("protocols.linear.steps=7"))

@@ -352,7 +352,7 @@ def test_the_signature_is_that_of_the_scan_and_not_of_what_is_kept(tmp_path: Pat
     whole = prepare_case(case, declared(), RULE)[1].signature
     part = prepare_case(case, declared(region="label", spacing_mm=0.5), RULE)[1].signature
     assert part.shape == whole.shape == (12, 14, 16)
-    assert np.array_equal(part.blocks, whole.blocks)
+    assert np.array_equal(part.values, whole.values)
 
 
 LARGE = """

@@ -1,5 +1,6 @@
 """What was prepared is found again, unless what it was made from has changed or it is damaged."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -149,6 +150,17 @@ def test_a_damaged_case_is_prepared_again(tmp_path: Path, cache: Path, damage: C
     assert np.array_equal(again.load().image, expected)
     assert {file.name: file.stat().st_size for file in again.folder.iterdir()} == before
     assert folders(cache) == [first.folder]
+
+
+@pytest.mark.parametrize("older", [{"shape": [12, 14, 16], "blocks": [0.5] * 512}, {"version": 1}])
+def test_a_case_with_an_older_signature_is_prepared_again(tmp_path: Path, older: dict[str, Any]) -> None:
+    case = labelled(tmp_path)
+    (first,) = prepare_all([case])
+    described = json.loads((first.folder / "case.json").read_text())
+    (first.folder / "case.json").write_text(json.dumps(described | {"signature": older}))
+    (again,) = prepare_all([case])
+    assert again.digest == first.digest
+    assert json.loads((again.folder / "case.json").read_text()) == described
 
 
 def test_damage_after_preparing_is_said(tmp_path: Path) -> None:

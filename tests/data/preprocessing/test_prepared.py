@@ -12,6 +12,7 @@ from ssl_bench.api.cases import SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.preprocessing import prepared
 from ssl_bench.data.preprocessing.prepared import prepare
+from ssl_bench.data.preprocessing.signature import VERSION
 from tests.data.files import ct, heart, labelled, save
 from tests.data.preprocessing.preparation import PREPROCESSING, prepare_all, silent
 from tests.data.preprocessing.test_lungs import phantom
@@ -39,7 +40,7 @@ def test_case_json_says_what_the_folder_holds(tmp_path: Path) -> None:
     assert said["notes"] == list(found.notes) == []
     assert said["doubts"] == [vars(doubt) for doubt in found.doubts]
     assert said["has_class"] is found.has_class is True
-    assert len(said["signature"]["blocks"]) == 512
+    assert said["signature"]["version"] == VERSION
     assert found.signature.shape == (12, 14, 16)
     assert all(len(digest) == 64 for digest in said["sources"].values())
 
