@@ -119,13 +119,20 @@ class _Details:
 
     @classmethod
     def of(cls, signatures: Sequence[Signature]) -> _Details:
+        some = [cls._of_some(signatures[start : start + 64]) for start in range(0, len(signatures), 64)]  # in the cache
+        return cls(*(np.concatenate([getattr(each, field.name) for each in some]) for field in fields(cls)))
+
+    @classmethod
+    def _of_some(cls, signatures: Sequence[Signature]) -> _Details:
         whole = [averaging(_CELLS, BLOCKS)] * 3
-        values = np.stack([each.values for each in signatures]).astype(np.float32) / 255
+        values: Floats = np.stack([each.values for each in signatures]).astype(np.float32) / np.float32(255)
         flat: Floats = np.stack([each.flat for each in signatures]).astype(np.float32) / np.float32(255)
         cells = along_axes(whole, values)
         shown = surrounded(along_axes(whole, np.rint(flat)))
         framed = np.stack([along_axes(*each) for each in zip(_framing(cells, shown), values, strict=True)])
-        unpadded = np.stack([along_axes(*each) for each in zip(_unpadding(flat), values, strict=True)])
+        unpadded = cells.copy()
+        for index, matrices in _unpadding(flat):
+            unpadded[index] = along_axes(matrices, values[index])
         equal = _equalised(cells)
         return cls(
             turned=_unit(_contrast(along_axes([averaging(_TURNED_CELLS, _CELLS)] * 3, equal))),
@@ -155,14 +162,15 @@ def _framing(cells: Floats, shown: Floats) -> Iterator[list[Floats]]:
         yield [averaging(_CELLS, BLOCKS, low, high) for low, high in ends]
 
 
-def _unpadding(flat: Floats) -> Iterator[list[Floats]]:
-    """For each of N scans the matrices that bring the box of what is not flat to 16 x 16 x 16 cells."""
-    profiles = [1 - flat.min(axis=tuple({1, 2, 3} - {axis})) for axis in (1, 2, 3)]
-    for shares in zip(*profiles, strict=True):
+def _unpadding(flat: Floats) -> Iterator[tuple[int, list[Floats]]]:
+    """Which of N scans are padded, and the matrices that bring the box of what is not to 16 x 16 x 16 cells."""
+    profiles = np.stack([1 - flat.min(axis=tuple({1, 2, 3} - {axis})) for axis in (1, 2, 3)], axis=1)
+    for index in np.flatnonzero((profiles[:, :, [0, -1]] < 0.98).any(axis=(1, 2))):
+        shares = profiles[index]
         filled = [np.flatnonzero(share > 0.02) if share.max() > 0.02 else np.array([0, BLOCKS - 1]) for share in shares]
         # An outermost block that is half padding ends the box in its middle.
         ends = [(at[0] + 1 - share[at[0]], at[-1] + share[at[-1]]) for at, share in zip(filled, shares, strict=True)]
-        yield [averaging(_CELLS, BLOCKS, low, max(high, low + 1)) for low, high in ends]
+        yield int(index), [averaging(_CELLS, BLOCKS, low, max(high, low + 1)) for low, high in ends]
 
 
 def _equalised(volumes: Floats) -> Floats:
@@ -170,13 +178,15 @@ def _equalised(volumes: Floats) -> Floats:
 
     The contrast of a level grows by a limited factor, else the noise of air would outweigh a body.
     """
-    edges = np.linspace(0, 1, _LEVELS + 1)
-    levels = np.minimum((volumes * _LEVELS).astype(np.int64), _LEVELS - 1).reshape(len(volumes), -1)
+    values = _rows(volumes) * _LEVELS
+    levels = np.minimum(values.astype(np.int64), _LEVELS - 1)
     shares = np.array([np.bincount(each, minlength=_LEVELS) for each in levels]) / levels.shape[1]
     limited = np.minimum(shares, _STEEPEST / _LEVELS)
     limited += (1 - limited.sum(axis=1, keepdims=True)) / _LEVELS
-    below = np.cumsum(np.pad(limited, ((0, 0), (1, 0))), axis=1)
-    return np.array([np.interp(*each) for each in zip(volumes, [edges] * len(volumes), below, strict=True)], np.float32)
+    limited, below = limited.astype(np.float32), (np.cumsum(limited, axis=1) - limited).astype(np.float32)
+    height, steepness = (np.take_along_axis(each, levels, axis=1) for each in (below, limited))
+    equal: Floats = height + steepness * (values - levels.astype(np.float32))
+    return equal.reshape(volumes.shape)
 
 
 def _contrast(cells: Floats) -> Floats:
