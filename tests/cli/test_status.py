@@ -150,7 +150,7 @@ def test_the_records_decide_what_is_done_and_the_leases_what_runs(
 def test_a_queue_that_does_not_answer_is_told_and_the_records_speak(
     line: str, squeue: Callable[[str], None], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssl_bench.executors.slurm.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("ssl_bench.executors.cluster.queue.ANSWER_SECONDS", 0.5)
     squeue(line)
     done = CliRunner().invoke(app, ["status", "--results", str(store.folder)])
     assert done.exit_code == 0
