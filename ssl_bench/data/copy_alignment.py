@@ -31,6 +31,8 @@ _MOVE = 0.04
 _SAME_FLAT = 0.06
 """Blocks whose flat shares differ by more were cut, filled or clipped in one of the scans: they are not compared."""
 _FLAT = 0.98
+_FEWEST_VOXELS = 2000
+"""Scans of fewer hold too little to be told apart from afar: their copies are those that hold the same."""
 _ENOUGH = 64
 """Blocks that must be compared, and that must show something, for anything to be said."""
 _SHARED = 0.05
@@ -81,6 +83,8 @@ _STILL = _Place(np.ones(3), np.zeros(3))
 def is_copy(scan: Signature, case: Signature, turn: Turn) -> bool:
     """Whether a case is a changed copy of a scan, once it is turned."""
     case = turned(case, turn)
+    if min(np.prod(scan.shape), np.prod(case.shape)) < _FEWEST_VOXELS:
+        return scan.shape == case.shape and bool(np.abs(scan.values.astype(int) - case.values).max() <= 1)
     first, second = _Outline.of(scan), _Outline.of(case)
     coarse = first.coarser(), second.coarser()
     unmoved = disagreement(first, second, _STILL)

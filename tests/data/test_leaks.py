@@ -126,3 +126,11 @@ def test_cohorts_of_five_hundred_are_compared_in_seconds() -> None:
     start = time.process_time()
     assert same_scans(scans[::2], scans[1::2]) == []
     assert time.process_time() - start < 5
+
+
+def test_scans_of_a_thousand_voxels_are_copies_only_if_they_hold_the_same() -> None:
+    ramp = np.arange(100.0, 700, 100)[:, None, None]
+    first, second = (ramp + np.random.default_rng(seed).integers(-30, 31, (12, 14)) for seed in (0, 1))
+    cohort = [("first", signature(first))]
+    assert same_scans(cohort, [("case", signature(second))]) == []
+    assert same_scans(cohort, [("case", signature(2 * first + 1024))]) == [("first", "case")]
