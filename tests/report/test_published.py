@@ -97,6 +97,8 @@ def test_the_measured_tables_stay_as_they_are_and_the_page_says_what_stands_side
     assert both.startswith(plain)
     added = both.removeprefix(plain)
     assert "published on patients' scans. The two cannot be compared" in added
+    assert "Published: " in added
+    assert "They enter no mean, no comparison and no bold type of this page." in added
     assert "**" not in "".join(line for line in added.splitlines() if line.startswith("|"))
     (row,) = (line for line in added.splitlines() if line.startswith("| gvsl |"))
     assert " 68.4 | " in row

@@ -12,7 +12,7 @@ from torch import Tensor
 from ssl_bench.api.protocol import BatchSettings, ProtocolSettings, Training
 from ssl_bench.api.settings import OptimiserSettings
 from ssl_bench.training.attempt import Attempt
-from ssl_bench.training.fitting import Fit, Fitting
+from ssl_bench.training.fitting import Fit, Fitting, on_device
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
 
@@ -74,3 +74,12 @@ def test_every_rate_starts_from_the_same_weights() -> None:
     _, _, starts, _ = fitted([[0.1], [0.2], [0.3]])
     assert len(starts) == 3
     assert all(torch.equal(starts[0][name], start[name]) for start in starts for name in start)
+
+
+def test_what_goes_to_the_network_keeps_its_values_in_the_layout_of_its_convolutions() -> None:
+    fabric = make_fabric(Runtime("cpu", 1), "float32")
+    volumes, labels = torch.rand(2, 3, 4, 5, 6), torch.rand(2, 4)
+    there = on_device(fabric, volumes)
+    assert torch.equal(there, volumes)
+    assert there.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.equal(on_device(fabric, labels), labels)
