@@ -119,12 +119,18 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden" and "." not in path
+        complaint = first_complaint(error, "")
+        unknown = error.errors()[0]["type"] == "extra_forbidden" and "." not in complaint.partition(":")[0]
         way_out = "; correct it" if where.startswith("--") else "; correct it with --set"
         known = f"; known: {', '.join(model.model_fields)}" if unknown else ""
-        raise UserError(f"{where}: {path}: {first['msg'].lower()}{known}{way_out}") from error
+        raise UserError(f"{where}: {complaint}{known}{way_out}") from error
+
+
+def first_complaint(error: ValidationError, whole: str) -> str:
+    """The place of the first thing that is wrong, `whole` if it is everything, and what is wrong there."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place or whole}: {first['msg'].lower()}"
 
 
 def _apply(values: dict[str, Any], override: str, option: str) -> None:

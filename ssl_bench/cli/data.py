@@ -12,6 +12,7 @@ from ssl_bench.api.registry import TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
 from ssl_bench.cli.planning import locations_of, warn
+from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def check(
     Example: ssl-bench data check shc --data-root MM-WHS
     """
     from ssl_bench.data.checking import check as check_cases
-    from ssl_bench.data.doubts import named
 
     folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
@@ -233,8 +233,6 @@ def _who_was_scanned(cases: Sequence[SourceCase]) -> str:
 
 
 def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
-    from ssl_bench.data.doubts import named
-
     return {
         "identifier": report.case.identifier,
         "patient": report.case.patient,
@@ -271,15 +269,11 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
 
 
 def _warn_of(doubts: Mapping[str, Sequence[Doubt]], name: str) -> None:
-    from ssl_bench.data.doubts import doubt_lines
-
     for line in doubt_lines(name, doubts):
         warn(line)
 
 
 def _list(problems: list[Problem], name: str) -> None:
-    from ssl_bench.data.doubts import named
-
     for problem in problems:
         typer.echo(f"{problem.path}: {named(problem.reason, name)}", err=True)
 

@@ -46,8 +46,7 @@ def check(
     reports, unreadable = over_cases(work, found.cases, workers, on_progress)
     label_maps, problems = label_maps_among(found, unreadable, root)
     problems += [*torn_patients(found.cases), *_duplicates(reports)]
-    if rule and reports and not any(report.has_class for report in reports):
-        problems.append(nothing_to_learn(found.cases, rule))
+    problems += nothing_to_learn(found.cases, rule, [report.has_class for report in reports])
     return Checked(reports, sorted(problems, key=_by_file), sorted(label_maps, key=_by_file))
 
 

@@ -30,9 +30,9 @@ from ssl_bench.data.splits import (
     in_random_order,
     make_splits,
     nested_subset,
+    refuse_torn_patients,
     split_by,
     split_of,
-    torn_patients,
 )
 from ssl_bench.data.subjects import scans_of, with_subjects
 from ssl_bench.errors import UserError
@@ -159,7 +159,6 @@ class FolderCases(FolderSource[DataSpec]):
         preprocessing = changed(dataset.preprocessing, changes, task)
         find = partial(_find_with_subjects, dataset=dataset, subjects=subjects)
         super().__init__(root, task, "--data-root", find, preprocessing, preparation)
-        self.task = task
         self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
         self._split = split
@@ -173,11 +172,11 @@ class FolderCases(FolderSource[DataSpec]):
         for split, count in counts.items():
             if not count:
                 raise UserError(
-                    f"task {self.task}: fold {self._fold} has no usable {split} case; correct them or the split"
+                    f"task {self.name}: fold {self._fold} has no usable {split} case; correct them or the split"
                 )
             if self.rule and not any(self.cases[name].has_class for name in self._identifiers(split)):
                 self._say_without_class(split)
-        if TASKS.load(self.task).facts.kind == "classification":
+        if TASKS.load(self.name).facts.kind == "classification":
             classes = {split: [self.cases[name].label or 0 for name in self._identifiers(split)] for split in SPLITS}
             option = f" --split {self._split}" if self._split else ""
             way_out = "every part needs cases of both classes: add some, or give another split with --split"
@@ -215,14 +214,13 @@ class FolderCases(FolderSource[DataSpec]):
     @cached_property
     def _splits(self) -> Splits:
         if path := self._split or self._found_split:
-            splits = read_splits(path, self.task, self.found.cases, self.split_counts)
+            splits = read_splits(path, self.name, self.found.cases, self.split_counts)
             if self._found_split:
-                self._preparation.warn(f"task {self.task}: split as {path} says; --split FILE takes another")
+                self._preparation.warn(f"task {self.name}: split as {path} says; --split FILE takes another")
             return splits
-        if torn := torn_patients(self.found.cases):
-            raise UserError(f"{torn[0].path}: {torn[0].reason}")
+        refuse_torn_patients(self.found.cases)
         usable = [case for case in self.found.cases if case.identifier in self.cases]
-        return make_splits(self.task, usable, self.split_counts)
+        return make_splits(self.name, usable, self.split_counts)
 
     def _identifiers(self, split: Split) -> list[str]:
         """The usable cases of one split; of the training cases those whose labels are used."""
@@ -232,7 +230,7 @@ class FolderCases(FolderSource[DataSpec]):
         return nested_subset(names, [int(self.cases[name].has_class) for name in names], self._label_fraction)
 
     def _say_without_class(self, split: Split) -> None:
-        said = f"task {self.task}: fold {self._fold}: no {split} case holds a voxel of any class"
+        said = f"task {self.name}: fold {self._fold}: no {split} case holds a voxel of any class"
         if split == "train":
             raise UserError(f"{said}: nothing could be learnt; give another --split FILE")
         self._preparation.warn(f"{said}: only what is found where nothing is counts there; give another --split FILE")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ssl_bench.api.cases import SourceCase
-from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.settings import SplitCounts, first_complaint
 from ssl_bench.data.splits import Fold, Splits, deal
 from ssl_bench.errors import UserError
 
@@ -33,11 +33,8 @@ def read_nnunet_splits(text: bytes, path: Path, task: str, cases: Sequence[Sourc
     try:
         folds = _FOLDS.validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"--split {path}: {place or 'file'}: {first['msg'].lower()}; nnU-Net's folds are a list of train and val"
-        ) from error
+        complaint = first_complaint(error, "file")
+        raise UserError(f"--split {path}: {complaint}; nnU-Net's folds are a list of train and val") from error
     if not folds:
         raise UserError(f"--split {path}: holds no fold; nnU-Net's folds are a list of train and val")
     by_name = {case.drawn_as or case.patient: case for case in cases} | {case.identifier: case for case in cases}

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ssl_bench.api.cases import SPLITS, SourceCase
-from ssl_bench.api.settings import SplitCounts
+from ssl_bench.api.settings import SplitCounts, first_complaint
 from ssl_bench.data.nnunet_splits import read_nnunet_splits
 from ssl_bench.data.splits import Splits
 from ssl_bench.errors import UserError
@@ -32,11 +32,8 @@ def read_splits(path: Path, task: str, cases: Sequence[SourceCase], counts: Spli
         try:
             splits = Splits.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise UserError(
-                f"--split {path}: {place or 'file'}: {first['msg'].lower()}; write one with ssl-bench data split"
-            ) from error
+            complaint = first_complaint(error, "file")
+            raise UserError(f"--split {path}: {complaint}; write one with ssl-bench data split") from error
     _require_whole(splits, path, cases)
     return splits
 

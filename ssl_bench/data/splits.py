@@ -46,8 +46,7 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
     itself fixes stay in the test set. Raises UserError if a split would stay empty, and where the data set puts cases
     of one patient on both sides.
     """
-    if torn := torn_patients(cases):
-        raise UserError(f"{torn[0].path}: {torn[0].reason}")
+    refuse_torn_patients(cases)
     fixed = [case for case in cases if case.split == "test"]
     free = [case for case in cases if case.split != "test"]
     if folds > 1:
@@ -88,6 +87,12 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
 def split_by(cases: Iterable[SourceCase]) -> Literal["patient", "case"]:
     """Whether it is known of all `cases` who was scanned: else a split of them is one by case."""
     return "patient" if all(case.patient_is_known for case in cases) else "case"
+
+
+def refuse_torn_patients(cases: Sequence[SourceCase]) -> None:
+    """Raise UserError for the first of `torn_patients`."""
+    for torn in torn_patients(cases):
+        raise UserError(f"{torn.path}: {torn.reason}")
 
 
 def torn_patients(cases: Sequence[SourceCase]) -> list[Problem]:

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from ssl_bench.data.io.dicom_header import complaints
-from ssl_bench.data.io.simpleitk import simpleitk, unreadable
+from ssl_bench.data.io.simpleitk import read_voxels, simpleitk
 from ssl_bench.errors import UserError
 
 _DEFAULTS = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
@@ -77,11 +77,9 @@ def _by_gdcm(path: Path, file: Dataset, frames: Sequence[int]) -> Iterator[NDArr
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "pixels.dcm"
         copy.save_as(plain, enforce_file_format=True)
-        try:
-            voxels: NDArray[Any] = simpleitk().GetArrayFromImage(
-                simpleitk().ReadImage(str(plain), imageIO="GDCMImageIO")
-            )
-        except RuntimeError as error:
-            raise unreadable(path, error) from error
+        reader = simpleitk().ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(plain))
+        voxels = read_voxels(path, reader)
     voxels = voxels.reshape(-1, *voxels.shape[-2:])
     yield from (voxels[number] for number in frames)

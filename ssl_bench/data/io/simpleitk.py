@@ -41,7 +41,7 @@ def open_image(path: Path, image_io: str) -> Any:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     kind = simpleitk().GetPixelIDValueAsString(reader.GetPixelID())
     if reader.GetNumberOfComponents() != 1 or "complex" in kind:
         raise UserError(f"{path}: its voxels are {kind}s; convert it to one number per voxel")
@@ -49,11 +49,11 @@ def open_image(path: Path, image_io: str) -> Any:
 
 
 def read_voxels(path: Path, reader: Any) -> NDArray[Any]:
-    """(..., K, J, I): the voxels of an opened image. Raises UserError for a damaged file."""
+    """(..., K, J, I): the voxels of the image that a reader was given. Raises UserError for a damaged file."""
     try:
         voxels: NDArray[Any] = simpleitk().GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     return voxels
 
 
@@ -93,7 +93,7 @@ def simpleitk() -> Any:
     return library
 
 
-def unreadable(path: Path, error: RuntimeError) -> UserError:
+def _unreadable(path: Path, error: RuntimeError) -> UserError:
     """What ITK complains of, as one line."""
     lines = [line for line in str(error).splitlines() if line and not line.startswith("Reason:")]
     reason = re.sub(r"^.*ERROR: (\w+\(\w+\): )?|^\[nrrd\] \w+: ", "", lines[-1])

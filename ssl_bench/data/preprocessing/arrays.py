@@ -68,7 +68,10 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     label map among scans.
     """
     scan = _read_scan(case, preprocessing)
-    outline, values = signature(scan.voxels), Values.of(scan.voxels)
+    values = Values.of(scan.voxels)
+    if values.low == values.high:
+        raise UserError(f"{case.image}: every voxel is {values.low:g}; replace the file or leave the case out")
+    outline = signature(scan.voxels)
     labels = _read_labels(case, scan, rule, preprocessing)
     grid = Grid.over(scan.voxels.shape, scan.spacing_mm, preprocessing.spacing_mm)
     lungs = _lungs(scan, preprocessing, case.image) if preprocessing.region == "lungs" else None
@@ -104,9 +107,6 @@ def _read_scan(case: SourceCase, preprocessing: Preprocessing) -> Volume:
     if case.may_be_label_map and (reason := label_map_reason(scan.voxels)):
         raise LabelMapError(reason)
     _require_plausible(scan, case.image, preprocessing.voxel_mm)
-    low = scan.voxels.min()
-    if low == scan.voxels.max():
-        raise UserError(f"{case.image}: every voxel is {low:g}; replace the file or leave the case out")
     return scan
 
 

@@ -39,7 +39,7 @@ class Values:
 
     @classmethod
     def of(cls, voxels: NDArray[Any]) -> Values:
-        """Of a scan (D, H, W) that is not constant."""
+        """Of a scan (D, H, W)."""
         low, sample = voxels.min(), sampled(voxels)
         inside = sample[sample > low]
         return cls(float(low), float(voxels.max()), (inside if inside.size else sample.ravel()).astype(np.float32))

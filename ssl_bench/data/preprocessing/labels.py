@@ -101,11 +101,16 @@ def without_class(rule: LabelRule) -> str:
     return f"holds no voxel of any class ({_some(rule.values, 30)})"
 
 
-def nothing_to_learn(cases: Sequence[SourceCase], rule: LabelRule) -> Problem:
-    """The problem of a data set whose labels are all background; one of some cases is theirs to have."""
+def nothing_to_learn(cases: Sequence[SourceCase], rule: LabelRule | None, have_class: Sequence[bool]) -> list[Problem]:
+    """The problem of a data set whose labels are all background; one of some cases is theirs to have.
+
+    `have_class` says of each usable case whether a voxel is of a class. Without a `rule` no label is read.
+    """
+    if rule is None or not have_class or any(have_class):
+        return []
     label = cases[0].label
     assert isinstance(label, Path)
-    return Problem(label, f"{without_class(rule)}, and no other label does; name the right label files")
+    return [Problem(label, f"{without_class(rule)}, and no other label does; name the right label files")]
 
 
 def on_same_grid(image: Volume, label: Volume) -> bool:

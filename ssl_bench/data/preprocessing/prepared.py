@@ -51,37 +51,38 @@ def prepare(
     missing: list[SourceCase] = []
     for case in cases:
         sources = _sources(case, rule, known_digest)
-        reason = judged(sources["image"]) if sources and case.may_be_label_map else ""
-        if reason:
-            label_maps.append(Problem(case.image, reason, is_label_map=True))
-        elif (
-            sources
-            and reason is not None
-            and (kept := find_case(_folder(sources, preprocessing, rule), case.identifier))
-        ):
-            ready[case.identifier] = kept
+        try:
+            kept = _kept(case, sources, _folder(sources, preprocessing, rule)) if sources else None
+        except LabelMapError as error:
+            label_maps.append(Problem(case.image, str(error), is_label_map=True))
         else:
-            missing.append(case)
-            continue
+            if kept is None:
+                missing.append(case)
+                continue
+            ready[case.identifier] = kept
         on_progress(case.identifier)
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule)
     made, problems = over_cases(work, missing, workers, on_progress)
     ready |= {prepared.identifier: prepared for prepared in made}
     found = [ready[case.identifier] for case in cases if case.identifier in ready]
-    if rule and found and not any(case.has_class for case in found):
-        problems.append(nothing_to_learn(cases, rule))
+    problems += nothing_to_learn(cases, rule, [case.has_class for case in found])
     return found, [*label_maps, *problems]
+
+
+def _kept(case: SourceCase, sources: dict[str, str], folder: Path) -> PreparedCase | None:
+    """The case, if the cache has it and knows it for a scan. Raises LabelMapError if it knows it for a label map."""
+    reason = judged(sources["image"]) if case.may_be_label_map else ""
+    if reason:
+        raise LabelMapError(reason)
+    return None if reason is None else find_case(folder, case.identifier)
 
 
 def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None) -> PreparedCase:
     sources = _sources(case, rule, source_digest)
     assert sources is not None
     folder = _folder(sources, preprocessing, rule)
-    reason = judged(sources["image"]) if case.may_be_label_map else ""
-    if reason:
-        raise LabelMapError(reason)
-    found = find_case(folder, case.identifier)
-    if found is None or reason is None:
+    found = _kept(case, sources, folder)
+    if found is None:
         arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
         write_case(folder, arrays, report.signature, sources, report.notes, report.doubts)
         found = find_case(folder, case.identifier)
