@@ -27,6 +27,8 @@ from ssl_bench.errors import UserError
 
 PREPARATION_VERSION = 2
 """Raised whenever prepared arrays may change."""
+_ATTEMPTS = 5
+"""Who clears away a damaged case may take a whole one with it that another process has just put in its place."""
 
 
 def prepare(
@@ -81,14 +83,14 @@ def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     sources = _sources(case, rule, source_digest)
     assert sources is not None
     folder = _folder(sources, preprocessing, rule)
-    found = _kept(case, sources, folder)
-    if found is None:
-        arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
+    if found := _kept(case, sources, folder):
+        return found
+    arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
+    for _ in range(_ATTEMPTS):
         write_case(folder, arrays, report.signature, sources, report.notes, report.doubts)
-        found = find_case(folder, case.identifier)
-    if found is None:
-        raise UserError(f"{folder}: changed while it was written; run the same command again")
-    return found
+        if found := find_case(folder, case.identifier):
+            return found
+    raise UserError(f"{folder}: changed while it was written; run the same command again")
 
 
 def _prepare_scan(
