@@ -26,7 +26,7 @@ bank = MemoryBankModule(size=(10, 2))
 for batch in range(4):
     keys = torch.arange(4.0) + 4 * batch
     bank(keys.unsqueeze(1).expand(4, 2), update=True)
-held = sorted(int(key) for key in bank.bank[0])
+held = sorted(int(key) for key in bank.bank[:, 0])
 print("keys that came: 0 to 15; the newest ten: 6 to 15")
 print("keys in the bank:", *held)
 PYTHON

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # MONAI: a missed structure has a Hausdorff distance of NaN, a surface distance of infinity and a surface Dice of 0.
 #
-# Seen with: monai==1.6.1 torch==2.14.1 numpy==2.4.6 (Python 3.11, Linux).
+# Seen with: monai==1.6.1 torch==2.14.1 scipy==1.17.1 numpy==2.4.6 (Python 3.11, Linux).
 # A network that does not find a structure at all gets three different answers from three measures of one library. The
 # Hausdorff distance is the same NaN as for a structure that neither the truth nor the prediction holds. Whoever
 # averages over the numbers that are there, as MONAI's own reductions do, leaves the worst cases out: the network that
@@ -15,7 +15,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check monai==1.6.1 torch==2.14.1 numpy==2.4.6
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check monai==1.6.1 torch==2.14.1 scipy==1.17.1 numpy==2.4.6
 
 cd "$work"
 cat >probe.py <<'PYTHON'
