@@ -29,7 +29,8 @@ def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) 
     finds each place equally often, the first and the last among them.
     """
     room = np.maximum(np.array(shape) - crop, 0)
-    return np.minimum(position * (room + 1), room).astype(np.int64)
+    start: NDArray[np.int64] = np.minimum(position * (room + 1), room).astype(np.int64)
+    return start
 
 
 def padded(volume: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:

@@ -34,6 +34,14 @@ def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
 
 
+def middle(volumes: Tensor, size: Sequence[int]) -> Tensor:
+    """The crop (B, C, *size) in the middle of `volumes` (B, C, D, H, W), unchanged."""
+    _check_fits(volumes, size)
+    for axis, (n, side) in enumerate(zip(volumes.shape[2:], size, strict=True), start=2):
+        volumes = volumes.narrow(axis, (n - side) // 2, side)
+    return volumes
+
+
 def view_size(crop: int, stride: int) -> tuple[int, int, int]:
     """The size of contrastive views: three quarters of the crop in whole strides of the backbone (96 of 128 by 16).
 
