@@ -177,7 +177,7 @@ def cluster(
     centred = features.astype(np.float64)
     for place in np.unique(places):
         centred[places == place] -= centred[places == place].mean(0)
-    components = max(1, min(options.components, len(features) // 8, features.shape[1]))
+    components = min(options.components, max(2, len(features) // 8), len(features) - 1, features.shape[1])
     whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(centred)
     whitened /= np.linalg.norm(whitened, axis=1, keepdims=True).clip(1e-12)
     clusters, seed = min(options.clusters, len(features)), int(generator.integers(2**31))
