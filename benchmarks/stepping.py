@@ -59,9 +59,9 @@ class Stepper:
         self.wrapped.mark_forward_method("training_step")
         self.wrapped.train()
         self.clip = spec.optimiser.gradient_clip
-        self.volumes = torch.rand(spec.batch, 1, *[spec.crop] * 3).to(self.fabric.device)
+        self.volumes = torch.rand(spec.batch, 1, *[self.method.region] * 3).to(self.fabric.device)
         if self.method.refresh_every:
-            corpus = Corpus(list(self.volumes[:, 0].cpu().numpy()), spec.crop, self.fabric.device)
+            corpus = Corpus(list(self.volumes[:, 0].cpu().numpy()), self.method.region, self.fabric.device)
             with torch.no_grad(), self.fabric.autocast():
                 self.method.refresh(corpus, 0, numpy_generator(0))
         self.steps = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from pydantic import Field
@@ -13,16 +14,18 @@ from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
-from ssl_bench.transforms.views import two_views, view_size
+from ssl_bench.transforms.views import region_of_views, two_views, view_size
 
 
 class BYOLConfig(MethodConfig):
-    """Sizes of lightly's small-scale example; the momentum is the paper's."""
+    """Sizes of lightly's small-scale example; the momentum is the paper's where there are enough steps for it."""
 
     hidden: int = Field(default=1024, gt=0)
     output: int = Field(default=256, gt=0)
     momentum: float = Field(default=0.996, ge=0, le=1)
-    """The target's momentum in the first step; it rises along a cosine to 1 in the last."""
+    """The target's largest momentum in the first step; it rises along a cosine to 1 in the last."""
+    start_left: float = Field(default=0.01, gt=0, le=1)
+    """Largest share of the target's random start that may be left in it at the end; 1 keeps `momentum` as it is."""
 
 
 class BYOL(Method):
@@ -36,7 +39,7 @@ class BYOL(Method):
         title="BYOL",
         paper="Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, NeurIPS 2020",
         year=2020,
-        version=1,
+        version=2,
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
@@ -48,7 +51,8 @@ class BYOL(Method):
         from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 
         super().__init__(backbone, config, crop)
-        self.momentum = config.momentum
+        self.region = region_of_views(crop, backbone.stride)
+        self.options = config
         self.projection = InFloat32(BYOLProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.prediction = InFloat32(BYOLPredictionHead(config.output, config.hidden, config.output))
         self.target_encoder = encoder_of(backbone).requires_grad_(False)
@@ -78,10 +82,19 @@ class BYOL(Method):
         from lightly.models.utils import update_momentum
         from lightly.utils.scheduler import cosine_schedule
 
-        momentum = cosine_schedule(step, steps, self.momentum, 1.0)
+        momentum = cosine_schedule(step, steps, first_momentum(steps, self.options), 1.0)
         for name in self.backbone.encoder_modules:
             update_momentum(getattr(self.backbone, name), getattr(self.target_encoder, name), momentum)
         update_momentum(self.projection, self.target_projection, momentum)
+
+
+def first_momentum(steps: int, options: BYOLConfig) -> float:
+    """Where the momentum m_k starts, so that of the target's own start at most `start_left` is left after `steps`.
+
+    The product of all m_k is what is left. It is at most exp(-sum(1 - m_k)), and along the paper's cosine (section 3.3)
+    that sum is (1 - m_0) steps / 2. With the paper's 0.996, 370 steps would leave 48 %; from 2,303 steps on it holds.
+    """
+    return min(options.momentum, max(0.0, 1 - 2 * math.log(1 / options.start_left) / steps))
 
 
 def encoder_of(backbone: Backbone) -> Backbone:

@@ -1,6 +1,8 @@
 """DeepCluster (Caron et al., ECCV 2018): clusters of the features are the labels of the next period.
 
-The 3D port clusters windows, not volumes: a few fixed windows per volume, one in the middle.
+The 3D port clusters windows: every volume has one at each of a few places, the first of which is the middle. What the
+windows of a place have in common is taken out before they are clustered, and a batch comes from one place, so that
+classes are what differs between volumes and not where in a volume a window lies.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from ssl_bench.api.rng import Draws, stream_seed
 from ssl_bench.nn.distributed import gathered, map_over_ranks
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.nn.transfer import moved
-from ssl_bench.transforms.views import one_view, view_size
+from ssl_bench.transforms.views import middle, one_view, region_of_views, view_size
+
+STARTS = 10
+PER_WINDOW = ("volumes", "places", "assignments", "labels")
 
 
 class DeepClusterConfig(MethodConfig):
@@ -31,23 +36,26 @@ class DeepClusterConfig(MethodConfig):
     period: int = Field(default=40, gt=0)
     """Steps between two clusterings."""
     windows_per_volume: int = Field(default=2, gt=0)
-    components: int = Field(default=256, gt=0)
-    """Largest number of principal components kept."""
+    components: int = Field(default=32, gt=0)
+    """Largest number of principal components kept; also at most an eighth of the windows, since whitening as many
+    components as there are points makes all points equally far from each other."""
     iterations: int = Field(default=20, gt=0)
     """Iterations of k-means."""
+    largest_share: float = Field(default=4, ge=1)
+    """How much more often than under uniform sampling a window of a small cluster is drawn, at most."""
     head_learning_rate: float = Field(default=0.05, gt=0)
     """The classifier has an optimiser of its own, plain SGD, made anew with it."""
 
 
 class DeepCluster(Method):
-    """Features, whitening, k-means; then cross-entropy on the clusters, drawn uniformly, under a fresh classifier."""
+    """Features, whitening, k-means; then cross-entropy on the clusters, drawn evenly, under a fresh classifier."""
 
     Config = DeepClusterConfig
     facts = MethodFacts(
         title="DeepCluster",
         paper="Caron et al., Deep Clustering for Unsupervised Learning of Visual Features, ECCV 2018",
         year=2018,
-        version=2,
+        version=3,
         paradigm="centroid-absolute",
         pretrains="encoder",
         smallest_batch=8,
@@ -56,25 +64,28 @@ class DeepCluster(Method):
     def __init__(self, backbone: Backbone, config: DeepClusterConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
+        self.region = region_of_views(crop, backbone.stride)
+        self.size = view_size(crop, backbone.stride)
         self.refresh_every = config.period
         # The original's network normalises over the batch; this backbone does not, and its raw pooled features of
         # similar volumes are too alike for a fresh classifier to tell apart.
         self.normalise = nn.BatchNorm1d(backbone.global_channels, affine=False)
         self.classifier = InFloat32(nn.Linear(backbone.global_channels, config.clusters))
-        self.assignments = torch.empty(0, dtype=torch.int64)
-        self.labels = torch.empty(0, dtype=torch.int64)
+        self.volumes, self.places, self.assignments, self.labels = (torch.empty(0, dtype=torch.int64) for _ in range(4))
+        """Of every window that is clustered its volume, its place and its cluster; the clusters of the last batch."""
         self.agreement: list[float] = []
+        """Of each clustering with the one before: normalised mutual information, as the original logs it."""
 
     def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
         """Cluster the windows of `corpus` by their features and start a fresh classifier."""
-        features = map_over_ranks(self.backbone.pool, corpus.batches(self.windows(len(corpus))))
-        assignments = cluster(features.cpu().numpy(), self.options, generator)
+        volumes, places = self.distinct_windows(corpus)
+        windows = Windows(volumes, self.positions()[places])
+        views = (middle(batch, self.size) for batch in corpus.batches(windows))
+        features = map_over_ranks(self.backbone.pool, views).cpu().numpy()
+        assignments = cluster(features, places, self.options, generator)
         if len(self.assignments):
-            from sklearn.metrics import normalized_mutual_info_score
-
-            # How much of the last clustering survived: logged by the original too.
-            self.agreement.append(float(normalized_mutual_info_score(self.assignments.numpy(), assignments)))
-        self.assignments = torch.from_numpy(assignments)
+            self.agreement.append(mutual_information(self.assignments.numpy(), assignments))
+        self.volumes, self.places, self.assignments = map(torch.from_numpy, (volumes, places, assignments))
         weights = torch.Generator().manual_seed(stream_seed(int(generator.integers(2**62))))
         (linear,) = self.classifier
         assert isinstance(linear, nn.Linear)
@@ -82,18 +93,20 @@ class DeepCluster(Method):
         linear.bias.zero_()
 
     def choose_windows(self, corpus_size: int, batch: int, generator: np.random.Generator) -> Windows:
-        """Windows drawn uniformly over the clusters that are not empty, then uniformly within one."""
-        assignments = self.assignments.numpy()
-        clusters, members = np.unique(assignments, return_inverse=True)
-        drawn = generator.integers(len(clusters), size=batch)
-        chosen = np.array([generator.choice(np.flatnonzero(members == cluster)) for cluster in drawn])
+        """Different windows of one place, clusters that are not empty drawn as evenly as `largest_share` lets them be.
+
+        The place is that of a window drawn uniformly.
+        """
+        places, assignments = self.places.numpy(), self.assignments.numpy()
+        here = np.flatnonzero(places == generator.choice(places))
+        share = even_shares(assignments[here], self.options.largest_share)
+        chosen = generator.choice(here, size=batch, replace=batch > len(here), p=share)
         self.labels = torch.from_numpy(assignments[chosen])
-        windows = self.windows(corpus_size)
-        return Windows(windows.volumes[chosen], windows.positions[chosen])
+        return Windows(self.volumes.numpy()[chosen], self.positions()[places[chosen]])
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        view = one_view(volumes, draws, view_size(self.crop, self.backbone.stride))
+        view = one_view(volumes, draws, self.size)
         logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
         return {"loss": F.cross_entropy(logits, moved(self.labels, logits.device))}
 
@@ -112,41 +125,88 @@ class DeepCluster(Method):
                     parameter.sub_(self.options.head_learning_rate * parameter.grad)
                     parameter.grad = None
 
+    def measures(self) -> dict[str, float]:
+        """How the last clustering went, and how much clusterings agreed on average."""
+        sizes = sorted(torch.bincount(self.assignments).tolist(), reverse=True)
+        found = {"nmi_with_place": mutual_information(self.assignments.numpy(), self.places.numpy())}
+        if self.agreement:
+            found |= {"nmi_of_last_refreshes": self.agreement[-1], "nmi_of_refreshes": float(np.mean(self.agreement))}
+        return found | {f"cluster_{rank}": float(size) for rank, size in enumerate(sizes, 1)}
+
     def get_extra_state(self) -> dict[str, list[Any]]:
         """What `state_dict` holds besides tensors of fixed size; plain lists, since these follow the corpus."""
-        return {
-            "assignments": self.assignments.tolist(),
-            "labels": self.labels.tolist(),
-            "agreement": list(self.agreement),
-        }
+        return {**{name: getattr(self, name).tolist() for name in PER_WINDOW}, "agreement": list(self.agreement)}
 
     def set_extra_state(self, state: dict[str, list[Any]]) -> None:
         """Take back what `get_extra_state` gave."""
-        self.assignments = torch.tensor(state["assignments"], dtype=torch.int64)
-        self.labels = torch.tensor(state["labels"], dtype=torch.int64)
+        for name in PER_WINDOW:
+            setattr(self, name, torch.tensor(state[name], dtype=torch.int64))
         self.agreement = list(state["agreement"])
 
-    def windows(self, corpus_size: int) -> Windows:
-        """The fixed windows that are clustered: the middle one of every volume, then others along its diagonal."""
+    def positions(self) -> NDArray[np.float64]:
+        """(places, 3): the middle, then others along the diagonal."""
         places = np.full(self.options.windows_per_volume, 0.5)
         places[1:] = np.linspace(0, 1, len(places) - 1) if len(places) > 2 else 0.0
-        volumes = np.repeat(np.arange(corpus_size), len(places))
-        return Windows(volumes, np.tile(np.repeat(places[:, None], 3, axis=1), (corpus_size, 1)))
+        return np.repeat(places[:, None], 3, axis=1)
+
+    def distinct_windows(self, corpus: CorpusView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,), (N,): volume and place of each window; where a volume has no room for a second one, it has one."""
+        positions = self.positions()
+        volumes, places = np.divmod(np.arange(len(corpus) * len(positions)), len(positions))
+        first_voxels = corpus.first_voxels(Windows(volumes, positions[places]))
+        _, first = np.unique(np.column_stack([volumes, first_voxels]), axis=0, return_index=True)
+        kept = np.sort(first)
+        return volumes[kept], places[kept]
 
 
 def cluster(
-    features: NDArray[np.float32], options: DeepClusterConfig, generator: np.random.Generator
+    features: NDArray[np.float32],
+    places: NDArray[np.int64],
+    options: DeepClusterConfig,
+    generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Features (N, channels) -> cluster of each: PCA with whitening, rows of unit length, k-means from a new seed."""
+    """Features (N, channels) of windows at `places` (N,) -> cluster of each.
+
+    The mean of each place is taken out; then PCA with whitening, rows of unit length, the best of ten k-means from a
+    new seed (the original takes one; of so few points one in ten merges two groups, and ten cost milliseconds).
+    """
     # Planning reads facts and options of a method alone, and this library takes a second to import.
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    components = min(options.components, features.shape[1], len(features) - 1)
-    whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(features.astype(np.float64))
+    centred = features.astype(np.float64)
+    for place in np.unique(places):
+        centred[places == place] -= centred[places == place].mean(0)
+    components = min(options.components, max(2, len(features) // 8), len(features) - 1, features.shape[1])
+    whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(centred)
     whitened /= np.linalg.norm(whitened, axis=1, keepdims=True).clip(1e-12)
-    seed = int(generator.integers(2**31))
+    clusters, seed = min(options.clusters, len(features)), int(generator.integers(2**31))
     with threadpool_limits(1):  # threads would add partial sums in any order
-        means = KMeans(min(options.clusters, len(features)), n_init=1, max_iter=options.iterations, random_state=seed)
+        means = KMeans(clusters, n_init=STARTS, max_iter=options.iterations, random_state=seed)
         assignments: NDArray[np.int64] = means.fit_predict(whitened).astype(np.int64)
     return assignments
+
+
+def even_shares(assignments: NDArray[np.int64], largest: float) -> NDArray[np.float64]:
+    """(N,): the probability of each window, from its cluster: the same for every cluster, as in the original.
+
+    But no window gets more than `largest` / N, lest a few outliers make most batches; what small clusters lose to that
+    goes to the larger ones, evenly.
+    """
+    _, members, sizes = np.unique(assignments, return_inverse=True, return_counts=True)
+    limits = largest * sizes / len(assignments)
+    limited = np.zeros(len(sizes), dtype=bool)
+    while True:
+        share = (1 - limits[limited].sum()) / np.count_nonzero(~limited)
+        too_small = ~limited & (limits < share)
+        if not too_small.any():
+            shares: NDArray[np.float64] = np.minimum(limits, share) / sizes
+            return shares[members]
+        limited |= too_small
+
+
+def mutual_information(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """Normalised mutual information of two assignments: 0 for independent ones, 1 for the same."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(one, other))

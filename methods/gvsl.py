@@ -6,6 +6,7 @@ features predict (Z-matching), while the backbone restores a corrupted version o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -30,13 +31,20 @@ LARGEST_SCALE_CHANGE = 0.25
 LARGEST_SHEAR = torch.pi / 18
 
 
-class PairConfig(MethodConfig):
+class AugmentationConfig(MethodConfig):
+    """Where paper and released code differ on what comes before the network."""
+
+    spatial_augmentation: bool = True
+    """The same random affine and elastic warp for all images: in the released code, not in the paper."""
+    order: Literal["corrupt_first", "warp_first"] = "corrupt_first"
+    """Whether that warp also moves what corrupted A, as in the released code, or A is corrupted after it."""
+
+
+class PairConfig(AugmentationConfig):
     """Where paper, supplement and released code differ on the pair and its deformable map."""
 
     direction: Literal["b_to_a", "a_to_b"] = "b_to_a"
     """Which image moves. A is always the corrupted one: the released code moves B, the paper A."""
-    spatial_augmentation: bool = True
-    """The same random affine and elastic warp for both images: in the released code, not in the paper."""
     initial_std: float = Field(default=1e-3, gt=0)
     """Standard deviation of the last layers' initial weights, so that matching starts near the identity; PyTorch's
     default, which the released code keeps, is about 0.03."""
@@ -122,7 +130,7 @@ class GVSL(Method):
         paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, "
         "CVPR 2023",
         year=2023,
-        version=1,
+        version=2,
         paradigm="geometric",
         pretrains="encoder and decoder",
         smallest_batch=2,
@@ -141,14 +149,13 @@ class GVSL(Method):
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Volumes (B, 1, D, H, W) are paired: A, B, A, B, ...; an odd last one is paired with the first."""
         a, b, draws = pair_up(volumes, draws)
-        if self.options.spatial_augmentation:
-            a, b = random_spatial((a, b), draws)
-        return self.losses(a, b, draws)
+        corrupted, a, b = corrupted_and_warped((a, b), draws, self.options)
+        return self.losses(corrupted, a, b)
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Fixed pairs without spatial augmentation, and what matching by the identity would score on them."""
         a, b, draws = pair_up(volumes, draws)
-        return {**self.losses(a, b, draws), "ncc of the identity": ncc_loss(a, b, self.window)}
+        return {**self.losses(corrupt(a, draws, CORRUPTION), a, b), "ncc of the identity": ncc_loss(a, b, self.window)}
 
     def example(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """The pair without augmentation or corruption, the moving image on the fixed one, and how it got there."""
@@ -161,9 +168,9 @@ class GVSL(Method):
             matching, title = self.match(a, of_a, of_b), "A warped onto B"
         return {"A": a, "B": b, title: matching.warped, "displacement": matching.whole}
 
-    def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Algorithm 1 of the supplement: corrupt A, encode both in one call, restore A, match the pair."""
-        of_a, of_b = self.encode(a, b, draws)
+    def losses(self, corrupted: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """Algorithm 1 of the supplement: encode the corrupted A and B in one call, restore A, match the pair."""
+        of_a, of_b = self.encode(corrupted, b)
         restoration = F.mse_loss(self.restoration(of_a.local).float(), a)
         ncc, smoothness = self.matching_losses(a, b, of_a, of_b)
         return {
@@ -173,9 +180,9 @@ class GVSL(Method):
             "restoration": restoration.detach(),
         }
 
-    def encode(self, a: Tensor, b: Tensor, draws: Draws) -> tuple[Features, Features]:
+    def encode(self, corrupted: Tensor, b: Tensor) -> tuple[Features, Features]:
         """Features of the corrupted A and of the clean B."""
-        features = self.backbone(torch.cat([corrupt(a, draws, CORRUPTION), b]))
+        features = self.backbone(torch.cat([corrupted, b]))
         (global_a, global_b), (local_a, local_b) = features.global_.chunk(2), features.local.chunk(2)
         return Features(global_a, local_a), Features(global_b, local_b)
 
@@ -203,6 +210,16 @@ def pair_up(volumes: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Draws]:
     """Volumes (B, 1, D, H, W), all different -> A and B (ceil(B/2), 1, D, H, W) and one random stream per pair."""
     b = torch.cat([volumes[1::2], volumes[:1]]) if len(volumes) % 2 else volumes[1::2]
     return volumes[0::2], b, draws[0::2]
+
+
+def corrupted_and_warped(images: Sequence[Tensor], draws: Draws, options: AugmentationConfig) -> tuple[Tensor, ...]:
+    """The first of `images` (B, 1, D, H, W) corrupted, then all of them as they are; all moved by one spatial warp."""
+    if options.spatial_augmentation and options.order == "warp_first":
+        images = random_spatial(images, draws)
+    images = (corrupt(images[0], draws, CORRUPTION), *images)
+    if options.spatial_augmentation and options.order == "corrupt_first":
+        images = random_spatial(images, draws)
+    return images
 
 
 def start_near_zero(layer: nn.Module, std: float) -> None:

@@ -17,7 +17,7 @@ class GVSLNoAffine(GVSL):
     """The deformable map is the whole map, predicted from features that were not aligned before."""
 
     Config = PairConfig
-    facts = dataclasses.replace(GVSL.facts, title="GVSL without affine head", version=1)
+    facts = dataclasses.replace(GVSL.facts, title="GVSL without affine head", version=2)
 
     def __init__(self, backbone: Backbone, config: PairConfig, crop: int) -> None:
         super().__init__(backbone, GVSLConfig.model_validate(config.model_dump()), crop)

@@ -10,7 +10,6 @@ import dataclasses
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
-from ssl_bench.api.rng import Draws
 
 from .gvsl import GVSL, GVSLConfig
 
@@ -18,13 +17,13 @@ from .gvsl import GVSL, GVSLConfig
 class GVSLNoFundament(GVSL):
     """Normalised cross-correlation + smoothness."""
 
-    facts = dataclasses.replace(GVSL.facts, title="GVSL without fundament", version=1)
+    facts = dataclasses.replace(GVSL.facts, title="GVSL without fundament", version=2)
 
     def __init__(self, backbone: Backbone, config: GVSLConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         del self.restoration
 
-    def losses(self, a: Tensor, b: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Corrupt A, encode both, match the pair."""
-        ncc, smoothness = self.matching_losses(a, b, *self.encode(a, b, draws))
+    def losses(self, corrupted: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """Encode the corrupted A and B, match the pair."""
+        ncc, smoothness = self.matching_losses(a, b, *self.encode(corrupted, b))
         return {"loss": ncc + smoothness, "ncc": ncc.detach(), "smoothness": smoothness.detach()}

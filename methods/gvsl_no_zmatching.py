@@ -11,43 +11,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
-from ssl_bench.api.method import Method, MethodConfig
+from ssl_bench.api.method import Method
 from ssl_bench.api.rng import Draws
 from ssl_bench.nn.heads import RestorationHead
 from ssl_bench.transforms.corruption import GVSL as CORRUPTION
 from ssl_bench.transforms.corruption import corrupt
-from ssl_bench.transforms.spatial import random_spatial
 
-from .gvsl import GVSL
-
-
-class GVSLNoZMatchingConfig(MethodConfig):
-    """The one option of GVSL that concerns restoration."""
-
-    spatial_augmentation: bool = True
-    """A random affine and elastic warp before the corruption: in the released code, not in the paper."""
+from .gvsl import GVSL, AugmentationConfig, corrupted_and_warped
 
 
 class GVSLNoZMatching(Method):
     """GVSL's corruption; mean squared error to the clean volume."""
 
-    Config = GVSLNoZMatchingConfig
+    Config = AugmentationConfig
     facts = dataclasses.replace(
-        GVSL.facts, title="GVSL without Z-matching", version=1, paradigm="centroid-hidden", smallest_batch=1, grouped=1
+        GVSL.facts, title="GVSL without Z-matching", version=2, paradigm="centroid-hidden", smallest_batch=1, grouped=1
     )
 
-    def __init__(self, backbone: Backbone, config: GVSLNoZMatchingConfig, crop: int) -> None:
+    def __init__(self, backbone: Backbone, config: AugmentationConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
         self.restoration = RestorationHead(backbone.local_channels)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) after the spatial augmentation."""
-        if self.options.spatial_augmentation:
-            (volumes,) = random_spatial((volumes,), draws)
-        return self.held_out_step(volumes, draws)
+        """Restore `volumes` (B, 1, D, H, W) as the spatial augmentation moves them."""
+        corrupted, volumes = corrupted_and_warped((volumes,), draws, self.options)
+        return self.loss(corrupted, volumes)
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Restore `volumes` as they are."""
-        restored = self.restoration(self.backbone(corrupt(volumes, draws, CORRUPTION)).local)
+        return self.loss(corrupt(volumes, draws, CORRUPTION), volumes)
+
+    def loss(self, corrupted: Tensor, volumes: Tensor) -> dict[str, Tensor]:
+        """Mean squared error of what is restored from `corrupted` (B, 1, D, H, W)."""
+        restored = self.restoration(self.backbone(corrupted).local)
         return {"loss": F.mse_loss(restored.float(), volumes)}

@@ -10,7 +10,7 @@ from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
-from ssl_bench.transforms.views import two_views, view_size
+from ssl_bench.transforms.views import region_of_views, two_views, view_size
 
 
 class SimSiamConfig(MethodConfig):
@@ -29,7 +29,7 @@ class SimSiam(Method):
         title="SimSiam",
         paper="Chen and He, Exploring Simple Siamese Representation Learning, CVPR 2021",
         year=2021,
-        version=1,
+        version=2,
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
@@ -41,6 +41,7 @@ class SimSiam(Method):
         from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
         super().__init__(backbone, config, crop)
+        self.region = region_of_views(crop, backbone.stride)
         self.projection = InFloat32(SimSiamProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.prediction = InFloat32(SimSiamPredictionHead(config.output, config.bottleneck, config.output))
         self.criterion = NegativeCosineSimilarity()

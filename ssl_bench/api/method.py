@@ -47,6 +47,9 @@ class CorpusView(Protocol):
     def batches(self, windows: Windows) -> Iterator[Tensor]:
         """Those windows in order, (b, 1, D, H, W) each, on the device."""
 
+    def first_voxels(self, windows: Windows) -> NDArray[np.int64]:
+        """(B, 3): where those windows begin; windows of one volume that begin at one voxel are the same."""
+
 
 class Method(nn.Module, ABC):
     """A pretext task around a backbone.
@@ -61,11 +64,13 @@ class Method(nn.Module, ABC):
     """Steps between calls of `refresh`; None for never."""
 
     def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:
-        """`crop` is the side in voxels of the windows that will come; constants in voxels scale with it."""
+        """`crop` is the side in voxels of what the backbone shall see; constants in voxels scale with it."""
         super().__init__()
         self.backbone = backbone
         self.config = config
         self.crop = crop
+        self.region = crop
+        """Side in voxels of the windows that will come: the crop, or more where views are taken out of them."""
 
     @abstractmethod
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
@@ -105,6 +110,10 @@ class Method(nn.Module, ABC):
 
     def after_step(self, step: int, steps: int) -> None:
         """Called after every optimiser step: moving averages, ..."""
+
+    def measures(self) -> dict[str, float]:
+        """What else the record of the pre-training shall keep, by name; asked once, at its end."""
+        return {}
 
 
 def scale_voxels(voxels: float, crop: int, smallest: float) -> float:

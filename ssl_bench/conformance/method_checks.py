@@ -62,7 +62,7 @@ def held_out_step_works(subject: MethodUnderTest) -> str | None:
     method, _ = subject.ready()
     with torch.no_grad():
         losses = method.held_out_step(
-            subject.centred(subject.batch), Draws.keyed("kit", "held out", samples=range(subject.batch))
+            subject.centred(method, subject.batch), Draws.keyed("kit", "held out", samples=range(subject.batch))
         )
     if losses is None:
         return None
@@ -76,7 +76,7 @@ def example_can_be_shown(subject: MethodUnderTest) -> str | None:
     """`example` gives volumes of one size, a displacement with three channels, or None."""
     method, _ = subject.ready()
     with torch.no_grad():
-        shown = method.example(subject.centred(2), Draws.keyed("kit", "example", samples=range(2)))
+        shown = method.example(subject.centred(method, 2), Draws.keyed("kit", "example", samples=range(2)))
     if shown is None:
         return None
     if not shown.keys() - {"displacement"}:

@@ -60,16 +60,17 @@ class MethodUnderTest:
         """What the harness does before the step of that number."""
         if method.refresh_every and step % method.refresh_every == 0:
             with torch.no_grad():
-                method.refresh(self.corpus, step, numpy_generator("kit", "refresh", step))
+                method.refresh(self.corpus.of_side(method.region), step, numpy_generator("kit", "refresh", step))
 
     def choose(self, method: Method, step: int, batch: int | None = None) -> Tensor:
         """The batch of the step of that number."""
         generator = numpy_generator("kit", "windows", step)
-        return self.corpus.read(method.choose_windows(len(self.corpus), batch or self.batch, generator))
+        windows = method.choose_windows(len(self.corpus), batch or self.batch, generator)
+        return self.corpus.of_side(method.region).read(windows)
 
-    def centred(self, count: int) -> Tensor:
+    def centred(self, method: Method, count: int) -> Tensor:
         """The middle windows of the first volumes, (count, 1, D, H, W), as the harness looks at held-out ones."""
-        return self.corpus.read(Windows(np.arange(count), np.full((count, 3), 0.5)))
+        return self.corpus.of_side(method.region).read(Windows(np.arange(count), np.full((count, 3), 0.5)))
 
     def loss(self, method: Method, volumes: Tensor, key: int = 0) -> Tensor:
         """The pretext loss under the draws of `key`."""

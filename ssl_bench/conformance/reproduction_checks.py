@@ -72,7 +72,7 @@ def views_of_one_image(subject: MethodUnderTest, samples: Sequence[int]) -> View
             first: nn.Module = getattr(network, network.encoder_modules[0])
             first.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0].detach()))
     draws = Draws.keyed("kit", "views", samples=samples)
-    method.training_step(subject.centred(1).repeat(len(samples), 1, 1, 1, 1), draws)
+    method.training_step(subject.centred(method, 1).repeat(len(samples), 1, 1, 1, 1), draws)
     return Views(seen, {sample: stream.get_state() for sample, stream in zip(samples, draws.generators, strict=True)})
 
 

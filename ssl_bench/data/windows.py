@@ -17,15 +17,26 @@ REFRESH_BATCH = 8
 
 
 def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
-    """The window of side `crop` at `position` of a volume (D, H, W).
+    """The window of side `crop` at `position` of a volume (D, H, W); see `first_voxel` and `padded`."""
+    start = first_voxel(volume.shape, position, crop)
+    return padded(volume[tuple(slice(first, first + crop) for first in start)], (crop, crop, crop))
 
-    `position` holds, per axis, 0 for the first and 1 for the last place at which the window fits. Axes shorter than
-    the window are zero-padded at their end: background, for a label.
+
+def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) -> NDArray[np.int64]:
+    """(3,): where the window of side `crop` at `position` of a volume of `shape` (D, H, W) begins.
+
+    `position` holds, per axis, 0 for the first and 1 for the last place at which the window fits. A uniform position
+    finds each place equally often, the first and the last among them.
     """
-    room = np.maximum(np.array(volume.shape) - crop, 0)
-    start = np.rint(position * room).astype(int)
-    window = volume[tuple(slice(first, first + crop) for first in start)]
-    return np.pad(window, [(0, crop - size) for size in window.shape])
+    room = np.maximum(np.array(shape) - crop, 0)
+    start: NDArray[np.int64] = np.minimum(position * (room + 1), room).astype(np.int64)
+    return start
+
+
+def padded(volume: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:
+    """A volume (D, H, W) in the middle of zeros up to `shape`, as inference pads: background, for a label."""
+    missing = [max(0, side - size) for side, size in zip(shape, volume.shape, strict=True)]
+    return np.pad(volume, [(more // 2, more - more // 2) for more in missing])
 
 
 class Corpus:
@@ -39,6 +50,15 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.volumes)
+
+    def of_side(self, crop: int) -> Corpus:
+        """The same volumes, from which windows of side `crop` come."""
+        return Corpus(self.volumes, crop, self.device)
+
+    def first_voxels(self, windows: Windows) -> NDArray[np.int64]:
+        """(B, 3): where those windows begin."""
+        pairs = zip(windows.volumes, windows.positions, strict=True)
+        return np.stack([first_voxel(self.volumes[index].shape, position, self.crop) for index, position in pairs])
 
     def read(self, windows: Windows) -> Tensor:
         """Those windows, (B, 1, D, H, W)."""
@@ -57,7 +77,7 @@ class CaseBatches:
     """Batches of labelled windows, on the CPU.
 
     Segmentation reads windows of side `crop`. Classification reads whole volumes, since what decides may lie anywhere
-    in them, zero-padded at the end to the largest of the batch.
+    in them, each in the middle of zeros up to the largest of the batch.
     """
 
     def __init__(self, cases: Sequence[Case], crop: int) -> None:
@@ -78,12 +98,7 @@ class CaseBatches:
             labels = np.stack([cut(np.asarray(case.label), position, self.crop) for case, position in pairs])
             return _volumes(images), torch.from_numpy(labels).long()
         shape = np.max([case.image.shape for case in chosen], axis=0)
-        images = np.stack(
-            [
-                np.pad(case.image, [(0, n - size) for n, size in zip(shape, case.image.shape, strict=True)])
-                for case in chosen
-            ]
-        )
+        images = np.stack([padded(case.image, shape) for case in chosen])
         return _volumes(images), torch.tensor([float(case.label) for case in chosen])
 
     def draw(self, batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import WINDOWS_VERSION, EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
@@ -45,7 +45,7 @@ class Planner:
         # Fields that presets did not always have, while they say nothing.
         silent = {name for name, nothing in (("data", {}), ("backbone", "unet3d")) if getattr(preset, name) == nothing}
         comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"} | silent)
-        comparable["precision"] = precision
+        comparable |= {"precision": precision, "windows": WINDOWS_VERSION}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         # Of two changes to one setting the later holds.
         changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
@@ -101,6 +101,7 @@ class Planner:
             overlap=self.preset.overlap,
             precision=self.precision,
             seed=seed,
+            windows=WINDOWS_VERSION,
         )
         return Cell(
             kind="evaluation",
@@ -168,4 +169,5 @@ class Planner:
             seed=seed,
             network=self.preset.backbone,
             network_source=BACKBONES.source_digest(self.preset.backbone),
+            windows=WINDOWS_VERSION if trains else 1,
         )

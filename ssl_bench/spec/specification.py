@@ -18,6 +18,11 @@ from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
 
+WINDOWS_VERSION = 2
+"""Raised whenever other windows are cut out of the same volumes, or are padded otherwise (`ssl_bench/data/windows.py`).
+
+1: padded at their end, and the first and the last place were drawn half as often as the others."""
+
 DataOrigin = Literal["embedded", "folder"]
 """Grown from the embedded anatomies, or read from a folder of the user's."""
 
@@ -122,6 +127,8 @@ class PretrainingSpec(_Keyed):
     """The backbone's name."""
     network_source: str | None = None
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
+    windows: int = 1
+    """`WINDOWS_VERSION` of when it was planned; 1 for a method that pre-trains nothing."""
 
     @property
     def title(self) -> str:
@@ -217,6 +224,8 @@ class EvaluationSpec(_Keyed):
     overlap: float
     precision: Literal["float32", "bf16"]
     seed: int
+    windows: int = 1
+    """`WINDOWS_VERSION` of when it was planned."""
 
     @property
     def method(self) -> str:

@@ -20,7 +20,7 @@ def predict(
     """Volume (1, 1, D, H, W) -> class index per voxel (D, H, W), or the probability of the positive class ().
 
     A segmentation slides a window of side `crop` (MONAI), neighbours sharing the fraction `overlap`, and averages the
-    class probabilities where windows meet, as the released code does; a volume no larger than the window is seen once.
+    class probabilities where windows meet, as the released code does; shorter axes are padded evenly with zeros.
     `features` gives the model's features of windows where they need not be computed.
     """
 
@@ -29,7 +29,7 @@ def predict(
 
     if model.kind == "classification":
         return probabilities(volume)[0]
-    if max(volume.shape[2:]) <= crop:
+    if all(side == crop for side in volume.shape[2:]):  # one window, without the machinery
         return _most_probable(probabilities(volume))
 
     from monai.inferers import sliding_window_inference

@@ -67,12 +67,12 @@ def pretrain(
     """
     spec = cell.pretraining_spec
     scans = source_of(cell).load()
-    corpus, held_out = (
-        Corpus([case.image for case in scans[part]], spec.crop, fabric.device) for part in ("corpus", "held-out")
-    )
     watch = Stopwatch(runtime, attempt.earlier_cost)
     method = build_method(spec)
     method.backbone.checkpointing = runtime.checkpointing
+    corpus, held_out = (
+        Corpus([case.image for case in scans[part]], method.region, fabric.device) for part in ("corpus", "held-out")
+    )
     with RunLog(attempt.events, attempt.state["step"] if attempt.state else 0) as log:
         training = PretextTraining(fabric, spec, method, corpus, held_out, log, attempt.state)
         with progress.track(cell.title, spec.steps) as advance:
@@ -85,7 +85,8 @@ def pretrain(
         require_finite(method, spec.steps)
         if rank() > 0:
             return None
-        batches = (batch for scans in (held_out, corpus) for batch in scans.batches(_centred(len(scans))))
+        parts = (part.of_side(spec.crop) for part in (held_out, corpus))
+        batches = (batch for part in parts for batch in part.batches(_centred(len(part))))
         collapse = collapse_of_backbone(fabric, method.backbone, batches)
         log.add("collapse", collapse, spec.steps)
     record = PretrainingRecord(
@@ -97,7 +98,7 @@ def pretrain(
         volumes_seen=spec.steps * spec.batch,
         loss_curve=training.losses.read(),
         held_out_curve=training.evaluations,
-        health=collapse,
+        health={**collapse, **method.measures()},
         cost=watch.read(),
         provenance=provenance(runtime, spec.precision),
     )

@@ -1,7 +1,8 @@
-"""In-painting and out-painting: noise inside, or outside, a few random boxes (Models Genesis, GVSL supplement C)."""
+"""In-painting and out-painting: noise inside, or outside, random boxes (Models Genesis, GVSL supplement C; blocks)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,24 @@ def out_painting_mask(size: Sequence[int], draws: Draws) -> Tensor:
     going_on = draws.chance(CONTINUE, OUT_PAINTING_WINDOWS)
     going_on[:, 0] = True
     return ~union_of_boxes(starts, extent - cut, size, going_on.cumprod(dim=1).bool())
+
+
+def block_mask(size: Sequence[int], draws: Draws, side: int, share: float) -> Tensor:
+    """Random cubes of `side` voxels that cover at least `share` of a volume, bool (B, 1, D, H, W).
+
+    They are cells of a grid that lies anywhere: chosen in random order until the share is reached, so that at most one
+    cell more is covered. Cells that the faces of the volume cut count as what is left of them.
+    """
+    cells = [length // side + 2 for length in size]
+    first = draws.integers(0, side, 3)
+    z, y, x = (
+        (torch.arange(length, device=first.device) + first[:, axis : axis + 1]) // side
+        for axis, length in enumerate(size)
+    )
+    cell = (z[:, :, None, None] * cells[1] + y[:, None, :, None]) * cells[2] + x[:, None, None, :]
+    order = draws.uniform(math.prod(cells)).gather(1, cell.flatten(1))
+    last = order.kthvalue(math.ceil(share * order.shape[1]), dim=1, keepdim=True).values
+    return (order <= last).view(-1, 1, *size)
 
 
 def fill_with_noise(volumes: Tensor, mask: Tensor, draws: Draws) -> Tensor:

@@ -19,10 +19,11 @@ from ssl_bench.transforms.boxes import uniform_integers
 def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: float = 0.5) -> tuple[Tensor, Tensor]:
     """Two independently augmented crops (B, C, *size) of `volumes` (B, C, D, H, W) in [0, 1]; both stay in [0, 1].
 
-    The crops share at least the fraction `min_overlap` of each side. Raises ValueError where a crop does not fit.
+    The crops share at least the fraction `min_overlap` of each side and are never the same crop, unless there is but
+    one. Raises ValueError where a crop does not fit.
     """
     _check_fits(volumes, size)
-    first, second = _augmented(volumes, overlapping_starts(volumes.shape[2:], size, draws, min_overlap), size, draws)
+    first, second = _augmented(volumes, distinct_starts(volumes.shape[2:], size, draws, min_overlap), size, draws)
     return first, second
 
 
@@ -31,6 +32,14 @@ def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     _check_fits(volumes, size)
     last = _last_start(volumes.shape[2:], size, draws)
     return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
+
+
+def middle(volumes: Tensor, size: Sequence[int]) -> Tensor:
+    """The crop (B, C, *size) in the middle of `volumes` (B, C, D, H, W), unchanged."""
+    _check_fits(volumes, size)
+    for axis, (n, side) in enumerate(zip(volumes.shape[2:], size, strict=True), start=2):
+        volumes = volumes.narrow(axis, (n - side) // 2, side)
+    return volumes
 
 
 def view_size(crop: int, stride: int) -> tuple[int, int, int]:
@@ -43,14 +52,31 @@ def view_size(crop: int, stride: int) -> tuple[int, int, int]:
     return side, side, side
 
 
-def overlapping_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:
-    """First voxels (B, 2, 3) of two crops of `size` in volumes of `extent` that share `min_overlap` of each side."""
+def region_of_views(crop: int, stride: int) -> int:
+    """Side of the windows that views are taken out of: 4/3 of the view's, so that its place differs by up to a third.
+
+    128 for views of 96 in a crop of 128; where the view is the whole crop, the window is larger than the crop.
+    """
+    return -(-4 * view_size(crop, stride)[0] // 3)
+
+
+def distinct_starts(extent: Sequence[int], size: Sequence[int], draws: Draws, min_overlap: float) -> Tensor:
+    """First voxels (B, 2, 3) of two crops of `size` in volumes of `extent` that share `min_overlap` of each side.
+
+    The second is uniform over all others that do; it is the first again only where no other fits.
+    """
     last = _last_start(extent, size, draws)
     reach = constant([int(side * (1 - min_overlap)) for side in size], draws.device)
     first = uniform_integers(draws, 0, last + 1, 3)
     low = (first - reach).clamp(min=0)
-    high = (first + reach).minimum(last)
-    return torch.stack([first, uniform_integers(draws, low, high - low + 1, 3)], dim=1)
+    places = (first + reach).minimum(last) - low + 1
+    # All places in reach have numbers; those from the first's own on are moved up by one, which leaves it out.
+    stride = torch.stack([places[:, 1] * places[:, 2], places[:, 2], torch.ones_like(places[:, 2])], dim=1)
+    taken = ((first - low) * stride).sum(dim=1)
+    drawn = uniform_integers(draws, 0, (places.prod(dim=1) - 1).clamp(min=1))
+    drawn = torch.where(drawn >= taken, drawn + 1, drawn).minimum(places.prod(dim=1) - 1)
+    second = low + drawn.unsqueeze(1) // stride % places
+    return torch.stack([first, second], dim=1)
 
 
 def _last_start(extent: Sequence[int], size: Sequence[int], draws: Draws) -> Tensor:

@@ -14,6 +14,8 @@ from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.windows import Corpus
 
 CROP = 32
+SIDE = 48
+"""Of the volumes: larger than the windows that views are taken out of."""
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
 
 
@@ -29,14 +31,14 @@ def prepared(name: str, corpus: Corpus, batch: int) -> tuple[Method, Tensor, Dra
     method = build(name)
     if method.refresh_every:
         with torch.no_grad():
-            method.refresh(corpus, 0, np.random.default_rng(0))
+            method.refresh(corpus.of_side(method.region), 0, np.random.default_rng(0))
     windows = method.choose_windows(len(corpus), batch, np.random.default_rng(1))
-    return method, corpus.read(windows), Draws.keyed("test", samples=range(batch))
+    return method, corpus.of_side(method.region).read(windows), Draws.keyed("test", samples=range(batch))
 
 
 @pytest.fixture(scope="session")
 def corpus() -> Corpus:
     """Sixteen smooth random volumes; methods are tested on anatomy in the engine's tests."""
     noise = torch.rand(16, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
-    volumes = torch.nn.functional.interpolate(noise, size=(CROP, CROP, CROP), mode="trilinear", align_corners=True)
+    volumes = torch.nn.functional.interpolate(noise, size=(SIDE, SIDE, SIDE), mode="trilinear", align_corners=True)
     return Corpus(volumes[:, 0].numpy(), CROP, "cpu")

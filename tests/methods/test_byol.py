@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.settings import load_preset, preset_names
 from ssl_bench.data.windows import Corpus
-from ssl_bench.methods.byol import BYOL
+from ssl_bench.methods.byol import BYOL, BYOLConfig, first_momentum
 from ssl_bench.transforms.views import two_views, view_size
 
 from .conftest import build, prepared
@@ -48,7 +50,7 @@ def test_the_target_starts_as_the_online_network_without_its_decoder() -> None:
 def test_the_target_moves_by_the_cosine_momentum_towards_the_online_network(
     step: int, steps: int, start: float
 ) -> None:
-    method = byol(momentum=start)
+    method = byol(momentum=start, start_left=1)
     with torch.no_grad():
         for parameter in method.optimised_parameters():
             parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(2)))
@@ -65,11 +67,37 @@ def test_the_target_moves_by_the_cosine_momentum_towards_the_online_network(
 def test_momentum_rises_from_the_papers_0996_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     monkeypatch.setattr("lightly.models.utils.update_momentum", lambda model, ema, m: seen.append(m))
-    method = byol()
+    method = byol(start_left=1)
     for step in range(5):
         method.after_step(step, 5)
     modules = len(method.backbone.encoder_modules) + 1
     assert seen[::modules] == pytest.approx([0.996, 0.9965857864, 0.998, 0.9994142136, 1.0], abs=1e-9)
+
+
+@pytest.mark.parametrize("steps", [2, *(load_preset(name).pretraining.steps for name in preset_names())])
+def test_less_than_a_hundredth_of_the_targets_start_is_left_at_the_end(steps: int) -> None:
+    method = byol()
+    for parameter in (*method.target_encoder.parameters(), *method.target_projection.parameters()):
+        parameter.data.fill_(1)
+    for parameter in (*method.backbone.parameters(), *method.projection.parameters()):
+        parameter.data.fill_(0)
+    if steps > 1000:  # the same recursion on one number
+        start = first_momentum(steps, method.options)
+        assert start == 0.996
+        rises = (np.cos(np.pi * np.arange(steps) / (steps - 1)) + 1) / 2
+        assert np.prod(1 - (1 - start) * rises) < 0.01
+        return
+    for step in range(steps):
+        method.after_step(step, steps)
+    left = torch.cat(
+        [p.flatten() for p in (*method.target_encoder.parameters(), *method.target_projection.parameters())]
+    )
+    assert left.max() < 0.01
+
+
+def test_the_papers_momentum_holds_from_where_it_forgets_the_start() -> None:
+    assert first_momentum(2302, BYOLConfig()) < 0.996 == first_momentum(2303, BYOLConfig())
+    assert first_momentum(370, BYOLConfig(momentum=0.9)) == 0.9
 
 
 def test_the_target_has_no_gradient_and_no_optimiser_but_is_saved(corpus: Corpus) -> None:

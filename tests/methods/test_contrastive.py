@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ssl_bench.api.method import Method
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.settings import load_preset, preset_names
 from ssl_bench.methods.simclr import SimCLR
 from ssl_bench.methods.simsiam import SimSiam
-from ssl_bench.transforms.views import two_views, view_size
+from ssl_bench.transforms.views import region_of_views, two_views, view_size
 
 from .conftest import CROP, build
 
@@ -33,6 +34,15 @@ def views() -> tuple[Tensor, Tensor]:
 def loss_and_gradients(method: Method, loss: Tensor) -> list[Tensor]:
     learning = [p for name, p in method.named_parameters() if not name.startswith(("backbone.up", "target"))]
     return [loss.detach(), *torch.autograd.grad(loss, learning)]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("name", ["simclr", "simsiam", "byol", "deepcluster"])
+def test_views_are_taken_out_of_a_larger_window_in_every_preset(name: str, preset: str) -> None:
+    crop = load_preset(preset).pretraining.crop
+    method = build(name, crop=crop)
+    assert method.region == region_of_views(crop, 16) >= 4 / 3 * view_size(crop, 16)[0]
+    assert view_size(crop, 16)[0] >= 32
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.1])

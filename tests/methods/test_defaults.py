@@ -9,7 +9,8 @@ import pytest
 
 from ssl_bench.api.registry import METHODS
 
-PAIR: dict[str, Any] = {"direction": "b_to_a", "spatial_augmentation": True, "initial_std": 0.001}
+AUGMENTATION: dict[str, Any] = {"spatial_augmentation": True, "order": "corrupt_first"}
+PAIR: dict[str, Any] = {**AUGMENTATION, "direction": "b_to_a", "initial_std": 0.001}
 GVSL: dict[str, Any] = {
     **PAIR,
     "composition": "affine_of_deformed",
@@ -22,20 +23,21 @@ GVSL: dict[str, Any] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "scratch": {"extra_finetune_steps": 0},
     "denoising": {"sigma": 0.1},
-    "inpainting": {"fill": "noise"},
+    "inpainting": {"erased": 0.25, "block": 32.0, "fill": "noise"},
     "models_genesis": {},
-    "gvsl_no_zmatching": {"spatial_augmentation": True},
+    "gvsl_no_zmatching": AUGMENTATION,
     "rotation": {},
     "deepcluster": {
         "clusters": 8,
         "period": 40,
         "windows_per_volume": 2,
-        "components": 256,
+        "components": 32,
         "iterations": 20,
+        "largest_share": 4.0,
         "head_learning_rate": 0.05,
     },
     "simsiam": {"hidden": 512, "output": 128, "bottleneck": 64},
-    "byol": {"hidden": 1024, "output": 256, "momentum": 0.996},
+    "byol": {"hidden": 1024, "output": 256, "momentum": 0.996, "start_left": 0.01},
     "simclr": {"temperature": 0.5, "hidden": 512, "output": 128},
     "gvsl_no_fundament": GVSL,
     "gvsl_no_affine": PAIR,

@@ -8,9 +8,10 @@ import torch
 from ssl_bench.api.backbone import Features
 from ssl_bench.api.method import Method
 from ssl_bench.api.rng import Draws
-from ssl_bench.methods.gvsl import GVSL, Matching, odd, pair_up
+from ssl_bench.methods.gvsl import GVSL, AugmentationConfig, Matching, corrupted_and_warped, odd, pair_up
 from ssl_bench.nn.losses import ncc_loss, smoothness_loss
 from ssl_bench.nn.warp import warp
+from ssl_bench.transforms.corruption import corrupt
 from ssl_bench.transforms.spatial import random_spatial
 
 from .conftest import build
@@ -97,7 +98,7 @@ def test_direction_decides_which_image_moves(monkeypatch: pytest.MonkeyPatch) ->
             return GVSL.match(m, image, *rest)
 
         monkeypatch.setattr(method, "match", match)
-        method.losses(a, b, Draws.keyed(0, samples=[0]))
+        method.losses(a, a, b)
         assert torch.equal(moved[0], expected)
 
 
@@ -106,7 +107,7 @@ def test_smoothness_is_of_the_deformation_or_of_the_whole_map() -> None:
     values = {}
     for part in ("deformation", "whole"):
         method = gvsl(smoothness_of=part, initial_std=0.05)
-        values[part] = method.losses(a, b, Draws.keyed(0, samples=range(2)))["smoothness"]
+        values[part] = method.losses(a, a, b)["smoothness"]
         features = method.backbone(a)
         matching = method.match(a, features, features)
         assert smoothness_loss(matching.deformation) != smoothness_loss(matching.whole)
@@ -135,17 +136,32 @@ def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity() -> 
     torch.testing.assert_close(losses["ncc of the identity"], ncc_loss(batch[0::2], batch[1::2], method.window))
 
 
-@pytest.mark.parametrize("augmented", [True, False])
-def test_both_images_of_a_pair_are_warped_alike_before_the_losses(augmented: bool) -> None:
-    method, batch = gvsl(spatial_augmentation=augmented), volumes(4)
+@pytest.mark.parametrize("options", [{}, {"order": "warp_first"}, {"spatial_augmentation": False}])
+def test_the_images_of_a_pair_are_warped_alike_after_or_before_the_corruption(options: dict[str, object]) -> None:
+    method, batch = gvsl(**options), volumes(4)
     found = method.training_step(batch, Draws.keyed(0, samples=range(4)))
     a, b, draws = pair_up(batch, Draws.keyed(0, samples=range(4)))
-    if augmented:
-        # One warp for the two, as two channels of one image.
-        warped = random_spatial((torch.cat([a, b], dim=1),), draws)[0]
-        a, b = warped[:, :1], warped[:, 1:]
-        assert not torch.equal(a, batch[0::2])
-    torch.testing.assert_close(found, method.losses(a, b, draws))
+    # One warp for all images, as channels of one.
+    if options == {}:
+        images = random_spatial((torch.cat([corrupt(a, draws), a, b], dim=1),), draws)[0]
+    elif "order" in options:
+        moved = random_spatial((torch.cat([a, b], dim=1),), draws)[0]
+        images = torch.cat([corrupt(moved[:, :1], draws), moved], dim=1)
+    else:
+        images = torch.cat([corrupt(a, draws), a, b], dim=1)
+    assert torch.equal(images[:, 1:2], a) == (options == {"spatial_augmentation": False})
+    torch.testing.assert_close(found, method.losses(*images.split(1, dim=1)))
+
+
+def test_by_default_the_fill_of_what_was_erased_is_warped_too_as_in_the_released_code() -> None:
+    one = torch.ones(1, 1, 32, 32, 32)
+    images = [
+        corrupted_and_warped((one,), Draws.keyed(0, samples=[3]), AugmentationConfig(order=order))
+        for order in ("corrupt_first", "warp_first")
+    ]
+    # The restoration's target is the clean image, warped alike: zeros enter both at the same places.
+    for corrupted, clean in images:
+        assert (corrupted[clean == 0].count_nonzero() == 0) == (clean is images[0][1])
 
 
 def test_a_whole_step_has_the_same_loss_and_gradients_with_checkpointing() -> None:
@@ -232,8 +248,9 @@ def test_without_z_matching_every_volume_is_restored_from_gvsls_corruption() -> 
             one = batch[sample : sample + 1]
             draws = Draws.keyed(0, samples=[sample])
             # GVSL restores A of each pair alone: here every volume is an A.
-            pair = random_spatial((one, one), draws) if step == "training_step" else (one, one)
-            alone.append(whole.losses(*pair, draws)["restoration"])
+            seen = corrupt(one, draws)
+            images = random_spatial((seen, one, one), draws) if step == "training_step" else (seen, one, one)
+            alone.append(whole.losses(*images)["restoration"])
         torch.testing.assert_close(together.detach(), torch.stack(alone).mean())
 
 

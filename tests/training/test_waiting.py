@@ -89,9 +89,9 @@ def one_step(method: Any, spec: PretrainingSpec) -> Tensor:
     claim_to_be_on_gpu(method)
     if method.refresh_every:
         method.labels = torch.zeros(spec.batch, dtype=torch.int64)
-    volumes = [np.zeros((spec.crop + 3,) * 3, np.float32)] * spec.batch
+    volumes = [np.zeros((method.region + 3,) * 3, np.float32)] * spec.batch
     windows = Windows(np.arange(spec.batch), np.full((spec.batch, 3), 0.5))
-    batch = Corpus(volumes, spec.crop, GPU).read(windows)
+    batch = Corpus(volumes, method.region, GPU).read(windows)
     assert batch.device == GPU
     loss: Tensor = method.training_step(batch, Draws([SimpleNamespace(device=GPU)] * spec.batch))["loss"]  # type: ignore[list-item]
     return loss

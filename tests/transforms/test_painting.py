@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from ssl_bench.transforms.painting import (
     GVSL_IN_PAINTING,
     MODELS_GENESIS_IN_PAINTING,
     InPaintingSettings,
+    block_mask,
     fill_with_noise,
     in_painting,
     in_painting_mask,
@@ -88,6 +91,32 @@ def test_the_mask_is_the_union_of_the_active_boxes(boxes, settings) -> None:
             if on:
                 expected[z : z + dz, y : y + dy, x : x + dx] = True
         assert torch.equal(mask[b, 0], expected)
+
+
+@pytest.mark.parametrize(("size", "side"), [((32, 32, 32), 8), ((48, 20, 33), 12), ((16, 16, 16), 4)])
+def test_blocks_cover_the_share_that_is_asked_for_and_at_most_one_block_more(
+    size: tuple[int, int, int], side: int
+) -> None:
+    share = block_mask(size, streams(300), side, 0.25).float().mean((1, 2, 3, 4))
+    assert share.min() >= 0.25
+    assert share.max() <= 0.25 + side**3 / math.prod(size)
+
+
+def test_blocks_are_whole_cells_of_a_grid_that_lies_anywhere() -> None:
+    side, seen = 5, set()
+    for mask in block_mask((20, 20, 20), streams(400), side, 0.3)[:, 0]:
+        # Where along an axis the mask changes, a cell ends: modulo its side always at the same place.
+        faces = [mask.movedim(axis, 0).flatten(1) for axis in range(3)]
+        ends = [{(int(i) + 1) % side for i in (f[1:] != f[:-1]).any(1).nonzero()} for f in faces]
+        assert all(len(end) == 1 for end in ends)
+        seen |= {(axis, *end) for axis, end in enumerate(ends)}
+    assert seen == {(axis, offset) for axis in range(3) for offset in range(side)}
+
+
+def test_each_voxel_is_covered_equally_often() -> None:
+    covered = block_mask((12, 12, 12), streams(3000), 4, 0.25).float().mean(0)
+    assert covered.min() > 0.2
+    assert covered.max() < 0.35
 
 
 def test_noise_is_uniform_alike_in_all_channels_and_only_inside_the_mask() -> None:

@@ -5,8 +5,12 @@ from collections import Counter
 import pytest
 import torch
 
+from ssl_bench.api.settings import load_preset, preset_names
+from ssl_bench.backbones.unet3d import UNet3D
+from ssl_bench.data.synthetic.corpus import CardiacCT
+from ssl_bench.data.synthetic.sampling import voxel_grid
 from ssl_bench.transforms import views
-from ssl_bench.transforms.views import one_view, overlapping_starts, two_views
+from ssl_bench.transforms.views import distinct_starts, middle, one_view, region_of_views, two_views, view_size
 from tests.transforms.support import assert_contract, streams, volumes
 
 
@@ -26,12 +30,44 @@ def test_the_two_views_of_a_sample_differ() -> None:
 
 
 def test_crops_share_at_least_half_of_each_side_and_reach_every_start() -> None:
-    starts = overlapping_starts((40, 20, 15), (16, 11, 15), streams(4000), 0.5)
+    starts = distinct_starts((40, 20, 15), (16, 11, 15), streams(4000), 0.5)
     gap = (starts[:, 0] - starts[:, 1]).abs().amax(0)
     assert gap.tolist() == [8, 5, 0]
     for view in (0, 1):
         assert starts[:, view].amin(0).tolist() == [0, 0, 0]
         assert starts[:, view].amax(0).tolist() == [24, 9, 0]
+
+
+def test_the_second_crop_is_any_other_in_reach_and_never_the_first() -> None:
+    first, second = distinct_starts((5, 4, 6), (3, 3, 6), streams(6000), 0.5).unbind(1)
+    assert (first != second).any(1).all()
+    shifts = Counter(tuple(place) for place in second[(first == torch.tensor([1, 0, 0])).all(1)].tolist())
+    # From the middle of three places and the first of two, starts that differ by at most one: 3 x 2 - 1 others.
+    assert set(shifts) == {(z, y, 0) for z in range(3) for y in range(2)} - {(1, 0, 0)}
+    assert max(shifts.values()) < 1.3 * min(shifts.values())
+
+
+def test_without_room_both_crops_are_the_whole() -> None:
+    assert distinct_starts((4, 4, 4), (4, 4, 4), streams(5), 0.5).abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_two_views_are_never_the_same_crop_in_any_preset(name: str) -> None:
+    preset = load_preset(name)
+    size, region = view_size(preset.pretraining.crop, UNet3D.stride), region_of_views(preset.pretraining.crop, 16)
+    corpus, _ = voxel_grid(CardiacCT.field_of_view_mm, CardiacCT.spacing_mm, preset.cohort.detail)
+    assert min(corpus) >= region > max(size)
+    assert min(corpus) > preset.pretraining.crop
+    starts = distinct_starts((region,) * 3, size, streams(2000), 0.5)
+    assert (starts[:, 0] == starts[:, 1]).all(1).float().mean() == 0
+    assert (starts[:, 0] - starts[:, 1]).abs().amax() == region - size[0]
+
+
+def test_the_middle_is_cut_as_it_is() -> None:
+    given = volumes(2, 9, 6, 5)
+    assert torch.equal(middle(given, (4, 6, 2)), given[:, :, 2:6, :, 1:3])
+    with pytest.raises(ValueError, match="cannot crop"):
+        middle(given, (10, 6, 5))
 
 
 def test_crops_are_exact_copies_in_every_orientation_of_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
