@@ -13,7 +13,7 @@ from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
 from ssl_bench.cli.planning import locations_of, names, plan_with
-from ssl_bench.cli.running import run_and_print
+from ssl_bench.cli.running import run_and_print, warn_of_collapse
 from ssl_bench.errors import UserError
 
 ACCEPTED = (
@@ -62,6 +62,7 @@ def pretrain(
         typer.echo(json.dumps(record.model_dump(mode="json")))
     else:
         typer.echo(f"{cell.title}: {outcome(record)}  [{cell.key}]")
+    warn_of_collapse([cell], store)
     if record.status == "failed":
         raise typer.Exit(1)
     if not execution.as_json:

@@ -50,6 +50,8 @@ class PretrainingFields(TypedDict, total=False):
     volumes_seen: int
     loss_curve: list[float]
     held_out_curve: list[dict[str, float | None]]
+    stage_ranks: list[dict[str, float | None]]
+    trained_stages: dict[str, int]
 
 
 Parsed = TypeVar("Parsed")
