@@ -67,6 +67,7 @@ def print_records(records: Sequence[AnyRecord]) -> None:
 
     for record in records:
         place = f"{record.spec.task:5} {record.spec.protocol:12} " if record.kind == "evaluation" else ""
-        typer.echo(f"{record.spec.method:16} {place}seed {record.spec.seed}  {outcome(record)}  [{record.key}]")
+        row = record.spec.row if record.kind == "evaluation" else record.spec.method
+        typer.echo(f"{row:16} {place}seed {record.spec.seed}  {outcome(record)}  [{record.key}]")
     if any(record.data.startswith("semi-real") for record in records):
         typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")

@@ -17,7 +17,7 @@ import pandas as pd
 from ssl_bench.errors import UserError
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.spec.collapse import collapsed_stages
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title, reset_title
 from ssl_bench.store.store import Store
 
 CSV_COLUMNS = (
@@ -26,8 +26,8 @@ CSV_COLUMNS = (
     "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
     "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
-_PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort", "corpus",
-           "pretraining")  # fmt: skip
+_PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
+           "cases_digest", "corpus", "pretraining", "reset")  # fmt: skip
 _PRETRAININGS = (
     "key", "preset", "setting", "data", "method", "options", "seed", "volumes_seen", "loss_first", "loss_last",
     "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus", "collapsed",
@@ -58,6 +58,8 @@ class Results(NamedTuple):
     test cases; ``cases``, ``best_step``, ``converged``) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
+    ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
+    backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
     ``pretraining``: the key in `pretrainings`, empty without one."""
     pretrainings: pd.DataFrame
     """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps,
@@ -214,7 +216,9 @@ class _Reader:
             *_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)),
             downstream,
             backbone,
-            *told,
+            *told[:1],
+            ", ".join(filter(None, [told[1], reset_title(fields.get("reset", ""))])),
+            *told[2:],
         )
         self._evaluations += 1
         measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
@@ -316,6 +320,7 @@ def _evaluation(
         bool(modules and not modules.frozen),
         made,
         fields.get("cases_digest", ""),
+        fields.get("reset", ""),
     )  # fmt: skip
 
 
@@ -335,8 +340,8 @@ _CELLS = (
     "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
-    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "_cases_digest",
-    "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
+    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
+    "reset", "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 

@@ -81,8 +81,8 @@ class PretrainingRecord(_Record):
     """SHA-256 of the bytes of the backbone's tensors; empty in records made before it was kept."""
     health: Numbers = {}
     stage_ranks: Curve = []
-    """The effective rank of every stage of the backbone, by `ssl_bench.training.collapse.channel_rank`, on fixed volumes,
-    outside the corpus where there are any; ``step`` counts the updates made before. Empty in older records."""
+    """The effective rank of every stage of the backbone, by `ssl_bench.training.collapse.channel_rank`, on fixed
+    volumes, outside the corpus where there are any; ``step`` counts the updates made before. Empty in older records."""
     trained_stages: dict[str, int] = {}
     """Channels of the stages that the method pre-trains, in the order in which volumes pass them."""
 

@@ -18,8 +18,18 @@ from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
 
+NUMERICS_VERSION = 2
+"""Raised whenever the numbers of code that all cells share may change: kernels, networks, losses, transforms, the order
+of windows, training loops. A method, a task and a protocol have versions of their own.
+
+1: records that name none. 2: the faster kernels for processors, and all that was mended before this version was kept.
+"""
+
 DataOrigin = Literal["embedded", "folder"]
 """Grown from the embedded anatomies, or read from a folder of the user's."""
+
+Part = Literal["", "encoder", "decoder"]
+"""A part of a backbone; empty for none."""
 
 
 class _Keyed(Settings):
@@ -122,6 +132,8 @@ class PretrainingSpec(_Keyed):
     """The backbone's name."""
     network_source: str | None = None
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
+    numerics: int = 1
+    """`NUMERICS_VERSION` of the code that it was planned with."""
 
     @property
     def title(self) -> str:
@@ -217,16 +229,30 @@ class EvaluationSpec(_Keyed):
     overlap: float
     precision: Literal["float32", "bf16"]
     seed: int
+    reset: Part = ""
+    """The part of the backbone that goes back to the random start of the cell's seed before it is evaluated."""
+    numerics: int = 1
+    """`NUMERICS_VERSION` of the code that it was planned with."""
 
     @property
     def method(self) -> str:
-        """The row this cell belongs to."""
+        """The method of the row this cell belongs to."""
         return self.backbone.method
+
+    @property
+    def row(self) -> str:
+        """The row in words: the method, and what of its backbone is reset."""
+        return f"{self.method} ({reset_title(self.reset)})" if self.reset else self.method
 
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
+        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}"
+
+
+def reset_title(reset: Part) -> str:
+    """What stands in a row's label for a part that is reset; empty for none."""
+    return f"reset {reset}" if reset else ""
 
 
 def protocol_title(protocol: str, source: str | None) -> str:

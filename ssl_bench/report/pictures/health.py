@@ -82,15 +82,16 @@ def _stage_ranks(table: Table) -> list[Picture]:
         axes.axhline(COLLAPSED_SHARE, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
         for stage, line in shares[shares["row"] == row].groupby("stage", sort=False):
             axes.plot(line["step"], line["share"], color=colours[stage], marker=".", markersize=3, linewidth=1.2)
-        axes.set_ylim(bottom=0)
         axes.set_title(plain(row, 26), fontsize=8)
+    # All share one range, which is known now.
+    panels[0].set_ylim(bottom=0)
     for axes in panels[-PANELS_A_LINE:]:
         axes.set_xlabel("Steps", fontsize=8)
     figure.supylabel("Rank / random start's", fontsize=9)
     place_legend(figure, [Line2D([], [], color=colour) for colour in colours.values()], stages)
     caption = (
-        "Effective rank of the covariance of a stage's channels over voxels of fixed volumes outside the corpus (1: one "
-        "direction), in shares of what the random start had on the same voxels; mean over seeds. "
+        "Effective rank of the covariance of a stage's channels over voxels of fixed volumes outside the corpus (1: "
+        "one direction), in shares of what the random start had on the same voxels; mean over seeds. "
         f"Dashed: {COLLAPSED_SHARE:g}, below which a stage that the method pre-trains counts as collapsed. Stages in "
         "the order in which volumes pass them, from dark to light; of a method that pre-trains the encoder alone, the "
         "decoder's follow what the encoder feeds them."
@@ -104,8 +105,11 @@ def _shares_by_row(table: Table) -> pd.DataFrame:
     every, curves = table.frames.pretrainings, table.frames.pretraining_curves
     here = every[every["key"].isin(table.pretraining_keys)]
     lines = curves[curves["cell"].isin(here.index) & curves["curve"].astype(str).str.startswith(RANK)]
-    labels = {place: Row("", one.method, one.options).label for place, one in zip(here.index, here.itertuples())}
-    lines = lines.assign(row=lines["cell"].map(labels), stage=lines["curve"].astype(str).str.removeprefix(RANK))
+    labels = [Row("", *names).label for names in zip(here["method"], here["options"], strict=True)]
+    lines = lines.assign(
+        row=lines["cell"].map(dict(zip(here.index, labels, strict=True))),
+        stage=lines["curve"].astype(str).str.removeprefix(RANK),
+    )
     starts = lines[lines["step"] == 0].drop_duplicates(["cell", "stage"]).set_index(["cell", "stage"])["value"]
     lines = lines.join(starts.rename("start"), on=["cell", "stage"])
     lines = lines.assign(share=lines["value"] / lines["start"])
