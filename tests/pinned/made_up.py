@@ -19,17 +19,17 @@ def smooth_volume(seed: int, size: tuple[int, int, int] = (40, 36, 36)) -> NDArr
     return ((noise - noise.min()) / (noise.max() - noise.min())).astype(np.float32)
 
 
-def labelled_volume(seed: int, classes: int) -> NDArray[np.uint8]:
+def labelled_volume(seed: int, classes: int, size: tuple[int, int, int] = (40, 36, 36)) -> NDArray[np.uint8]:
     """The same noise cut into background and `classes` structures of about one size."""
-    volume = smooth_volume(seed)
+    volume = smooth_volume(seed, size)
     edges = np.quantile(volume, np.linspace(0.3, 1, classes + 1)[:-1])
     return np.digitize(volume, edges).astype(np.uint8)
 
 
-def case(seed: int, classes: int | None) -> Case:
+def case(seed: int, classes: int | None, size: tuple[int, int, int] = (24, 20, 20)) -> Case:
     """A segmented case of so many `classes`; without them one of a class that alternates."""
-    label = seed % 2 if classes is None else labelled_volume(seed, classes)
-    return Case(f"case-{seed}", smooth_volume(seed), label, (1.0, 1.5, 2.0))
+    label = seed % 2 if classes is None else labelled_volume(seed, classes, size)
+    return Case(f"case-{seed}", smooth_volume(seed, size), label, (1.0, 1.5, 2.0))
 
 
 def batch(*seeds: int, channels: int = 1) -> Tensor:

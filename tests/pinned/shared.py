@@ -85,7 +85,7 @@ def losses() -> Numbers:
     found = [ncc_loss(warped, batch(2, 3)), smoothness_loss(displacement), soft_dice_loss(logits, labels)]
     torch.stack(found).sum().backward()  # type: ignore[no-untyped-call]
     assert warped.grad is not None and displacement.grad is not None and logits.grad is not None  # noqa: PT018
-    return [*(float(loss) for loss in found), *summary(warped.grad, displacement.grad, logits.grad)]
+    return [*(float(loss.detach()) for loss in found), *summary(warped.grad, displacement.grad, logits.grad)]
 
 
 def optimisers() -> Numbers:

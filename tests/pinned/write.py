@@ -29,11 +29,11 @@ def main() -> int:
         else:
             made[name] = {"version": entry.version, "values": values}
     if refused and "--anyway" not in sys.argv:
-        print("\n".join([*refused, "nothing written; --anyway pins them as they are"]), file=sys.stderr)
+        print("\n".join([*refused, "nothing written; --anyway pins them as they are"]), file=sys.stderr)  # noqa: T201
         return 1
     lines = [f"{json.dumps(name)}: {json.dumps(one)}" for name, one in sorted(made.items())]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
-    print(f"{FILE}: {len(made)} pinned")
+    print(f"{FILE}: {len(made)} pinned")  # noqa: T201
     return 0
 
 
