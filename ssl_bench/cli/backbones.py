@@ -12,8 +12,8 @@ import typer
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with
-from ssl_bench.cli.running import run_and_print
+from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.running import run_and_print, warn_of_collapse
 from ssl_bench.errors import UserError
 
 ACCEPTED = (
@@ -62,6 +62,7 @@ def pretrain(
         typer.echo(json.dumps(record.model_dump(mode="json")))
     else:
         typer.echo(f"{cell.title}: {outcome(record)}  [{cell.key}]")
+    warn_of_collapse([cell], store)
     if record.status == "failed":
         raise typer.Exit(1)
     if not execution.as_json:
@@ -83,6 +84,7 @@ def evaluate(
     execution: Execution,
     data: TaskData,
     skip_problems: options.SkipProblems = False,
+    reset: options.ResetOption = options.Reset.none,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Evaluate the backbone in a file; its row is called external:NAME.
@@ -105,6 +107,7 @@ def evaluate(
     external = describe_external(backbone, found)
     (task,), locations = locations_of([task], data, skip_problems=skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
-    cells = [planner.external(backbone, external, task, name, seed) for name in protocols]
+    cells = [planner.external(backbone, external, task, name, seed, reset.value) for name in protocols]
+    cells = without_pointless(cells)
     Progress(shown=not execution.quiet).say(f"{backbone}: {found}")
     run_and_print(cells, execution, runtime, rerun)

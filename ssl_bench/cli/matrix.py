@@ -13,7 +13,7 @@ from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with
+from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -46,6 +46,7 @@ def matrix(
     data: TaskData,
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
+    reset: options.ResetOption = options.Reset.none,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Run every combination of methods, tasks, protocols and seeds; each pre-training once.
@@ -72,12 +73,13 @@ def matrix(
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [
-        planner.evaluation(method, task, protocol, seed)
+        planner.evaluation(method, task, protocol, seed, reset.value)
         for seed in chosen_seeds
         for method in chosen_methods
         for task in chosen_tasks
         for protocol in chosen_protocols
     ]
+    cells = without_pointless(cells)
     if dry_run:
         print_plan(cells, execution.store())
         if text := executor.dry_run(Work(cells, execution.store(), runtime)):

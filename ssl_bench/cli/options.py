@@ -36,6 +36,14 @@ class Strategy(StrEnum):
     ddp = "ddp"
 
 
+class Reset(StrEnum):
+    """The part of a pre-trained backbone that starts at random again."""
+
+    none = ""
+    encoder = "encoder"
+    decoder = "decoder"
+
+
 class Log(StrEnum):
     """For whom a cell writes its numbers as they come."""
 
@@ -174,6 +182,15 @@ Anatomy = Annotated[
 ]
 RerunOption = Annotated[
     Rerun, typer.Option("--rerun", help="missing: cells without a success; failed: only those; all: everything anew.")
+]
+ResetOption = Annotated[
+    Reset,
+    typer.Option(
+        "--reset",
+        metavar="encoder|decoder",
+        show_default=False,
+        help="Evaluate with this part of the backbone as the seed draws it: tells which part carries good or harm.",
+    ),
 ]
 DataRoot = Annotated[
     Path | None,

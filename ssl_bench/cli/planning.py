@@ -14,6 +14,7 @@ from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
     from ssl_bench.planning.planner import Planner
+    from ssl_bench.spec.cell import Cell
     from ssl_bench.spec.locations import Locations
     from ssl_bench.training.runtime import Runtime
 
@@ -43,6 +44,19 @@ def plan_with(
 def warn(line: str) -> None:
     """Say what may be meant and probably is not, however quiet the progress is."""
     typer.echo(f"warning: {line}", err=True)
+
+
+def without_pointless(cells: Sequence[Cell]) -> list[Cell]:
+    """`cells` without those in which ``--reset`` changes nothing; on stderr, which these are.
+
+    Raises UserError if none is left.
+    """
+    from ssl_bench.planning.resetting import with_a_question
+
+    kept, reasons = with_a_question(cells)
+    for reason in reasons:
+        typer.echo(f"--reset leaves out: {reason}", err=True)
+    return kept
 
 
 def locations_of(

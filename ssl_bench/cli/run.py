@@ -9,7 +9,7 @@ import typer
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with
+from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 
 
@@ -25,6 +25,7 @@ def run(
     data: TaskData,
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
+    reset: options.ResetOption = options.Reset.none,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Pre-train a method, evaluate it on a task, and keep the records.
@@ -37,8 +38,8 @@ def run(
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
-    cells = [planner.evaluation(method, task, name, seed) for name in protocols]
-    run_and_print(cells, execution, runtime, rerun)
+    cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
+    run_and_print(without_pointless(cells), execution, runtime, rerun)
 
 
 @with_groups

@@ -16,7 +16,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import WINDOWS_VERSION, EvaluationSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import NUMERICS_VERSION, EvaluationSpec, ExternalBackbone, Part, PretrainingSpec
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
@@ -45,7 +45,7 @@ class Planner:
         # Fields that presets did not always have, while they say nothing.
         silent = {name for name, nothing in (("data", {}), ("backbone", "unet3d")) if getattr(preset, name) == nothing}
         comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"} | silent)
-        comparable |= {"precision": precision, "windows": WINDOWS_VERSION}
+        comparable |= {"precision": precision, "numerics": NUMERICS_VERSION}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         # Of two changes to one setting the later holds.
         changes = sorted({change.partition("=")[0]: change for change in overrides}.values())
@@ -71,13 +71,15 @@ class Planner:
             plugins=plugin_files(method, backbone=self.preset.backbone),
         )
 
-    def evaluation(self, method: str, task: str, protocol: str, seed: int) -> Cell:
-        """One cell of the matrix."""
-        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None)
+    def evaluation(self, method: str, task: str, protocol: str, seed: int, reset: Part = "") -> Cell:
+        """One cell of the matrix; `reset` is the part of the backbone that starts at random again."""
+        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None, reset)
 
-    def external(self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int) -> Cell:
+    def external(
+        self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int, reset: Part = ""
+    ) -> Cell:
         """The evaluation of a backbone that came in a file."""
-        return self._evaluation(backbone, task, protocol, seed, file.resolve())
+        return self._evaluation(backbone, task, protocol, seed, file.resolve(), reset)
 
     def _evaluation(
         self,
@@ -86,6 +88,7 @@ class Planner:
         protocol: str,
         seed: int,
         file: Path | None,
+        reset: Part,
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
@@ -101,7 +104,8 @@ class Planner:
             overlap=self.preset.overlap,
             precision=self.precision,
             seed=seed,
-            windows=WINDOWS_VERSION,
+            reset=reset,
+            numerics=NUMERICS_VERSION,
         )
         return Cell(
             kind="evaluation",
@@ -169,5 +173,5 @@ class Planner:
             seed=seed,
             network=self.preset.backbone,
             network_source=BACKBONES.source_digest(self.preset.backbone),
-            windows=WINDOWS_VERSION if trains else 1,
+            numerics=NUMERICS_VERSION,
         )

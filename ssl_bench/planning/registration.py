@@ -6,19 +6,25 @@ from ssl_bench.api.registry import METHODS, add_plugin_file
 from ssl_bench.data.layouts.own_tasks import register_own
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.specification import WINDOWS_VERSION, PretrainingSpec
+from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 
 
 def register(cell: Cell) -> None:
     """Make the cell's plugin files known, and the task that its folder defines.
 
-    Raises UserError if one is gone, or if the method or the cutting of windows is not that of the
-    plan, which may come from another installation.
+    Raises UserError if one is gone, or if the method or the numerics are not those of the plan, which may come from
+    another installation.
     Volumes and files of weights are compared when they are read.
     """
     for file in cell.plugins:
         add_plugin_file(file)
     register_own(cell.locations)
+    if cell.spec.numerics != NUMERICS_VERSION:
+        raise UserError(
+            f"cell {cell.key}: planned with version {cell.spec.numerics} of the shared numerical code, and here is "
+            f"version {NUMERICS_VERSION}; install the versions that ssl-bench reproduce names, or plan it again with "
+            "ssl-bench run"
+        )
     backbone = cell.backbone
     if isinstance(backbone, PretrainingSpec):
         facts, source = METHODS.load(backbone.method).facts, METHODS.source_digest(backbone.method)
@@ -27,9 +33,3 @@ def register(cell: Cell) -> None:
                 f"cell {cell.key}: method {backbone.method!r} is another one here than in its plan; install the "
                 "versions that ssl-bench reproduce names, or plan it again with ssl-bench run"
             )
-    if cell.spec.windows != WINDOWS_VERSION:
-        raise UserError(
-            f"cell {cell.key}: windows are cut otherwise here than in its plan (version {WINDOWS_VERSION}, not "
-            f"{cell.spec.windows}); install the versions that ssl-bench reproduce names, or plan it again with "
-            "ssl-bench run"
-        )

@@ -15,7 +15,7 @@ from ssl_bench.report.statistics import holm
 from ssl_bench.report.table import Row
 from ssl_bench.store.store import Store
 
-PLACE = ["preset", "paradigm", "method", "options", "task", "protocol", "cohort", "_cases_digest", "seed"]
+PLACE = ["preset", "paradigm", "method", "options", "task", "protocol", "cohort", "cases_digest", "seed"]
 """What two cells share that may be compared, whatever else a change did to them."""
 SHOWN = ["preset", "label", "task", "protocol"]
 

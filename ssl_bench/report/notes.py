@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ssl_bench.report.collapse import collapse_notes
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Table
 
@@ -67,6 +68,7 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
     by_case = table.cells[table.cells["_split_by"] == "case"]
     for task in sorted(set(by_case["task"])):
         yield f"{text(task)}: split by case, for nothing says which scans are of one patient."
+    yield from collapse_notes(table, text)
     for row in table.rows:
         if row.paradigm == "external":
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]

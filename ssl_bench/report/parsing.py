@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from ssl_bench.spec.record import ModuleReport, Setting
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec
 
 
 class EvaluationFields(TypedDict, total=False):
@@ -37,6 +37,7 @@ class EvaluationFields(TypedDict, total=False):
     protocol_source: str | None
     precision: Literal["float32", "bf16"]
     seed: int
+    reset: Part
     validation_curve: list[dict[str, float | None]]
 
 
@@ -50,10 +51,12 @@ class PretrainingFields(TypedDict, total=False):
     volumes_seen: int
     loss_curve: list[float]
     held_out_curve: list[dict[str, float | None]]
+    stage_ranks: list[dict[str, float | None]]
+    trained_stages: dict[str, int]
 
 
 Parsed = TypeVar("Parsed")
-_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed")
+_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset")
 _EVALUATION = TypeAdapter(EvaluationFields)
 _PRETRAINING = TypeAdapter(PretrainingFields)
 _CASES = TypeAdapter(list[dict[str, Any]])

@@ -16,7 +16,8 @@ import pandas as pd
 
 from ssl_bench.errors import UserError
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title
+from ssl_bench.spec.collapse import collapsed_stages
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title, reset_title
 from ssl_bench.store.store import Store
 
 CSV_COLUMNS = (
@@ -25,11 +26,11 @@ CSV_COLUMNS = (
     "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
     "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
-_PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort", "corpus",
-           "pretraining")  # fmt: skip
+_PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
+           "cases_digest", "corpus", "pretraining", "reset")  # fmt: skip
 _PRETRAININGS = (
     "key", "preset", "setting", "data", "method", "options", "seed", "volumes_seen", "loss_first", "loss_last",
-    "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus",
+    "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus", "collapsed",
 )  # fmt: skip
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
@@ -57,9 +58,12 @@ class Results(NamedTuple):
     test cases; ``cases``, ``best_step``, ``converged``) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
+    ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
+    backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
     ``pretraining``: the key in `pretrainings`, empty without one."""
     pretrainings: pd.DataFrame
-    """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps."""
+    """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps,
+    ``collapsed`` names the stages of the backbone that it left collapsed, empty for none."""
     cases: pd.DataFrame
     """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
     classes: pd.DataFrame
@@ -67,7 +71,8 @@ class Results(NamedTuple):
     ``surface_dice``."""
     curves: pd.DataFrame
     """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
-    ``validation score`` and ``validation loss``, a pre-training ``training loss`` and ``held-out`` losses by name."""
+    ``validation score`` and ``validation loss``, a pre-training ``training loss``, ``held-out`` losses by name and
+    ``rank of`` every stage of the backbone, over voxels: step 0 is the random start."""
 
 
 def load_results(folder: str | Path) -> Results:
@@ -119,7 +124,7 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         cells["row"] = pd.Series(labels, dtype=object)
         return StoreFrames(
             cells,
-            _frame(pretrainings, (*_PRETRAININGS, "_held_out")),
+            _frame(pretrainings, (*_PRETRAININGS, "_held_out", "_collapsed")),
             reader.cases.frame(),
             reader.classes.frame(),
             reader.curves.frame(),
@@ -211,7 +216,9 @@ class _Reader:
             *_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)),
             downstream,
             backbone,
-            *told,
+            *told[:1],
+            ", ".join(filter(None, [told[1], reset_title(fields.get("reset", ""))])),
+            *told[2:],
         )
         self._evaluations += 1
         measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
@@ -235,6 +242,7 @@ class _Reader:
             losses = [{"step": step, "loss": loss} for step, loss in enumerate(fields.get("loss_curve", ()), 1)]
             _add_curves(self.pretraining_curves, place, "training", losses)
             _add_curves(self.pretraining_curves, place, "held-out", fields.get("held_out_curve", ()))
+            _add_curves(self.pretraining_curves, place, "rank of", fields.get("stage_ranks", ()))
         return line
 
     def _add_classes(self, place: int, case: Mapping[str, Any]) -> None:
@@ -312,6 +320,7 @@ def _evaluation(
         bool(modules and not modules.frozen),
         made,
         fields.get("cases_digest", ""),
+        fields.get("reset", ""),
     )  # fmt: skip
 
 
@@ -331,8 +340,8 @@ _CELLS = (
     "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
-    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "_cases_digest",
-    "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
+    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
+    "reset", "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 
@@ -340,12 +349,14 @@ _CELLS = (
 def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, ...]:
     setting, spec, made = record.setting(), record.pretraining(), record.provenance()
     cost, health, losses = fields.get("cost", {}), fields.get("health", {}), fields.get("loss_curve", [])
+    collapsed = collapsed_stages(fields.get("stage_ranks", []), fields.get("trained_stages", {}))
     return (
         fields["key"], setting.preset, setting.digest, fields["data"], spec.method, changed_options(spec.options),
         spec.seed, fields.get("volumes_seen", 0), statistics.fmean(losses[:5]) if losses else nan,
         statistics.fmean(losses[-20:]) if losses else nan, health.get("feature_std"), health.get("effective_rank"),
         cost.get("wall_seconds"), cost.get("device_seconds"), made.get("device"), made.get("commit"),
-        spec.corpus.fingerprint if spec.corpus else "", _held_out(fields.get("held_out_curve", [])),
+        spec.corpus.fingerprint if spec.corpus else "", ", ".join(stage.name for stage in collapsed),
+        _held_out(fields.get("held_out_curve", [])), collapsed,
     )  # fmt: skip
 
 

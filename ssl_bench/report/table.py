@@ -12,6 +12,7 @@ import pandas as pd
 
 from ssl_bench.api.method_facts import PARADIGMS
 from ssl_bench.report.results import StoreFrames
+from ssl_bench.report.staleness import check_cases
 from ssl_bench.spec.record import Setting
 from ssl_bench.spec.specification import CorpusSpec
 
@@ -159,7 +160,8 @@ class Table:
 def tables_of(frames: StoreFrames) -> list[Table]:
     """Cells that differ in setting, kind of data or corpus never meet in a table.
 
-    A row that no corpus made stands in the table of each corpus.
+    A row that no corpus made stands in the table of each corpus. Raises UserError where cells of one column met
+    different cases.
     """
     tables = []
     for _, group in frames.cells.groupby(["setting", "data"], sort=False):
@@ -193,7 +195,9 @@ def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, 
         _row=[row_places[row] for row in row_of], _column=[column_places[column] for column in column_of]
     )
     cells = cells.drop_duplicates(["_row", "_column", "seed"], keep="last").sort_values(["_row", "_column", "seed"])
-    return Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
+    table = Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
+    check_cases(table)
+    return table
 
 
 def column_title(column: Column, table: Table) -> str:

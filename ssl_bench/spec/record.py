@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ssl_bench.spec.collapse import CollapsedStage, collapsed_stages
 from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, PretrainingSpec
 
 
@@ -79,6 +80,16 @@ class PretrainingRecord(_Record):
     backbone_sha256: str = ""
     """SHA-256 of the bytes of the backbone's tensors; empty in records made before it was kept."""
     health: Numbers = {}
+    stage_ranks: Curve = []
+    """The effective rank of every stage of the backbone, by `ssl_bench.training.collapse.channel_rank`, on fixed
+    volumes, outside the corpus where there are any; ``step`` counts the updates made before. Empty in older records."""
+    trained_stages: dict[str, int] = {}
+    """Channels of the stages that the method pre-trains, in the order in which volumes pass them."""
+
+    @property
+    def collapsed(self) -> list[CollapsedStage]:
+        """The pre-trained stages that have collapsed, as `collapsed_stages` judges them."""
+        return collapsed_stages(self.stage_ranks, self.trained_stages)
 
 
 class ModuleReport(BaseModel):

@@ -18,13 +18,19 @@ from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
 
-WINDOWS_VERSION = 2
-"""Raised whenever other windows are cut out of the same volumes, or are padded otherwise (`ssl_bench/data/windows.py`).
+NUMERICS_VERSION = 2
+"""Raised whenever the numbers of code that all cells share may change: kernels, networks, losses, transforms, the order
+of windows, training loops. A method, a task and a protocol have versions of their own.
 
-1: padded at their end, and the first and the last place were drawn half as often as the others."""
+1: records that name none. 2: the faster kernels for processors, windows that are padded evenly and drawn evenly, and all
+that was mended before this version was kept.
+"""
 
 DataOrigin = Literal["embedded", "folder"]
 """Grown from the embedded anatomies, or read from a folder of the user's."""
+
+Part = Literal["", "encoder", "decoder"]
+"""A part of a backbone; empty for none."""
 
 
 class _Keyed(Settings):
@@ -127,8 +133,8 @@ class PretrainingSpec(_Keyed):
     """The backbone's name."""
     network_source: str | None = None
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
-    windows: int = 1
-    """`WINDOWS_VERSION` of when it was planned; 1 for a method that pre-trains nothing."""
+    numerics: int = 1
+    """`NUMERICS_VERSION` of the code that it was planned with."""
 
     @property
     def title(self) -> str:
@@ -224,18 +230,30 @@ class EvaluationSpec(_Keyed):
     overlap: float
     precision: Literal["float32", "bf16"]
     seed: int
-    windows: int = 1
-    """`WINDOWS_VERSION` of when it was planned."""
+    reset: Part = ""
+    """The part of the backbone that goes back to the random start of the cell's seed before it is evaluated."""
+    numerics: int = 1
+    """`NUMERICS_VERSION` of the code that it was planned with."""
 
     @property
     def method(self) -> str:
-        """The row this cell belongs to."""
+        """The method of the row this cell belongs to."""
         return self.backbone.method
+
+    @property
+    def row(self) -> str:
+        """The row in words: the method, and what of its backbone is reset."""
+        return f"{self.method} ({reset_title(self.reset)})" if self.reset else self.method
 
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
+        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}"
+
+
+def reset_title(reset: Part) -> str:
+    """What stands in a row's label for a part that is reset; empty for none."""
+    return f"reset {reset}" if reset else ""
 
 
 def protocol_title(protocol: str, source: str | None) -> str:

@@ -31,7 +31,7 @@ from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import describe, policy_of, score
-from ssl_bench.weights.loading import build_external, load_weights, module_report, scene_of
+from ssl_bench.weights.loading import build_external, load_weights, module_report, reset_part, scene_of
 from ssl_bench.weights.released import Match
 
 if TYPE_CHECKING:
@@ -156,11 +156,17 @@ class ModelOnCases:
 
 def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:
     """The backbone with its weights, how they fitted, and their licence if they came from outside."""
-    if isinstance(spec.backbone, ExternalBackbone):
+    made_by, licence = spec.backbone, ""
+    if isinstance(made_by, ExternalBackbone):
         assert weights is not None
-        return build_external(spec.backbone, weights)
-    backbone = build_backbone(spec.backbone.width, spec.seed, spec.backbone.network)
-    return backbone, load_weights(backbone, weights, spec.backbone.network), ""
+        backbone, match, licence = build_external(made_by, weights)
+    else:
+        backbone = build_backbone(made_by.width, spec.seed, made_by.network)
+        match = load_weights(backbone, weights, made_by.network)
+    if spec.reset:
+        start = build_backbone(made_by.width, spec.seed, made_by.network)
+        match = reset_part(backbone, start, spec.reset, match)
+    return backbone, match, licence
 
 
 def _volume(case: Case) -> Tensor:

@@ -22,7 +22,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import PretrainingRecord, kind_of_data
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.attempt import Attempt, State
-from ssl_bench.training.collapse import collapse_of_backbone
+from ssl_bench.training.collapse import RANKED_VOLUMES, collapse_of_backbone, stages_of, unchanged_buffers
 from ssl_bench.training.examples import keep_pretraining_examples
 from ssl_bench.training.loss_curve import LossCurve
 from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
@@ -99,6 +99,8 @@ def pretrain(
         loss_curve=training.losses.read(),
         held_out_curve=training.evaluations,
         health={**collapse, **method.measures()},
+        stage_ranks=training.ranks,
+        trained_stages=training.trained_stages,
         cost=watch.read(),
         provenance=provenance(runtime, spec.precision),
     )
@@ -144,12 +146,18 @@ class PretextTraining:
         self.losses = LossCurve("pre-training", log=log)
         self.evaluations: list[dict[str, float]] = []
         """Pretext losses on the held-out volumes; ``step`` counts the updates made before."""
+        self.ranks: list[dict[str, float]] = []
+        """The effective rank of every stage of the backbone, at the steps of `evaluations` but the last ones."""
+        self.trained_stages: dict[str, int] = {}
+        """Channels of the stages that the method pre-trains."""
         if state:
             method.load_state_dict(state["method"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.done, self.evaluations = state["step"], state["evaluations"]
             self.losses = LossCurve("pre-training", state["losses"], log)
+            self.ranks, self.trained_stages = state["ranks"], state["trained_stages"]
             log.add_all("held_out", self.evaluations)
+            log.add_all("stage_rank", self.ranks)
 
     def state(self) -> State:
         """All that going on from here needs."""
@@ -159,6 +167,8 @@ class PretextTraining:
             "optimiser": self.optimiser.state_dict(),
             "losses": self.losses.read(),
             "evaluations": self.evaluations,
+            "ranks": self.ranks,
+            "trained_stages": self.trained_stages,
         }
 
     def step(self) -> None:
@@ -166,6 +176,7 @@ class PretextTraining:
         step, spec, method = self.done, self.spec, self.method
         if step % spec.watch_every == 0:
             self._evaluate(step)
+            self._look_at_stages(step)
         if method.refresh_every and step % method.refresh_every == 0:
             with torch.no_grad(), self.fabric.autocast():
                 method.refresh(self.corpus, step, numpy_generator(spec.seed, "refresh", step))
@@ -180,6 +191,8 @@ class PretextTraining:
         method.after_step(step, spec.steps)
         if step + 1 > spec.steps - LAST_STEPS:
             self._evaluate(step + 1)
+        if step + 1 == spec.steps:
+            self._look_at_stages(step + 1)
         self.done = step + 1
 
     def _noted(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -195,15 +208,25 @@ class PretextTraining:
         if len(self.held_out) < 2 or rank() > 0:
             # A small folder spares no scan; nearly every pretext needs two.
             return
-        buffers = [(buffer, buffer.clone()) for buffer in self.method.buffers()]
         draws = Draws.keyed("held-out", samples=range(len(self.held_out)), device=self.held_out.device)
-        with torch.no_grad(), self.fabric.autocast(), alone():
+        with torch.no_grad(), self.fabric.autocast(), alone(), unchanged_buffers(self.method):
             losses = self.method.held_out_step(self.held_out.read(_centred(len(self.held_out))), draws)
-        for buffer, before in buffers:
-            buffer.copy_(before)
         if losses is not None:
             self.evaluations.append({"step": step, **{name: float(value) for name, value in losses.items()}})
             self.log.add_all("held_out", self.evaluations[-1:])
+
+    def _look_at_stages(self, step: int) -> None:
+        """The ranks of the backbone's stages, always for the same windows."""
+        if rank() > 0:
+            return
+        backbone = self.method.backbone
+        shown = (self.held_out if len(self.held_out) else self.corpus).of_side(self.spec.crop)
+        found = stages_of(self.fabric, backbone, shown.read(_centred(min(RANKED_VOLUMES, len(shown)))))
+        trains_decoder = self.method.facts.pretrains == "encoder and decoder"
+        trained = (*backbone.encoder_modules, *(backbone.decoder_modules if trains_decoder else ()))
+        self.trained_stages = {name: found[name].channels for name in trained if name in found}
+        self.ranks.append({"step": step, **{name: stage.rank for name, stage in found.items()}})
+        self.log.add_all("stage_rank", self.ranks[-1:])
 
 
 def pretext_losses(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from ssl_bench.data.synthetic.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import ModuleReport
-from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBackbone, Origin, PretrainingSpec
+from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBackbone, Origin, Part, PretrainingSpec
 from ssl_bench.weights.released import Match, Weights, read_weights
 from ssl_bench.weights.tensors import tame
 
@@ -46,6 +46,17 @@ def build_external(external: ExternalBackbone, path: Path) -> tuple[Backbone, Ma
         backbone = BACKBONES.load(external.network)(external.width)
     backbone.load_state_dict(weights.tensors)
     return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.release.licence
+
+
+def reset_part(backbone: Backbone, start: Backbone, part: Literal["encoder", "decoder"], match: Match) -> Match:
+    """Give `part` of `backbone`, whose weights fitted as `match` says, the weights of `start`; how they fit now."""
+    names = backbone.encoder_modules if part == "encoder" else backbone.decoder_modules
+    replaced = 0
+    for name in names:
+        weights = getattr(start, name).state_dict()
+        getattr(backbone, name).load_state_dict(weights)
+        replaced += len(weights)
+    return Match(match.matched - replaced, match.missing + replaced, match.left_over + replaced)
 
 
 def check_fits(path: Path, network: str, width: int, which: str | None = None) -> Weights:
@@ -91,7 +102,7 @@ def module_report(
     decodes = kind == "segmentation" and protocol.reads == "backbone"
     frozen = protocol.frozen_backbone
     used = [*network.encoder_modules, *(network.decoder_modules if decodes else ())]
-    trained = _pretrained_modules(spec.backbone)
+    trained = _pretrained_modules(spec.backbone, spec.reset)
     origin = "pre-trained" if set(network.decoder_modules) <= set(trained) else "random"
     decoder = f"{origin}, {'frozen' if frozen else 'trained'}" if decodes else "unused"
     return ModuleReport(
@@ -132,9 +143,8 @@ def shown_by(corpus: CorpusSpec | None, corpus_region: str = "") -> tuple[Litera
     return EMBEDDED.modality, EMBEDDED.region
 
 
-def _pretrained_modules(backbone: PretrainingSpec | ExternalBackbone) -> tuple[str, ...]:
+def _pretrained_modules(backbone: PretrainingSpec | ExternalBackbone, reset: Part) -> tuple[str, ...]:
     network = BACKBONES.load(backbone.network)
-    if backbone.pretrains == "nothing":
-        return ()
-    decoder = () if backbone.pretrains == "encoder" else network.decoder_modules
-    return (*network.encoder_modules, *decoder)
+    encoder = () if backbone.pretrains == "nothing" or reset == "encoder" else network.encoder_modules
+    decoder = () if backbone.pretrains != "encoder and decoder" or reset == "decoder" else network.decoder_modules
+    return (*encoder, *decoder)

@@ -156,3 +156,36 @@ def test_plans_for_another_scheduler_run_by_their_keys(
     assert not (tmp_path / "store" / "records").exists()
     assert command("cell", key, "--results", "store", "--quiet").returncode == 0
     assert command("matrix", *cells, "--executor", "plan", "--results", "store").stdout == ""
+
+
+def test_reset_plans_rows_of_their_own_and_leaves_out_what_it_would_not_change() -> None:
+    options = ("--tasks", "shc,ccc", "--protocols", "finetune,probe", "--reset", "decoder", "--preset", "smoke")
+    result = dry_run("--methods", "scratch,rotation,gvsl", *options)
+    assert titles(result) == ["gvsl pre-training, seed 0", "gvsl (reset decoder) shc finetune-v1, seed 0"]
+    assert result.stderr.splitlines() == [
+        "--reset leaves out: scratch pre-trains nothing, so that its decoder is random anyway",
+        "--reset leaves out: rotation pre-trains the encoder alone, so that its decoder is random anyway",
+        "--reset leaves out: shc under probe-v1 reads the encoder alone",
+        "--reset leaves out: ccc under finetune-v1 reads the encoder alone",
+        "--reset leaves out: ccc under probe-v1 reads the encoder alone",
+    ]
+
+
+def test_a_file_may_say_reset(file: Path) -> None:
+    file.write_text(f'{FILE}reset = "encoder"\n'.replace('"simsiam"', '"gvsl"'))
+    assert "gvsl (reset encoder) shc linear-v1, seed 1" in titles(dry_run(file))
+
+
+@pytest.mark.parametrize(
+    ("method", "reset", "complaint"),
+    [
+        ("scratch", "encoder", "--reset: scratch pre-trains nothing, so that its encoder is random anyway;"),
+        ("rotation", "encoder", "--reset: rotation pre-trains the encoder alone: without it, it is scratch;"),
+    ],
+)
+def test_a_reset_that_changes_nothing_is_refused(method: str, reset: str, complaint: str) -> None:
+    arguments = ["run", "--method", method, "--task", "shc", "--preset", "smoke", "--reset", reset]
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, UserError)
+    assert complaint in str(error)
+    assert "leave --reset out" in str(error)

@@ -49,7 +49,9 @@ def outcome(record: AnyRecord) -> str:
         return f"failed after {seconds}: {record.reason}"
     if isinstance(record, EvaluationRecord):
         return f"{record.metric} {'undefined' if record.score is None else f'{record.score:.3f}'} in {seconds}"
-    return f"loss {record.loss_curve[0]:.3f} -> {record.loss_curve[-1]:.3f} in {seconds}"
+    collapsed = ", ".join(stage.name for stage in record.collapsed)
+    fell = f"loss {record.loss_curve[0]:.3f} -> {record.loss_curve[-1]:.3f} in {seconds}"
+    return f"{fell}, collapsed: {collapsed}" if collapsed else fell
 
 
 def failed_below(pretraining: AnyRecord) -> str:

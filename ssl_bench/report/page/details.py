@@ -85,10 +85,12 @@ def describe_pretraining(record: PretrainingRecord) -> Described[PretrainingReco
     looks = record.held_out_curve
     names = [name for name in looks[0] if name != "step"] if looks else []
     return Described(
-        record.model_copy(update={"loss_curve": [], "held_out_curve": []}),
+        record.model_copy(update={"loss_curve": [], "held_out_curve": [], "stage_ranks": []}),
         facts=_present(
             ("Volumes seen", str(record.volumes_seen)),
             ("Features", _health(record.health)),
+            ("Ranks of stages", _ranks(record)),
+            ("Collapsed stages", "; ".join(map(str, record.collapsed))),
             ("Cost", _cost(record.cost)),
             ("Made", _made(record)),
         ),
@@ -120,6 +122,16 @@ def _backbone(record: EvaluationRecord) -> str:
 def _health(health: Mapping[str, float]) -> str:
     said = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in health.items()]
     return ", ".join(said)
+
+
+def _ranks(record: PretrainingRecord) -> str:
+    """The effective rank of every stage at the end, after the random start's."""
+    if not record.stage_ranks:
+        return ""
+    first, last = record.stage_ranks[0], record.stage_ranks[-1]
+    return ", ".join(
+        f"{name} {first[name]:.1f} → {last[name]:.1f}" for name in first if name != "step" and name in last
+    )
 
 
 def _cost(cost: Mapping[str, float]) -> str:

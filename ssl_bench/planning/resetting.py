@@ -1,0 +1,45 @@
+"""Which cells the swap ablation ``--reset`` leaves without a question, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ssl_bench.api.registry import PROTOCOLS, TASKS
+from ssl_bench.errors import UserError
+from ssl_bench.spec.cell import Cell
+
+
+def with_a_question(cells: Iterable[Cell]) -> tuple[list[Cell], list[str]]:
+    """Those of `cells` that differ from others by what is reset in them, and why the others do not, each reason once.
+
+    Raises UserError if none is left.
+    """
+    kept, reasons = [], []
+    for cell in cells:
+        if reason := why_pointless(cell):
+            reasons.append(reason)
+        else:
+            kept.append(cell)
+    reasons = list(dict.fromkeys(reasons))
+    if not kept:
+        raise UserError(f"--reset: {'; '.join(reasons)}; leave --reset out")
+    return kept, reasons
+
+
+def why_pointless(cell: Cell) -> str:
+    """Why the evaluation `cell` would repeat one without ``--reset``; empty where it does not, or resets nothing."""
+    spec, pretrains = cell.evaluation, cell.backbone.pretrains
+    reset, facts = spec.reset, PROTOCOLS.load(spec.protocol).facts
+    if not reset:
+        return ""
+    if pretrains == "nothing":
+        return f"{spec.method} pre-trains nothing, so that its {reset} is random anyway"
+    if pretrains == "encoder":
+        if reset == "encoder":
+            return f"{spec.method} pre-trains the encoder alone: without it, it is scratch"
+        # A file may hold the decoder of another seed.
+        if not cell.backbone.is_external:
+            return f"{spec.method} pre-trains the encoder alone, so that its decoder is random anyway"
+    if reset == "decoder" and (facts.reads == "encoder" or TASKS.load(spec.task).facts.kind == "classification"):
+        return f"{spec.task} under {spec.protocol} reads the encoder alone"
+    return ""
