@@ -77,7 +77,6 @@ class Descent:
             if self.average:
                 self.average.load(state["average"], state["fit"]["steps"])
             self.fit, losses = Fit(**state["fit"]), state["losses"]
-            log.add_all("validation", self.fit.curve, before)
         self.losses = LossCurve("training", losses, log, before)
 
     def state(self) -> State:

@@ -66,6 +66,8 @@ class Fitting:
         found: State = self.attempt.state or {"ended": [], "leader": {}, "current": None}
         self.ended, self._leader = [Fit(**fit) for fit in found["ended"]], found["leader"]
         current: State | None = found["current"]
+        if current:
+            self.log.add_all("validation", current["fit"]["curve"], found["made"] - current["fit"]["steps"])
         trainings = 1 if search else len(self.training.optimisers)
         with progress.track(title, self.settings.steps * trainings) as advance:
             for _ in range(steps_done(self.attempt)):

@@ -149,7 +149,7 @@ def test_a_case_is_predicted_once_for_each_look_at_it(
     predicted: list[object] = []
     predict = evaluation.predict
     monkeypatch.setattr(evaluation, "predict", lambda *given: predicted.append(given) or predict(*given))
-    cell = planner.evaluation("scratch", "shc", "linear", 0)
+    cell = planner.evaluation("scratch", "shc", "linear-v1", 0)
     (record,) = evaluations(run_cells([cell], store, runtime, SILENT))  # type: ignore[arg-type]
     counts = record.spec.data.counts
     assert store.examples_path(cell.key).exists()
