@@ -106,7 +106,7 @@ def test_a_record_may_be_laid_out_in_any_way(store: Store, tmp_path: Path) -> No
 
 
 def test_a_class_may_be_called_anything(store: Store, tmp_path: Path) -> None:
-    path = next(store.folder.glob("records/*/shc/linear-v2/*.json"))
+    path = next(store.folder.glob("records/*/shc/linear-v1/*.json"))
     copy = tmp_path / path.relative_to(store.folder)
     copy.parent.mkdir(parents=True)
     names = ["a}", "}", 'b": {', "_per_class", '"dsc_per_class": {}']
@@ -138,8 +138,8 @@ def test_what_is_equal_in_many_records_is_one_object(store: Store) -> None:
 def test_a_corrupt_record_is_set_aside_with_a_warning_and_the_report_goes_on(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, path in zip("ab", store.folder.glob("records/*/shc/linear-v2/*.json"), strict=False):
-        copy = tmp_path / "records" / name / "shc" / "linear-v2" / path.name
+    for name, path in zip("ab", store.folder.glob("records/*/shc/linear-v1/*.json"), strict=False):
+        copy = tmp_path / "records" / name / "shc" / "linear-v1" / path.name
         copy.parent.mkdir(parents=True)
         copy.write_bytes(path.read_bytes()[: 1000 if name == "a" else None])
     assert len(read_results(Store(tmp_path)).cells) == 1
@@ -148,7 +148,7 @@ def test_a_corrupt_record_is_set_aside_with_a_warning_and_the_report_goes_on(
 
 
 def test_records_that_the_schema_allows_are_never_set_aside(store: Store, tmp_path: Path) -> None:
-    path = next(store.folder.glob("records/*/shc/linear-v2/*.json"))
+    path = next(store.folder.glob("records/*/shc/linear-v1/*.json"))
     copy = tmp_path / path.relative_to(store.folder)
     copy.parent.mkdir(parents=True)
     odd = [{}, {"case": 7, "dsc": "much", "label": None, "probability": [1]}, {"case": "a", "more": {"b": [None]}}]
@@ -181,7 +181,7 @@ def test_a_record_that_lacks_what_the_schema_asks_for_is_set_aside(
 def test_a_record_that_the_schema_forbids_is_set_aside(
     changed: dict[str, object], store: Store, tmp_path: Path
 ) -> None:
-    path = next(store.folder.glob("records/*/shc/linear-v2/*.json"))
+    path = next(store.folder.glob("records/*/shc/linear-v1/*.json"))
     copy = tmp_path / path.relative_to(store.folder)
     copy.parent.mkdir(parents=True)
     copy.write_text(json.dumps(json.loads(path.read_text()) | changed, indent=1))
