@@ -65,8 +65,8 @@ def measure(options: Options) -> list[Table]:
 
 def _row(task: str, options: Options) -> Row:
     preset, steps = ("smoke", 2) if options.quick else ("quick", STEPS)
-    overrides = [f"protocols.{name}.steps={steps}" for name in ("linear", "finetune")]
-    overrides += [f"protocols.{name}.validate_every={steps // 2}" for name in ("linear", "finetune")]
+    overrides = [f"protocols.{name}.steps={steps}" for name in ("linear-v1", "finetune-v1")]
+    overrides += [f"protocols.{name}.validate_every={steps // 2}" for name in ("linear-v1", "finetune-v1")]
     planner = Planner(load_preset(preset, overrides), overrides, native_precision(options))
     scores: dict[str, EvaluationRecord] = {}
 

@@ -14,14 +14,14 @@ from benchmarks.timing import Options, at_most, spread
 
 TASKS = ("sac", "sbm", "shc")
 METHODS = "scratch,models_genesis,gvsl"
-LONGER = ("--set", "protocols.finetune.steps=180", "--set", "protocols.finetune.validate_every=90")
+LONGER = ("--set", "protocols.finetune-v1.steps=180", "--set", "protocols.finetune-v1.validate_every=90")
 """Cells of some 20 seconds and more; shorter ones would measure how short they are."""
 
 
 def measure(options: Options) -> list[Table]:
     preset, tasks, methods = ("smoke", TASKS[-1:], "scratch") if options.quick else ("quick", TASKS, METHODS)
     grow_volumes(preset, tasks)
-    arguments = ["--preset", preset, "--methods", methods, "--tasks", ",".join(tasks), "--protocols", "finetune"]
+    arguments = ["--preset", preset, "--methods", methods, "--tasks", ",".join(tasks), "--protocols", "finetune-v1"]
     matrix = run_matrix([*arguments, *(() if options.quick else LONGER)], 1, options.threads, options.device)
     inside = [record.cost["wall_seconds"] for record in matrix.records]
     outside = 100 * (1 - sum(inside) / matrix.wall)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ssl_bench.api.protocol import Protocol as Protocol
     from ssl_bench.api.protocol import ProtocolFacts as ProtocolFacts
     from ssl_bench.api.protocol import ProtocolSettings as ProtocolSettings
+    from ssl_bench.api.protocol import Search as Search
+    from ssl_bench.api.protocol import SearchSettings as SearchSettings
     from ssl_bench.api.protocol import Training as Training
     from ssl_bench.api.rng import Draws as Draws
     from ssl_bench.api.settings import Settings as Settings
@@ -48,7 +50,15 @@ _NAMES = {
     "method": ("CorpusView", "Method", "MethodConfig", "Windows"),
     "method_facts": ("MethodFacts",),
     "preprocessing": ("Preprocessing",),
-    "protocol": ("CaseBatches", "Protocol", "ProtocolFacts", "ProtocolSettings", "Training"),
+    "protocol": (
+        "CaseBatches",
+        "Protocol",
+        "ProtocolFacts",
+        "ProtocolSettings",
+        "Search",
+        "SearchSettings",
+        "Training",
+    ),
     "rng": ("Draws",),
     "settings": ("Settings", "SplitCounts"),
     "task": ("Task", "TaskFacts"),

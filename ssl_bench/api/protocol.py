@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone
@@ -59,6 +59,57 @@ class ProtocolSettings(Settings):
     optimiser: OptimiserSettings
 
 
+class SearchSettings(ProtocolSettings):
+    """What a protocol reads that looks for the learning rate and trains until validation has stopped to gain.
+
+    `steps` is then the budget of all trainings of a cell together.
+    """
+
+    patience: PositiveInt
+    """Validations without a gain after which a training ends."""
+    learning_rate_ratio: float = Field(default=3.0, gt=1)
+    """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid."""
+    extensions: int = Field(default=2, ge=0)
+    """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
+    pilot: float = Field(default=0.1, gt=0)
+    """The share of the budget for which each rate is tried before the best goes on."""
+
+    @model_validator(mode="after")
+    def pilots_fit_the_budget(self) -> Self:
+        """Refuse a grid whose pilots alone need more than the budget."""
+        if (3 + self.extensions) * self.pilot > 1:
+            raise ValueError("the pilots of all learning rates need more than the budget; lower pilot or extensions")
+        return self
+
+    def search(self) -> Search:
+        """The search that the harness makes."""
+        pilot_steps = max(1, round(self.pilot * self.steps))
+        return Search(pilot_steps, self.learning_rate_ratio, self.extensions, self.patience)
+
+    def optimisers(self) -> tuple[OptimiserSettings, ...]:
+        """One for each rate of the grid, its middle first: of rates that are equally good the first is kept."""
+        rate, ratio = self.optimiser.learning_rate, self.learning_rate_ratio
+        return tuple(self.optimiser.model_copy(update={"learning_rate": r}) for r in (rate, rate / ratio, rate * ratio))
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the harness finds the learning rate, and when it ends a training.
+
+    Each rate is tried for `pilot_steps` from the same start. Where the best on validation lies at the edge of those
+    tried, the next beyond it is tried too. The best then goes on from where its pilot ended until validation has
+    stopped to gain, or the budget of all trainings is spent. What is validated and kept are averaged weights.
+    """
+
+    pilot_steps: int
+    ratio: float
+    """Between a rate and the next beyond it."""
+    extensions: int
+    """Rates that are tried beyond the grid at most."""
+    patience: int
+    """Validations without a gain after which a training ends."""
+
+
 @dataclass(frozen=True)
 class ProtocolFacts:
     """What is known about a protocol without running it."""
@@ -80,13 +131,16 @@ class Training:
     """From the step's number to a batch on any device; the same step gives the same batch."""
     optimisers: tuple[OptimiserSettings, ...]
     """Tried one after the other from the same start; the best on validation is tested."""
+    loss: Callable[[Tensor, Tensor], Tensor]
+    """From the module's output and the targets to a scalar, in float32."""
+    search: Search | None = None
+    """How the optimisers are tried; None to train with each of them for all steps."""
 
 
 class Protocol(ABC):
     """A versioned protocol; a changed default is a new version in a new file.
 
-    Shared by all versions of today (GVSL section 4.1 and the released code): soft Dice loss over all classes or binary
-    cross-entropy, validation every so many steps, the best step kept (ties: the later one), the test cases read once.
+    Shared by all: validation every so many steps, the best step kept (ties: the later one), the test cases read once.
     """
 
     facts: ClassVar[ProtocolFacts]

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from ssl_bench.api.registry import PROTOCOLS
 from ssl_bench.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -84,7 +85,7 @@ class Preset(Settings):
     cohort: CohortSettings
     pretraining: PretrainingSettings
     protocols: dict[str, dict[str, Any]]
-    """Settings of each protocol, by its bare name; validated by the protocol."""
+    """Settings of each protocol, by its name with the version; validated by the protocol."""
     methods: dict[str, dict[str, Any]] = {}
     """Options of methods that differ from their defaults; validated by the method."""
     data: dict[str, dict[str, Any]] = {}
@@ -138,6 +139,8 @@ def _apply(values: dict[str, Any], override: str, option: str) -> None:
     if not equals or not path:
         raise UserError(f"{option} {override}: expected a.b=value, e.g. --set pretraining.steps=200")
     *parents, leaf = path.split(".")
+    if parents[:1] == ["protocols"] and len(parents) > 1:
+        parents[1] = PROTOCOLS.newest(parents[1])
     place = values
     for parent in parents:
         place = place.setdefault(parent, {})

@@ -115,6 +115,18 @@ def training_moves_what_it_may(subject: ProtocolUnderTest) -> str | None:
     return None
 
 
+def loss_is_a_number(subject: ProtocolUnderTest) -> str | None:
+    """The loss is one finite number in float32 of what the module gives for a batch, at half precision too."""
+    for task in TASK_NAMES:
+        training = subject.prepare(subject.build(task), task)
+        inputs, targets = training.draw(0)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            loss = training.loss(training.module(*inputs), targets)
+        if loss.ndim or loss.dtype != torch.float32 or not loss.isfinite():
+            return f"{task}: the loss is {loss.dtype} of shape {tuple(loss.shape)}, not one finite number in float32"
+    return None
+
+
 def reads_what_it_says(subject: ProtocolUnderTest) -> str | None:
     """A segmentation reads the decoder unless the facts say that it reads the encoder; a classification never does."""
     for task in TASK_NAMES:
@@ -140,6 +152,7 @@ PROTOCOL_CHECKS: tuple[Check[ProtocolUnderTest], ...] = checks_of(
     logits_fit,
     draws_reproduce,
     training_moves_what_it_may,
+    loss_is_a_number,
     reads_what_it_says,
     optimisers_are_there,
 )

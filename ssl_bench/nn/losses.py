@@ -1,13 +1,17 @@
-"""The losses of GVSL's pre-training and of the segmentation protocols, computed in float32 or better."""
+"""The losses of GVSL's pre-training and of the protocols, computed in float32 or better."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+Losses = Mapping[str, Callable[[Tensor, Tensor], Tensor]]
+"""From logits and targets to a scalar, by the kind of task."""
 
 
 def ncc_loss(warped: Tensor, fixed: Tensor, window: int = 9) -> Tensor:
@@ -55,6 +59,31 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         overlap, extent = _ClassSums.apply(precise.softmax(dim=1).flatten(2), labels.flatten(1).unsqueeze(1))
         loss: Tensor = 1 - ((2 * overlap + 1) / (extent + 1)).mean()
         return loss
+
+
+def dice_cross_entropy_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """`soft_dice_loss` and the voxels' mean cross-entropy, weighted equally, of the same logits and labels.
+
+    After nnU-Net (Isensee et al., Nature Methods 2021): Dice of each sample, not of the batch, plus cross-entropy.
+    Where a class has next to no probability the gradient of Dice vanishes and that of cross-entropy does not, so that
+    no class is dropped for good and an all-background prediction is no plateau.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        precise = logits.to(torch.promote_types(logits.dtype, torch.float32), memory_format=torch.contiguous_format)
+        return soft_dice_loss(precise, labels) + F.cross_entropy(precise, labels)
+
+
+def binary_cross_entropy_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean binary cross-entropy of `logits` (B,) and `targets` (B,), 0 or 1."""
+    return F.binary_cross_entropy_with_logits(logits.float(), targets)
+
+
+PAPER_LOSSES: Losses = {"segmentation": soft_dice_loss, "classification": binary_cross_entropy_loss}
+"""Those of GVSL's downstream training, by the kind of task."""
+DICE_CROSS_ENTROPY_LOSSES: Losses = {
+    "segmentation": dice_cross_entropy_loss,
+    "classification": binary_cross_entropy_loss,
+}
 
 
 class _ClassSums(torch.autograd.Function):

@@ -33,9 +33,8 @@ class Planner:
         data: DataSources | None = None,
     ) -> None:
         """`data` are the volumes; real ones are prepared before their cells can be planned."""
-        bare = {name.rpartition("-v")[0] for name in PROTOCOLS.names()}
-        for name in preset.protocols.keys() - bare:
-            raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
+        for name in preset.protocols.keys() - PROTOCOLS.names():
+            raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(PROTOCOLS.names())}")
         self.preset = preset
         for name in preset.methods:
             self._options(name)  # a wrong one is refused though no cell of that method may be planned
@@ -121,12 +120,12 @@ class Planner:
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""
-        plugin, bare = PROTOCOLS.load(protocol), protocol.rpartition("-v")[0]
-        # A protocol that the preset does not know is trained as the one most like it.
-        like = self.preset.protocols["linear" if plugin.facts.frozen_backbone else "finetune"]
+        plugin = PROTOCOLS.load(protocol)
+        # A protocol that the preset does not know is trained as the paper's that is most like it.
+        like = self.preset.protocols["linear-v1" if plugin.facts.frozen_backbone else "finetune-v1"]
         required = [name for name, field in plugin.Settings.model_fields.items() if field.is_required()]
-        values = {name: like[name] for name in required if name in like} | self.preset.protocols.get(bare, {})
-        settings = validated(plugin.Settings, values, f"protocols.{bare}")
+        values = {name: like[name] for name in required if name in like} | self.preset.protocols.get(protocol, {})
+        settings = validated(plugin.Settings, values, f"protocols.{protocol}")
         if method is not None and not plugin.facts.frozen_backbone:
             options = self._options(method)
             settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})

@@ -11,6 +11,7 @@ from ssl_bench.api.downstream import Downstream, Kind
 from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, Training
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.nn.heads import PaperDownstream
+from ssl_bench.nn.losses import PAPER_LOSSES
 
 
 class FinetuneV1(Protocol):
@@ -36,4 +37,4 @@ class FinetuneV1(Protocol):
             volumes, targets = batches.draw(batch, numpy_generator(self.seed, "finetune-v1", step))
             return (volumes,), targets
 
-        return Training(model, draw, (self.settings.optimiser,))
+        return Training(model, draw, (self.settings.optimiser,), PAPER_LOSSES[model.kind])

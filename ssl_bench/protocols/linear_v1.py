@@ -12,6 +12,7 @@ from ssl_bench.api.downstream import Downstream, Kind
 from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, ProtocolSettings, Training
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.nn.heads import PaperDownstream
+from ssl_bench.nn.losses import PAPER_LOSSES
 from ssl_bench.protocols.frozen.features import FrozenFeatures
 
 
@@ -50,4 +51,4 @@ class LinearV1(Protocol):
         def draw(step: int) -> Batch:
             return stored.draw(batch, numpy_generator(self.seed, "linear-v1", step))
 
-        return Training(model.head, draw, (self.settings.optimiser,))
+        return Training(model.head, draw, (self.settings.optimiser,), PAPER_LOSSES[model.kind])

@@ -15,8 +15,10 @@ from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.downstream import Downstream, Kind
 from ssl_bench.api.protocol import Batch, CaseBatches, Protocol, ProtocolFacts, ProtocolSettings, Training
 from ssl_bench.api.rng import numpy_generator
+from ssl_bench.nn.losses import PAPER_LOSSES
+from ssl_bench.protocols.frozen.ensemble import Ensemble
 from ssl_bench.protocols.frozen.features import FrozenFeatures
-from ssl_bench.protocols.frozen.probe import Ensemble, Probe
+from ssl_bench.protocols.frozen.probe import Probe
 
 
 class ProbeV1Settings(ProtocolSettings):
@@ -65,4 +67,4 @@ class ProbeV1(Protocol):
             settings.optimiser.model_copy(update={"learning_rate": settings.optimiser.learning_rate * factor})
             for factor in settings.learning_rate_factors
         )
-        return Training(model.head, draw, optimisers)
+        return Training(model.head, draw, optimisers, PAPER_LOSSES[model.kind])

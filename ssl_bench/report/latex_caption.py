@@ -31,7 +31,9 @@ def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
     if "†" in shown:
         sentences.append(r"$\dagger$: read through a random, frozen decoder.")
     if "◦" in shown:
-        sentences.append(r"$\circ$: not converged, the best validation score lies in the last tenth of the steps.")
+        sentences.append(r"$\circ$: not converged, validation was still gaining when the steps were spent.")
+    if "‡" in shown:
+        sentences.append(r"$\ddagger$: a structure of the test cases is never predicted.")
     return "\n".join([*sentences, *_data(table), f"Setting {_code(setting.digest)}."])
 
 

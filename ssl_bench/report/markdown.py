@@ -56,8 +56,9 @@ def _table_section(table: Table) -> str:
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
         f"Mean over test cases, x 100{spread}. Best complete row of a column in bold. † read through a random, frozen "
-        "decoder. ◦ not converged: the best validation score lies in the last tenth of the steps. A row that lacks a "
-        f"cell has no mean and is never bold. Setting {code(setting.digest)}.",
+        "decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a structure of the test "
+        "cases is never predicted. A row that lacks a cell has no mean and is never bold. "
+        f"Setting {code(setting.digest)}.",
         *data_notes(table, code, escaped),
     ]
     summary = ["### By paradigm\n", f"{PARADIGMS}\n", markdown_table(*paradigm_table(table))]

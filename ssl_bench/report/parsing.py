@@ -24,7 +24,10 @@ class EvaluationFields(TypedDict, total=False):
     metric: Literal["DSC", "AUC"]
     score: float | None
     best_step: int
+    steps_made: int
+    learning_rate: float | None
     converged: bool
+    never_predicted: list[str] | None
     licence: str
     cases_digest: str
     cost: dict[str, float | None]

@@ -94,7 +94,10 @@ def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
     header = ["Method"]
     for column in columns:
         task, protocol, _ = column
-        header += [f"{task.upper()} {protocol} published", f"{here}{column_parts(column, table)[2]}"]
+        header += [
+            f"{task.upper()} {protocol.rpartition('-v')[0]} published",
+            f"{here}{column_parts(column, table)[2]}",
+        ]
     rows = []
     for row in table.rows:
         cells = [row.label]

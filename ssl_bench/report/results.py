@@ -23,8 +23,8 @@ from ssl_bench.store.store import Store
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
-    "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder", "wall_seconds",
-    "peak_process_mib", "precision", "device", "key",
+    "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step", "steps_made", "converged",
+    "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
            "cases_digest", "corpus", "pretraining", "reset")  # fmt: skip
@@ -34,10 +34,10 @@ _PRETRAININGS = (
 )  # fmt: skip
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
-    **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "volumes_seen"), int),
+    **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
-         "effective_rank", "loss_first", "loss_last"), float,
+         "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate"), float,
     ),
 }  # fmt: skip
 """The types of the columns that are not text."""
@@ -55,7 +55,9 @@ class Results(NamedTuple):
     """One line an evaluation, as in ``report --format csv``: what it is (``preset``, ``overrides``, ``setting``,
     ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
     ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``: DSC or AUC; ``score``: the mean over
-    test cases; ``cases``, ``best_step``, ``converged``) and what it took (``wall_seconds``, ``peak_process_mib``).
+    test cases; ``cases``, ``best_step``, ``converged``; ``never_predicted``: structures of the test cases that are
+    predicted in none, NaN where a record does not say; ``steps_made`` by all trainings of the cell, 0 where it does not
+    say; ``learning_rate``, if several were tried) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
@@ -299,8 +301,11 @@ def _evaluation(
         fields.get("metric", "DSC"),
         fields.get("score"),
         cases,
+        len(dropped) if (dropped := fields.get("never_predicted")) is not None else nan,
         fields.get("best_step", 0),
+        fields.get("steps_made", 0),
         fields.get("converged", False),
+        fields.get("learning_rate"),
         modules.decoder if modules else "",
         cost.get("wall_seconds"),
         cost.get("peak_process_mib"),
@@ -337,7 +342,8 @@ def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...
 
 _CELLS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "task", "label_fraction", "split", "fold",
-    "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "best_step", "converged", "decoder",
+    "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step",
+    "steps_made", "converged", "learning_rate", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",

@@ -21,7 +21,8 @@ Column = tuple[str, str, str]
 
 MARKS = {
     "†": "read through a random, frozen decoder",
-    "◦": "not converged: the best validation score lies in the last tenth of the steps",
+    "◦": "not converged: validation was still gaining when the steps were spent",
+    "‡": "a structure of the test cases is never predicted",
 }
 
 
@@ -89,12 +90,13 @@ class Table:
             spread=("score", "std"),
             through_random=("through_random", "any"),
             converged=("converged", "all"),
+            dropped=("never_predicted", "max"),
         )
         return {
             (self.rows[row], self.columns[column]): Place(
-                scored, mean, spread, "†" * through_random + "◦" * (not converged)
+                scored, mean, spread, "†" * through_random + "◦" * (not converged) + "‡" * (dropped > 0)
             )
-            for (row, column), scored, mean, spread, through_random, converged in found.itertuples()
+            for (row, column), scored, mean, spread, through_random, converged, dropped in found.itertuples()
         }
 
     @cached_property
@@ -189,7 +191,9 @@ def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, 
     row_of = list(map(Row, cells["paradigm"], cells["method"], cells["_options"]))
     column_of = list(zip(cells["task"], cells["protocol"], cells["cohort"], strict=True))
     rows = sorted(set(row_of), key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
-    columns = sorted(set(column_of), key=lambda column: (column[1] != "linear-v1", column[1], column[0], column[2]))
+    columns = sorted(
+        set(column_of), key=lambda column: (not column[1].startswith("linear-v"), *column[1::-1], column[2])
+    )
     row_places, column_places = ({one: place for place, one in enumerate(found)} for found in (rows, columns))
     cells = cells.assign(
         _row=[row_places[row] for row in row_of], _column=[column_places[column] for column in column_of]

@@ -127,10 +127,17 @@ class EvaluationRecord(_Record):
     """How classes absent from a case are scored."""
     validation_curve: Curve = []
     best_step: int = 0
+    steps_made: int = 0
+    """Updates of all trainings of the cell, the losing learning rates' too; 0 in records made before it was kept."""
     learning_rate: float | None = None
     """The one chosen on validation, under a protocol that tries several."""
+    learning_rate_interior: bool | None = None
+    """Whether a lower and a higher rate were tried too; None where one alone was, or before it was kept."""
     converged: bool = False
-    """False where the best validation score lies in the last tenth of the steps."""
+    """Whether validation had stopped to gain before the budget was spent; under a protocol with a fixed number of
+    steps, whether the best validation score lies before their last tenth."""
+    never_predicted: list[str] | None = None
+    """Structures that some test case holds and that are predicted in none; None before it was kept."""
     volumes_seen_in_pretraining: int = 0
     modules: ModuleReport | None = None
     licence: str = ""

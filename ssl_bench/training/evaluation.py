@@ -19,12 +19,13 @@ from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import EvaluationRecord, has_converged, kind_of_data
+from ssl_bench.spec.record import EvaluationRecord, kind_of_data
 from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.collapse import collapse_of_backbone
+from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
-from ssl_bench.training.fitting import Fitting, on_device, steps_done
+from ssl_bench.training.fitting import Fitting, steps_done
 from ssl_bench.training.inference import predict
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
@@ -72,12 +73,12 @@ def evaluate(
     on_cases = ModelOnCases(fabric, model, facts, spec)
     training = protocol.prepare(model, CaseBatches(cases["train"], spec.crop), on_cases.features)
     repeated = RepeatedFeatures(model.features) if protocol.facts.frozen_backbone else None
-    with RunLog(attempt.events, steps_done(attempt, settings)) as log:
+    with RunLog(attempt.events, steps_done(attempt)) as log:
         log.add_all("collapse", [{"step": 0, **collapse}])
         validate = partial(on_cases.validate, cases["validation"], repeated)
-        fit = Fitting(fabric, training, settings, validate, attempt, watch.read, log).best(progress, cell.title)
+        fitted = Fitting(fabric, training, settings, validate, attempt, watch.read, log).best(progress, cell.title)
     examples = EvaluationExamples(attempt.examples)
-    described = on_cases.test(cases["test"], examples)
+    described, never_predicted = on_cases.test(cases["test"], examples)
     value = score(facts, described)
     record = EvaluationRecord(
         key=cell.key,
@@ -94,10 +95,13 @@ def evaluate(
         score=None if np.isnan(value) else value,
         cases=described,
         policy=policy_of(facts),
-        validation_curve=fit.curve,
-        learning_rate=fit.learning_rate if len(training.optimisers) > 1 else None,
-        best_step=fit.best_step,
-        converged=has_converged(fit.best_step, settings.steps),
+        never_predicted=never_predicted,
+        validation_curve=fitted.best.curve,
+        learning_rate=fitted.best.learning_rate if len(training.optimisers) > 1 else None,
+        learning_rate_interior=fitted.interior,
+        best_step=fitted.best.best_step,
+        steps_made=fitted.steps,
+        converged=fitted.converged,
         volumes_seen_in_pretraining=volumes_seen,
         modules=module_report(spec, facts.kind, protocol_class.facts, match),
         licence=licence,
@@ -144,14 +148,35 @@ class ModelOnCases:
             rows.append(describe(self.facts, case, prediction, surfaces=False))
         return score(self.facts, rows)
 
-    def test(self, cases: Sequence[Case], examples: EvaluationExamples) -> list[dict[str, Any]]:
-        """The row of every one of `cases`, each of which `examples` sees."""
-        rows = []
+    def test(self, cases: Sequence[Case], examples: EvaluationExamples) -> tuple[list[dict[str, Any]], list[str]]:
+        """The row of every one of `cases`, each of which `examples` sees, and the classes that are never predicted."""
+        rows, dropped = [], NeverPredicted(self.facts)
         for case in cases:
             prediction = self.predict(case)
             rows.append(describe(self.facts, case, prediction, surfaces=True))
+            dropped.see(case, prediction)
             examples.see(case, rows[-1], prediction)
-        return rows
+        return rows, dropped.names()
+
+
+class NeverPredicted:
+    """Which structures of a segmentation are in the truth of some case and in the prediction of none."""
+
+    def __init__(self, facts: TaskFacts) -> None:
+        self.facts = facts
+        self._true: set[int] = set()
+        self._predicted: set[int] = set()
+
+    def see(self, case: Case, prediction: Tensor) -> None:
+        """Count one case with its `prediction`, class indices (D, H, W); of a classification nothing is counted."""
+        if self.facts.kind == "segmentation":
+            self._true |= set(np.unique(case.label).tolist())
+            self._predicted |= set(prediction.unique().tolist())
+
+    def names(self) -> list[str]:
+        """Their names, in the order of the task's classes."""
+        missing = self._true - self._predicted
+        return [name for index, name in enumerate(self.facts.classes, 1) if index in missing]
 
 
 def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_bench.api.protocol import ProtocolSettings, Training
 from ssl_bench.api.settings import OptimiserSettings
-from ssl_bench.nn.losses import soft_dice_loss
-from ssl_bench.nn.transfer import moved
+from ssl_bench.spec.record import has_converged
 from ssl_bench.training.attempt import Attempt, State
-from ssl_bench.training.loss_curve import LossCurve
-from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
+from ssl_bench.training.descent import Descent, Fit, has_stopped_gaining
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import SILENT, RunLog
 
@@ -25,19 +21,17 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-class Fit(NamedTuple):
-    """How one training went."""
+class Outcome(NamedTuple):
+    """How all trainings of a cell went."""
 
-    learning_rate: float
-    curve: list[dict[str, float]]
-    best_step: int
-    best_score: float
-    best: dict[str, Tensor]
-    """The module's weights at the best step."""
-
-    def beats(self, other: Fit) -> bool:
-        """Whether its best validation score is higher; an undefined score never beats a defined one."""
-        return self.best_score > other.best_score or (np.isnan(other.best_score) and not np.isnan(self.best_score))
+    best: Fit
+    """The one whose best step is tested."""
+    steps: int
+    """The updates of all trainings together."""
+    interior: bool | None
+    """Whether a lower and a higher learning rate than the best were tried; None where one alone was."""
+    converged: bool
+    """Whether the best one ended because validation had stopped to gain, or else reached its best score in time."""
 
 
 class Fitting:
@@ -60,98 +54,113 @@ class Fitting:
         self.attempt = attempt
         self.cost = cost
         self.log = log
+        self.ended: list[Fit] = []
+        """The trainings with each optimiser so far; under a search, their pilots."""
+        self._leader: State = {}
+        """Under a search, from where the best pilot goes on."""
 
-    def best(self, progress: Progress, title: str) -> Fit:
+    def best(self, progress: Progress, title: str) -> Outcome:
         """Train with every optimiser from the same start; leave the module with the weights that validate best."""
-        module, optimisers = self.training.module, self.training.optimisers
-        start = copy.deepcopy(module.state_dict()) if len(optimisers) > 1 else None
-        found: State = self.attempt.state or {"ended": [], "current": None}
-        ended = [Fit(**fit) for fit in found["ended"]]
+        module, search = self.training.module, self.training.search
+        start: dict[str, Tensor] = copy.deepcopy(module.state_dict())
+        found: State = self.attempt.state or {"ended": [], "leader": {}, "current": None}
+        self.ended, self._leader = [Fit(**fit) for fit in found["ended"]], found["leader"]
         current: State | None = found["current"]
-        with progress.track(title, self.settings.steps * len(optimisers)) as advance:
-            for _ in range(steps_done(self.attempt, self.settings)):
+        if current:
+            self.log.add_all("validation", current["fit"]["curve"], found["made"] - current["fit"]["steps"])
+        trainings = 1 if search else len(self.training.optimisers)
+        with progress.track(title, self.settings.steps * trainings) as advance:
+            for _ in range(steps_done(self.attempt)):
                 advance("resumed")
-            for optimiser in optimisers[len(ended) :]:
-                if start is not None:
-                    module.load_state_dict(start)
-                ended.append(self._fit(optimiser, ended, current, advance))
+            while optimiser := self._next_optimiser():
+                module.load_state_dict(start)
+                self._pilot(optimiser, current, advance)
                 current = None
-        best = ended[0]
-        for fit in ended[1:]:
-            best = fit if fit.beats(best) else best
+            best = self._leading()
+            if search:
+                best = self._finish(current or self._leader, search.patience, advance)
         module.load_state_dict(best.best)
-        return best
+        return self._outcome(best)
 
-    def _fit(
-        self, settings: OptimiserSettings, ended: list[Fit], resumed: State | None, advance: Callable[[str], None]
-    ) -> Fit:
-        module, every, steps = self.training.module, self.settings.validate_every, self.settings.steps
-        optimiser = build_optimiser(module.parameters(), settings)
-        schedule = build_schedule(optimiser, settings, steps)
-        wrapped, optimiser = self.fabric.setup(module, optimiser)
-        # In the log, one training follows the other.
-        first, before = 0, steps * len(ended)
-        losses = LossCurve("training", log=self.log, before=before)
-        fit = Fit(settings.learning_rate, [], 0, -np.inf, module.state_dict())
-        if resumed:
-            module.load_state_dict(resumed["module"])
-            optimiser.load_state_dict(resumed["optimiser"])
-            first, fit = resumed["step"], Fit(**resumed["fit"])
-            losses = LossCurve("training", resumed["losses"], self.log, before)
-            self.log.add_all("validation", fit.curve, before)
+    def _next_optimiser(self) -> OptimiserSettings | None:
+        """The next of the grid; then, while the best so far lies at its edge, the next rate beyond."""
+        grid, search, tried = self.training.optimisers, self.training.search, len(self.ended)
+        if tried < len(grid):
+            return grid[tried]
+        if search is None or tried == len(grid) + search.extensions or self._interior():
+            return None
+        rate = self._leading().learning_rate
+        at_top = rate == max(fit.learning_rate for fit in self.ended)
+        beyond = rate * search.ratio if at_top else rate / search.ratio
+        return grid[0].model_copy(update={"learning_rate": beyond})
+
+    def _pilot(self, optimiser: OptimiserSettings, current: State | None, advance: Callable[[str], None]) -> None:
+        """Train with `optimiser`; under a search for a while, and so that a rate that diverges only loses."""
+        search = self.training.search
+        descent = self._descent(optimiser, self._made(), current)
+        try:
+            descent.train(search.pilot_steps if search else self.settings.steps, self._done(descent, advance))
+        except FloatingPointError:
+            if search is None:
+                raise
+            self.ended.append(descent.fit._replace(best_score=-np.inf))
+            return
+        leads = not self.ended or descent.fit.beats(self._leading())
+        self.ended.append(descent.fit)
+        if search and leads:
+            self._leader = copy.deepcopy(descent.state())
+
+    def _finish(self, state: State, patience: int, advance: Callable[[str], None]) -> Fit:
+        """Go on with the best rate until validation has stopped to gain, or what is left of the budget is spent."""
+        if not state:
+            raise FloatingPointError("the training diverged under every learning rate of the grid")
+        leading = self._leading()
+        others = self._made() - leading.steps
+        optimiser = self.training.optimisers[0].model_copy(update={"learning_rate": leading.learning_rate})
+        descent = self._descent(optimiser, others, state)
+        descent.train(self.settings.steps - others, self._done(descent, advance), patience)
+        return descent.fit
+
+    def _descent(self, optimiser: OptimiserSettings, before: int, state: State | None) -> Descent:
+        return Descent(self.fabric, self.training, self.settings, optimiser, self.validate, self.log, before, state)
+
+    def _done(self, descent: Descent, advance: Callable[[str], None]) -> Callable[[str], None]:
+        """What is done after each step of `descent`."""
 
         def state() -> State:
-            current = {
-                "step": step + 1,
-                "module": module.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "losses": losses.read(),
-                "fit": fit._asdict(),
-            }
-            return {"ended": [each._asdict() for each in ended], "current": current}
+            ended = [fit._asdict() for fit in self.ended]
+            made = descent.before + descent.fit.steps
+            return {"ended": ended, "leader": self._leader, "current": descent.state(), "made": made}
 
-        for step in range(first, steps):
-            inputs, targets = self.training.draw(step)
-            logits = wrapped(*(on_device(self.fabric, tensor) for tensor in inputs))
-            loss = _loss(logits, moved(targets, self.fabric.device))
-            losses.add(loss)
-            self.log.add("training", {"learning_rate": learning_rate(schedule)}, before + step)
-            descend(self.fabric, wrapped, optimiser, loss, settings.gradient_clip)
-            schedule.step_update(step + 1)
-            if (step + 1) % every == 0 or step + 1 == steps:
-                fit = self._validated(fit, step + 1, float(np.mean(losses.read()[-every:])))
-                self.log.add_all("validation", fit.curve[-1:], before)
-            advance(str(losses))
+        def step_done(words: str) -> None:
+            advance(words)
             self.attempt.step_done(state, self.cost)
-        return fit
 
-    def _validated(self, fit: Fit, step: int, loss: float) -> Fit:
-        require_finite(self.training.module, step)
-        score = self.validate()
-        fit = fit._replace(curve=[*fit.curve, {"step": step, "score": score, "loss": loss}])
-        # Ties go to the later step, as in the released code; an undefined score never beats a defined one.
-        if fit.best_step == 0 or score >= fit.best_score or np.isnan(fit.best_score):
-            weights = copy.deepcopy(self.training.module.state_dict())
-            return fit._replace(best_step=step, best_score=score, best=weights)
-        return fit
+        return step_done
+
+    def _leading(self) -> Fit:
+        """The best training so far; of two that are equally good the earlier."""
+        best = self.ended[0]
+        for fit in self.ended[1:]:
+            best = fit if fit.beats(best) else best
+        return best
+
+    def _interior(self) -> bool:
+        rates = [fit.learning_rate for fit in self.ended]
+        return min(rates) < self._leading().learning_rate < max(rates)
+
+    def _made(self) -> int:
+        return sum(fit.steps for fit in self.ended)
+
+    def _outcome(self, best: Fit) -> Outcome:
+        search, made = self.training.search, self._made()
+        interior = self._interior() if len(self.ended) > 1 else None
+        if search is None:
+            return Outcome(best, made, interior, has_converged(best.best_step, self.settings.steps))
+        converged = has_stopped_gaining([look["score"] for look in best.curve], search.patience)
+        return Outcome(best, made - self._leading().steps + best.steps, interior, converged)
 
 
-def steps_done(attempt: Attempt, settings: ProtocolSettings) -> int:
+def steps_done(attempt: Attempt) -> int:
     """The steps of all trainings that `attempt` has behind it when it begins."""
-    if not attempt.state:
-        return 0
-    current = attempt.state["current"]
-    return settings.steps * len(attempt.state["ended"]) + (current["step"] if current else 0)
-
-
-def on_device(fabric: Fabric, tensor: Tensor) -> Tensor:
-    """`tensor` where the network is, volumes in the layout that its convolutions are fast in."""
-    there = moved(tensor, fabric.device)
-    return there.contiguous(memory_format=torch.channels_last_3d) if there.ndim == 5 else there
-
-
-def _loss(logits: Tensor, targets: Tensor) -> Any:
-    """Soft Dice over all classes for a segmentation, binary cross-entropy for a classification; in float32."""
-    if targets.is_floating_point():
-        return F.binary_cross_entropy_with_logits(logits.float(), targets)
-    return soft_dice_loss(logits, targets)
+    return attempt.state["made"] if attempt.state else 0

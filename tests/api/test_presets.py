@@ -36,7 +36,7 @@ def at(preset: str, path: str) -> Any:
         ("pretraining.optimiser", CONSTANT),
         *[
             (f"protocols.{protocol}.{name}", value)
-            for protocol in ("linear", "finetune")
+            for protocol in ("linear-v1", "finetune-v1")
             for name, value in {
                 "steps": 40_000,
                 "batch": {"segmentation": 1, "classification": 1},
@@ -71,8 +71,17 @@ def test_methods_and_protocols_take_what_a_preset_says_of_them(name: str) -> Non
     for method, options in preset.methods.items():
         validated(METHODS.load(method).Config, options, f"methods.{method}")
     for protocol in PROTOCOLS.names():
-        bare = protocol.rpartition("-v")[0]
-        validated(PROTOCOLS.load(protocol).Settings, preset.protocols[bare], f"protocols.{bare}")
+        validated(PROTOCOLS.load(protocol).Settings, preset.protocols[protocol], f"protocols.{protocol}")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_search_costs_at_most_twice_the_steps_of_the_first_version(name: str) -> None:
+    """Of the probe, whose first version trains three times, at most all of those."""
+    if name == "smoke":
+        return
+    for bare, times in (("linear", 2), ("finetune", 2), ("probe", 3)):
+        first, second = (at(name, f"protocols.{bare}-v{version}.steps") for version in (1, 2))
+        assert second <= times * first
 
 
 def test_only_paper_changes_a_methods_options() -> None:

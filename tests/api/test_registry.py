@@ -18,7 +18,9 @@ from ssl_bench.errors import UserError
 def test_built_in_plugins_are_found_by_file_name() -> None:
     assert {"scratch", "gvsl", "models_genesis", "simclr", "simsiam", "deepcluster"} <= set(METHODS.names())
     assert set(TASKS.names()) == {"ccc", "sac", "sbm", "shc"}
-    assert set(PROTOCOLS.names()) == {"finetune-v1", "linear-v1", "probe-v1"}
+    assert set(PROTOCOLS.names()) == {
+        f"{name}-v{version}" for name in ("finetune", "linear", "probe") for version in (1, 2)
+    }
 
 
 @pytest.mark.parametrize(("registry", "contract"), [(METHODS, Method), (TASKS, Task), (PROTOCOLS, Protocol)])
@@ -41,7 +43,7 @@ def test_unknown_name_gets_the_nearest_one() -> None:
 
 
 def test_bare_protocol_name_means_its_newest_version() -> None:
-    assert resolve_protocol("linear") == "linear-v1"
+    assert resolve_protocol("linear") == "linear-v2"
     assert resolve_protocol("linear-v1") == "linear-v1"
     with pytest.raises(UserError, match="linear-v9"):
         resolve_protocol("linear-v9")

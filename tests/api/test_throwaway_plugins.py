@@ -53,6 +53,7 @@ import torch
 from ssl_bench.api import Protocol, ProtocolFacts, Training
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.nn.heads import PaperDownstream
+from ssl_bench.nn.losses import PAPER_LOSSES
 
 class Anywhere(Protocol):
     facts = ProtocolFacts(title="Frozen, windows anywhere", source="a test", frozen_backbone=True)
@@ -66,7 +67,7 @@ class Anywhere(Protocol):
             with torch.no_grad():
                 return features(volumes), targets
 
-        return Training(model.head, draw, (self.settings.optimiser,))
+        return Training(model.head, draw, (self.settings.optimiser,), PAPER_LOSSES[model.kind])
 """
 EXECUTOR = """
 from pathlib import Path
@@ -158,15 +159,15 @@ def test_a_protocol_scores_and_an_executor_runs_with_its_own_options(plugins: li
     call = ("matrix", "--methods", "scratch", "--tasks", "shc", "--protocols", "anywhere,linear", *plugins)
     own = ("--executor", "backwards", "--executor-set", f"log={log}", "--results", tmp_path / "store")
     records = run(*call, *own)
-    assert [record["science"]["protocol"] for record in records] == ["anywhere-v2", "linear-v1"]
+    assert [record["science"]["protocol"] for record in records] == ["anywhere-v2", "linear-v2"]
     assert all(record["score"] is not None for record in records)
-    assert records[0]["science"]["protocol_settings"]["steps"] == 4, "as linear, where the preset does not know it"
+    assert records[0]["science"]["protocol_settings"]["steps"] == 4, "as linear-v1, where the preset does not know it"
     assert "protocol_source" not in records[1]["science"] or records[1]["science"]["protocol_source"] is None
     page = CliRunner().invoke(app, ["report", "--results", str(tmp_path / "store")]).stdout
     assert f"anywhere-v2 ({records[0]['science']['protocol_source'][:6]})" in page
     assert log.read_text().split() == [record["key"] for record in records]
 
-    (tmp_path / "store" / "records" / "scratch" / "shc" / "linear-v1" / f"{records[1]['key']}.json").unlink()
+    (tmp_path / "store" / "records" / "scratch" / "shc" / "linear-v2" / f"{records[1]['key']}.json").unlink()
     said = CliRunner().invoke(app, ["status", "--results", str(tmp_path / "store")]).stdout
     assert "job 7 waits" in said
     assert "1 done, 0 running, 1 queued" in said
@@ -213,13 +214,13 @@ def test_a_file_that_does_not_keep_its_contract_is_named(file: str, text: str, c
     (tmp_path / file).write_text(text)
     with pytest.raises(UserError, match=complaint):
         add_plugin_file(tmp_path / file)
-    assert (len(BACKBONES.names()), len(PROTOCOLS.names()), len(EXECUTORS.names())) == (2, 3, 4)
+    assert (len(BACKBONES.names()), len(PROTOCOLS.names()), len(EXECUTORS.names())) == (2, 6, 4)
 
 
 def test_a_bare_name_keeps_meaning_what_is_built_in(tmp_path: Path, fresh_registry: None) -> None:
     (tmp_path / "linear_v7.py").write_text(PROTOCOL)
     add_plugin_file(tmp_path / "linear_v7.py")
-    assert resolve_protocol("linear") == "linear-v1"
+    assert resolve_protocol("linear") == "linear-v2"
     assert resolve_protocol("linear-v7") == "linear-v7"
 
 

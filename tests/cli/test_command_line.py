@@ -105,7 +105,7 @@ def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     assert "gvsl" in command("methods").stdout
     assert {row["name"] for row in json.loads(command("tasks", "--json").stdout)} == {"shc", "sac", "sbm", "ccc"}
     protocols = {row["name"] for row in json.loads(command("protocols", "--json").stdout)}
-    assert protocols == {"linear-v1", "finetune-v1", "probe-v1"}
+    assert protocols == {f"{name}-v{version}" for name in ("linear", "finetune", "probe") for version in (1, 2)}
     backbones = {row["name"] for row in json.loads(command("backbones", "--json").stdout)}
     assert backbones == {"unet3d", "models_genesis"}
     executors = {row["name"] for row in json.loads(command("executors", "--json").stdout)}
@@ -118,7 +118,7 @@ def test_the_main_job_and_what_follows_from_it(command: Command, tmp_path: Path)
     done = command(*run, "--json")
     assert done.returncode == 0, done.stderr
     records = json.loads(done.stdout)
-    assert [record["science"]["protocol"] for record in records] == ["linear-v1", "finetune-v1"]
+    assert [record["science"]["protocol"] for record in records] == ["linear-v2", "finetune-v2"]
     store = tmp_path / "results"
     assert len(list(store.glob("records/gvsl/shc/*/*.json"))) == 2
     assert len(list(store.glob("pretrained/*/backbone.safetensors"))) == 1

@@ -48,13 +48,13 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_gives_the_options(file: Path) -> None:
     assert titles(dry_run(file)) == [
-        *("simsiam pre-training, seed 1", "simsiam shc linear-v1, seed 1", "scratch shc linear-v1, seed 1"),
-        *("simsiam pre-training, seed 2", "simsiam shc linear-v1, seed 2", "scratch shc linear-v1, seed 2"),
+        *("simsiam pre-training, seed 1", "simsiam shc linear-v2, seed 1", "scratch shc linear-v2, seed 1"),
+        *("simsiam pre-training, seed 2", "simsiam shc linear-v2, seed 2", "scratch shc linear-v2, seed 2"),
     ]
 
 
 def test_options_on_the_command_line_win(file: Path) -> None:
-    assert titles(dry_run("--seeds", "7", file, "--methods", "scratch")) == ["scratch shc linear-v1, seed 7"]
+    assert titles(dry_run("--seeds", "7", file, "--methods", "scratch")) == ["scratch shc linear-v2, seed 7"]
 
 
 def test_a_file_overrides_settings_as_the_command_line_does(file: Path) -> None:

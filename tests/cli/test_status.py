@@ -95,7 +95,7 @@ def test_the_summary_counts_and_lists_what_needs_attention(store: Store, planner
     store.publish(failed, failure(failed, Runtime(), "no luck"))
     said = CliRunner().invoke(app, ["status", "--results", str(store.folder)]).stdout.splitlines()
     assert said == [
-        f"{failed.key}  failed       scratch shc finetune-v1, seed 0: no luck",
+        f"{failed.key}  failed       scratch shc finetune-v2, seed 0: no luck",
         "2 cells: 0 done, 0 running, 0 queued, 0 interrupted, 1 failed, 1 to do",
     ]
 

@@ -168,6 +168,7 @@ def test_a_broken_backbone_is_told_what_is_wrong(
             "segmentation: the probabilities are (2, ",
         ),
         ("(self.settings.optimiser,)", "()", "optimisers_are_there", "no optimisers"),
+        ("PAPER_LOSSES[model.kind]", "lambda output, _: output", "loss_is_a_number", "shc: the loss is torch.bfloat16"),
     ],
 )
 def test_a_broken_protocol_is_told_what_is_wrong(

@@ -162,9 +162,9 @@ def test_half_of_the_workers_pretrain_first_while_the_others_complete_rows(plann
     dealt.end(0)
     assert dealt.running[0] == "rotation pre-training"
     dealt.end(1)
-    assert dealt.running[1] == "denoising ccc linear-v1"
+    assert dealt.running[1] == "denoising ccc linear-v2"
     dealt.end(1)
-    assert dealt.running == {0: "rotation pre-training", 1: "inpainting ccc linear-v1"}
+    assert dealt.running == {0: "rotation pre-training", 1: "inpainting ccc linear-v2"}
 
 
 def test_a_single_worker_takes_cells_in_their_order(planner: Planner, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_single_worker_takes_cells_in_their_order(planner: Planner, tmp_path: 
     assert seen == [
         f"{method} {kind}"
         for method in ("denoising", "inpainting", "rotation")
-        for kind in ("pre-training", "ccc linear-v1")
+        for kind in ("pre-training", "ccc linear-v2")
     ]
 
 

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import log_loss
 from torch import Tensor
 
 from ssl_bench.nn import losses
-from ssl_bench.nn.losses import ncc_loss, smoothness_loss, soft_dice_loss
+from ssl_bench.nn.losses import (
+    binary_cross_entropy_loss,
+    dice_cross_entropy_loss,
+    ncc_loss,
+    smoothness_loss,
+    soft_dice_loss,
+)
 
 
 def pattern(a: int, b: int, c: int, modulus: int) -> Tensor:
@@ -149,6 +156,37 @@ def test_the_gradient_of_soft_dice_is_that_of_its_formula(layout: torch.memory_f
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
 
 
+def test_dice_with_cross_entropy_is_the_sum_of_both_over_samples_classes_and_voxels() -> None:
+    logits = 3 * uniform(2, 4, 3, 5, 4)
+    labels = (4 * uniform(2, 3, 5, 4, seed=1)).long()
+    p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
+    g = np.eye(4)[labels.numpy()].transpose(0, 4, 1, 2, 3)
+    voxels = (2, 3, 4)
+    dice = (2 * (p * g).sum(voxels) + 1) / ((p**2).sum(voxels) + (g**2).sum(voxels) + 1)
+    expected = 1 - dice.mean() - np.log((p * g).sum(1)).mean()
+    assert dice_cross_entropy_loss(logits, labels).item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_with_cross_entropy_a_class_that_is_never_predicted_is_still_pulled_up() -> None:
+    """Where soft Dice alone has next to no gradient: all background, one voxel in a hundred of the other class."""
+    labels = torch.zeros(1, 10, 10, 10, dtype=torch.long)
+    labels[0, 0, 0] = 1
+    gradients = []
+    for loss in (soft_dice_loss, dice_cross_entropy_loss):
+        logits = torch.tensor([12.0, 0.0]).view(1, 2, 1, 1, 1).repeat(1, 1, 10, 10, 10).requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(logits, labels), logits)
+        gradients.append(-gradient[0, 1, 0, 0].sum().item())
+    assert gradients[1] == pytest.approx(10 / 1000, rel=0.01), "the share of the voxels that are wrong"
+    assert gradients[0] < gradients[1] / 1000
+
+
+def test_binary_cross_entropy_is_that_of_scikit_learn_in_float32() -> None:
+    logits, targets = torch.tensor([2.0, -1.0, 0.5], dtype=torch.bfloat16), torch.tensor([1.0, 1.0, 0.0])
+    found = binary_cross_entropy_loss(logits, targets)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(log_loss(targets, logits.double().sigmoid()), abs=1e-6)
+
+
 def test_soft_dice_refuses_labels_of_another_shape() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         soft_dice_loss(torch.zeros(1, 2, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4, dtype=torch.long))
@@ -158,9 +196,10 @@ def test_losses_are_float32_under_autocast() -> None:
     first, second = uniform(1, 1, 12, 12, 12).float(), uniform(1, 1, 12, 12, 12, seed=1).float()
     labels = (uniform(1, 12, 12, 12, seed=2) > 0.5).long()
     logits = torch.cat([first, second], dim=1)
-    expected = [ncc_loss(first, second), smoothness_loss(logits), soft_dice_loss(logits, labels)]
+    losses = (soft_dice_loss, dice_cross_entropy_loss)
+    expected = [ncc_loss(first, second), smoothness_loss(logits), *(loss(logits, labels) for loss in losses)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = [ncc_loss(first, second), smoothness_loss(logits), soft_dice_loss(logits, labels)]
+        inside = [ncc_loss(first, second), smoothness_loss(logits), *(loss(logits, labels) for loss in losses)]
         half = ncc_loss(first.bfloat16(), second.bfloat16())
     torch.testing.assert_close(inside, expected, atol=0, rtol=0)
     assert half.dtype == torch.float32

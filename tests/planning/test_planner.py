@@ -34,8 +34,17 @@ def test_every_scientific_choice_changes_the_key() -> None:
 
 def test_a_bare_protocol_name_is_resolved_before_hashing() -> None:
     assert (
-        planner().evaluation("gvsl", "shc", "linear", 0).key == planner().evaluation("gvsl", "shc", "linear-v1", 0).key
+        planner().evaluation("gvsl", "shc", "linear", 0).key == planner().evaluation("gvsl", "shc", "linear-v2", 0).key
     )
+
+
+def test_an_override_of_a_bare_protocol_is_one_of_its_newest_version() -> None:
+    def steps(override: str) -> list[int]:
+        cells = [planner(override).evaluation("scratch", "shc", f"linear-v{version}", 0) for version in (1, 2)]
+        return [cell.evaluation.protocol_settings["steps"] for cell in cells]
+
+    assert steps("protocols.linear.steps=70") == [4, 70] == steps("protocols.linear-v2.steps=70")
+    assert steps("protocols.linear-v1.steps=70") == [70, 10]
 
 
 def test_naming_a_default_option_does_not_change_the_key() -> None:
@@ -105,8 +114,9 @@ def test_settings_refuse_unknown_fields() -> None:
         ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: temperature"),
         ("methods.gsvl.direction=a_to_b", "did you mean 'gvsl'"),
         ("methods.gvsl.direction=x", r"methods\.gvsl: direction: input should be 'b_to_a' or 'a_to_b'"),
-        ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune, linear"),
-        ("protocols.linear.steps=0", r"protocols\.linear: steps"),
+        ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune-v1, finetune-v2, linear"),
+        ("protocols.linear.steps=0", r"protocols\.linear-v2: steps"),
+        ("protocols.linear.pilot=0.3", "the pilots of all learning rates need more than the budget"),
         ("cohort.corpus=3", "needs 8 volumes a step and the corpus has 3"),
     ],
 )

@@ -278,7 +278,7 @@ def test_cells_that_could_be_paired_in_two_ways_are_not(store: Store, tmp_path: 
     keep(store, "gvsl", BASE.tolist())
     for steps in (7, 8):
         keep(after, "gvsl", BETTER.tolist(), 0, "shc", f"pretraining.steps={steps}")
-    with pytest.raises(UserError, match="of gvsl, shc, linear-v1, seed 0; name folders of one setting"):
+    with pytest.raises(UserError, match="of gvsl, shc, linear-v2, seed 0; name folders of one setting"):
         write_changes(store, after)
 
 

@@ -75,7 +75,7 @@ def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store
     newer = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"protocol": "linear-v2"})
     store.publish(
         planner().evaluation("gvsl", "shc", "linear", 0).model_copy(update={"spec": newer}),
-        next(record for record in store.records() if record.spec.protocol == "linear-v1").model_copy(  # type: ignore[union-attr]
+        next(record for record in store.records() if record.spec.protocol == "linear-v2").model_copy(  # type: ignore[union-attr]
             update={"spec": newer}
         ),
     )

@@ -81,8 +81,8 @@ def test_columns_that_differ_in_their_labels_are_told_apart_by_them_alone(store:
     keep(store, "gvsl", "shc", 1, 0.4, spec=few)
     found = table(store)
     assert [column_title(column, found) for column in found.columns] == [
-        "SHC linear-v1 DSC",
-        "SHC linear-v1 DSC, 12.5% of labels",
+        "SHC linear-v2 DSC",
+        "SHC linear-v2 DSC, 12.5% of labels",
     ]
 
 

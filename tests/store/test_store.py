@@ -39,7 +39,7 @@ def test_first_success_wins(store: Store, cell: Cell) -> None:
     record = store.record(cell)
     assert isinstance(record, EvaluationRecord)
     assert record.score == 0.1
-    assert (store.folder / "records" / "scratch" / "shc" / "linear-v1" / f"{cell.key}.json").exists()
+    assert (store.folder / "records" / "scratch" / "shc" / "linear-v2" / f"{cell.key}.json").exists()
 
 
 def test_running_anew_replaces_a_success_only_by_a_success(store: Store, cell: Cell) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from ssl_bench.api.cases import Case
 from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.api.settings import load_preset
 from ssl_bench.executors.cells import run_cell as run_cell_module
@@ -18,6 +20,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.store.store import Store
 from ssl_bench.training import pretraining
+from ssl_bench.training.evaluation import NeverPredicted
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime
 
@@ -52,11 +55,45 @@ def test_every_task_runs_under_every_protocol(task: str, store: Store, planner: 
             else:
                 assert 0 < case["probability"] < 1
                 assert case["label"] in (0, 1)
-        assert [look["step"] for look in record.validation_curve] == [2, 4]
-        assert record.converged == (record.best_step == 2), "4 lies in the last tenth of 4 steps"
+        assert record.learning_rate is not None
+        assert isinstance(record.learning_rate_interior, bool)
+        assert 3 <= record.steps_made <= 10, "the budget of the preset"
+        assert record.never_predicted is not None
+        assert set(record.never_predicted) <= set(facts.classes)
         assert record.provenance["versions"]["torch"] == metadata.version("torch")
         assert record.cost["wall_seconds"] > 0
         assert record.health.keys() == {"feature_std", "effective_rank", "volumes"}
+
+
+@pytest.mark.parametrize("protocol", ["linear-v1", "finetune-v1"])
+def test_the_first_versions_train_for_all_steps(
+    protocol: str, store: Store, planner: Planner, runtime: Runtime
+) -> None:
+    cell = planner.evaluation("scratch", "shc", protocol, 0)
+    (record,) = evaluations(run_cells([cell], store, runtime, SILENT))  # type: ignore[arg-type]
+    assert [look["step"] for look in record.validation_curve] == [2, 4]
+    assert record.converged == (record.best_step == 2), "4 lies in the last tenth of 4 steps"
+    assert (record.steps_made, record.learning_rate, record.learning_rate_interior) == (4, None, None)
+
+
+def test_a_training_that_validation_ended_says_so_and_how_long_it_was(store: Store, runtime: Runtime) -> None:
+    overrides = ("protocols.linear.steps=300", "protocols.linear.pilot=0.01", "protocols.linear.patience=1")
+    cell = Planner(load_preset("smoke", overrides), overrides, "float32").evaluation("scratch", "ccc", "linear", 0)
+    (record,) = evaluations(run_cells([cell], store, runtime, SILENT))  # type: ignore[arg-type]
+    steps = [look["step"] for look in record.validation_curve]
+    assert record.converged
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) + 2 * 3 <= record.steps_made <= len(steps) + 4 * 3, "two to four pilots of three steps besides"
+    assert record.steps_made < 300
+
+
+def test_structures_that_are_never_predicted_are_counted_where_the_truth_holds_them() -> None:
+    facts = TASKS.load("shc").facts
+    seen = NeverPredicted(facts)
+    for truth, predicted in (([0, 1, 2], [0, 1, 1]), ([0, 3, 4], [0, 4, 5])):
+        label = np.array(truth, np.uint16).reshape(1, 1, 3)
+        seen.see(Case("one", label.astype(np.float32), label, (1.0, 1.0, 1.0)), torch.tensor(predicted).view(1, 1, 3))
+    assert seen.names() == [facts.classes[1], facts.classes[2]]
 
 
 def test_a_pretraining_is_evaluated_as_often_as_asked_and_after_each_of_its_last_twenty_steps(
@@ -113,7 +150,7 @@ def test_a_case_is_predicted_once_for_each_look_at_it(
     predicted: list[object] = []
     predict = evaluation.predict
     monkeypatch.setattr(evaluation, "predict", lambda *given: predicted.append(given) or predict(*given))
-    cell = planner.evaluation("scratch", "shc", "linear", 0)
+    cell = planner.evaluation("scratch", "shc", "linear-v1", 0)
     (record,) = evaluations(run_cells([cell], store, runtime, SILENT))  # type: ignore[arg-type]
     counts = record.spec.data.counts
     assert store.examples_path(cell.key).exists()

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ssl_bench.api.protocol import BatchSettings, ProtocolSettings, Training
 from ssl_bench.api.settings import OptimiserSettings
+from ssl_bench.nn.losses import binary_cross_entropy_loss
 from ssl_bench.training.attempt import Attempt
-from ssl_bench.training.fitting import Fit, Fitting, on_device
+from ssl_bench.training.descent import Fit, on_device
+from ssl_bench.training.fitting import Fitting
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
 
@@ -43,9 +45,11 @@ def fitted(scores: list[list[float]]) -> tuple[Fit, Weights, list[Weights], list
         return [score for each in scores for score in each][len(scored) - 1]
 
     optimisers = tuple(SGD.model_copy(update={"learning_rate": rate}) for rate in RATES[: len(scores)])
-    training = Training(module, draw, optimisers)
+    training = Training(module, draw, optimisers, binary_cross_entropy_loss)
     fitting = Fitting(make_fabric(Runtime(), "float32"), training, settings, validate, Attempt(), dict)
-    return fitting.best(Progress(shown=False), "test"), module.state_dict(), starts, scored
+    outcome = fitting.best(Progress(shown=False), "test")
+    assert outcome.steps == steps * len(scores)
+    return outcome.best, module.state_dict(), starts, scored
 
 
 @pytest.mark.parametrize(

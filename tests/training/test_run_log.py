@@ -81,7 +81,7 @@ def test_a_pretraining_shows_losses_their_parts_rates_evaluations_and_collapse(
         assert shown[f"collapse/{name}"] == pytest.approx({steps: value})
 
 
-@pytest.mark.parametrize("protocol", ["linear", "probe"])
+@pytest.mark.parametrize("protocol", ["linear-v1", "probe-v1"])
 def test_an_evaluation_shows_losses_rates_validation_and_collapse(
     protocol: str, planner: Planner, tmp_path: Path
 ) -> None:
@@ -90,7 +90,7 @@ def test_an_evaluation_shows_losses_rates_validation_and_collapse(
     assert isinstance(record, EvaluationRecord)
     shown, steps = points(store, cell), max(int(point["step"]) for point in record.validation_curve)
     trainings = len(shown["training/loss"]) // steps
-    assert trainings == (1 if protocol == "linear" else 3)
+    assert trainings == (1 if protocol == "linear-v1" else 3)
     assert list(shown["training/loss"]) == list(range(steps * trainings))
     assert list(shown["training/learning_rate"]) == list(range(steps * trainings))
     # Of several trainings, one follows the other, and the record keeps the one that validates best.
@@ -103,6 +103,19 @@ def test_an_evaluation_shows_losses_rates_validation_and_collapse(
     assert len(shown["validation/score"]) == trainings * len(record.validation_curve)
     for name, value in record.health.items():
         assert shown[f"collapse/{name}"] == pytest.approx({0: value})
+
+
+def test_the_pilots_of_a_search_and_what_goes_on_follow_each_other(planner: Planner, tmp_path: Path) -> None:
+    cell, store = planner.evaluation("scratch", "ccc", "linear-v2", 0), Store(tmp_path)
+    record = run_cell(cell, store, WATCHED, SILENT)
+    assert isinstance(record, EvaluationRecord)
+    shown, last = points(store, cell), int(record.validation_curve[-1]["step"])
+    assert list(shown["training/loss"]) == list(range(record.steps_made))
+    assert list(shown["validation/score"]) == list(range(1, record.steps_made + 1)), "this preset validates every step"
+    after_pilots = [
+        {**point, "step": record.steps_made - last + point["step"]} for point in record.validation_curve[1:]
+    ]
+    assert curve(after_pilots, "score") == only(after_pilots, shown["validation/score"])
 
 
 def only(curve: list[dict[str, float]], shown: Points) -> Points:
@@ -133,10 +146,12 @@ class PulledPlug(BaseException):
     ("plan", "after"),
     [
         (lambda planner: planner.pretraining("denoising", 0), 2),
-        (lambda planner: planner.evaluation("scratch", "shc", "linear", 0), 2),
-        (lambda planner: planner.evaluation("scratch", "shc", "probe", 0), 3),
+        (lambda planner: planner.evaluation("scratch", "shc", "linear-v1", 0), 2),
+        (lambda planner: planner.evaluation("scratch", "shc", "probe-v1", 0), 3),
+        (lambda planner: planner.evaluation("scratch", "ccc", "linear-v2", 0), 2),
+        (lambda planner: planner.evaluation("scratch", "ccc", "linear-v2", 0), 6),
     ],
-    ids=["pretraining", "linear", "probe"],
+    ids=["pretraining", "linear-v1", "probe-v1", "linear-v2, pilot", "linear-v2, best rate"],
 )
 def test_a_resumed_cell_goes_on_at_its_step(
     plan: Callable[[Planner], Cell], after: int, planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -103,9 +103,16 @@ def describe_pretraining(record: PretrainingRecord) -> Described[PretrainingReco
 
 def _selection(record: EvaluationRecord) -> str:
     last = max((look.get("step", 0) for look in record.validation_curve), default=0)
-    rate = f", learning rate {record.learning_rate:g}" if record.learning_rate is not None else ""
-    converged = "converged" if record.converged else "not converged (best in the last tenth of the steps)"
-    return f"step {record.best_step}{f' of {last:.0f}' if last else ''}, {converged}{rate}"
+    converged = "converged" if record.converged else "not converged (still gaining when the steps were spent)"
+    said = [f"step {record.best_step}{f' of {last:.0f}' if last else ''}", converged]
+    if record.learning_rate is not None:
+        edge = " (the edge of those tried)" if record.learning_rate_interior is False else ""
+        said.append(f"learning rate {record.learning_rate:g}{edge}")
+    if record.steps_made > last:
+        said.append(f"{record.steps_made} steps under all learning rates")
+    if record.never_predicted:
+        said.append(f"never predicted: {', '.join(record.never_predicted)}")
+    return ", ".join(said)
 
 
 def _backbone(record: EvaluationRecord) -> str:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.nn.losses import soft_dice_loss
-from ssl_bench.protocols.frozen.probe import PooledLinear, Probe, ScaleSums, Standardise, centre
+from ssl_bench.protocols.frozen.ensemble import Standardise
+from ssl_bench.protocols.frozen.probe import PooledLinear, Probe, ScaleSums, centre
 
 
 def probe(kind: str = "segmentation", heads: int = 3) -> Probe:

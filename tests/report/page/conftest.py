@@ -85,7 +85,7 @@ def written(store: Store, folder: Path) -> Path:
 def gvsl_cell(page: Any) -> Any:
     """What opens the drawer of `evaluation("gvsl")`."""
     row = page.locator(".leaderboard").first.locator("tr", has=page.get_by_text("gvsl", exact=True))
-    return row.locator("td[data-task=shc][data-protocol=linear-v1] .cell")
+    return row.locator("td[data-task=shc][data-protocol=linear-v2] .cell")
 
 
 @pytest.fixture

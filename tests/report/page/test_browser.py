@@ -83,7 +83,7 @@ def test_sorting_follows_the_view(visit: Visit, page_file: Path) -> None:
     ("label", "gone", "kept"),
     [
         ("shc", "th:has-text('SHC')", "th:has-text('SBM')"),
-        ("finetune-v1", "th:has-text('finetune-v1')", "th:has-text('linear-v1')"),
+        ("finetune-v2", "th:has-text('finetune-v2')", "th:has-text('linear-v2')"),
         ("geometric", "tr[data-paradigm=geometric]", "tr[data-paradigm=none]"),
         ("semi-real (1 anatomy)", "section.setting", "#failures"),
     ],
@@ -146,7 +146,7 @@ def test_a_drawer_leads_to_its_pre_training_and_to_the_pictures_and_they_lead_ba
 
 def test_an_address_with_a_cell_opens_its_drawer(visit: Visit, page_file: Path) -> None:
     page = visit(page_file, f"#t1-{evaluation('gvsl').key}")
-    assert "gvsl, SHC linear-v1 DSC" in page.get_by_role("dialog").inner_text()
+    assert "gvsl, SHC linear-v2 DSC" in page.get_by_role("dialog").inner_text()
 
 
 def test_text_from_records_runs_nothing(visit: Visit, tmp_path: Path) -> None:

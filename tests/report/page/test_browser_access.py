@@ -29,7 +29,7 @@ def test_the_drawer_opens_and_closes_by_keyboard_and_gives_the_focus_back(visit:
     button = gvsl_cell(page)
     button.focus()
     page.keyboard.press("Enter")
-    drawer = page.get_by_role("dialog", name="gvsl, SHC linear-v1 DSC")
+    drawer = page.get_by_role("dialog", name="gvsl, SHC linear-v2 DSC")
     assert drawer.is_visible()
     for _ in range(15):
         page.keyboard.press("Tab")

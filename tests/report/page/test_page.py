@@ -202,7 +202,7 @@ def test_a_table_that_is_not_ranked_has_no_ranks_and_no_sorting_by_score(tmp_pat
 def test_failures_are_shown_with_their_reasons(tmp_path: Path) -> None:
     failed = evaluation("gvsl", "sbm", status="failed", reason="CUDA out of memory")
     page = read(write(keep(tmp_path, evaluation("gvsl"), failed)))
-    assert rows(page.find("table")[-1])[1] == [failed.key, "gvsl", "sbm linear-v1, seed 0", "CUDA out of memory"]
+    assert rows(page.find("table")[-1])[1] == [failed.key, "gvsl", "sbm linear-v2, seed 0", "CUDA out of memory"]
 
 
 def test_cells_of_different_code_or_machines_are_called_so(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_task_that_was_run_with_fewer_labels_alone_has_a_panel_that_says_so(
 def test_a_picture_of_one_column_says_of_how_many_labels_it_is(figures: Figures) -> None:
     found = [record(method, "shc", "finetune", (0.5,), fraction=0.1) for method in ("scratch", "gvsl")]
     pictures = [*class_pictures(only_table(found)), *convergence_pictures(only_table(found), SCRATCH)]
-    assert [picture.title.count("SHC under finetune-v1, 10% of labels") for picture in pictures] == [1, 1]
+    assert [picture.title.count("SHC under finetune-v2, 10% of labels") for picture in pictures] == [1, 1]
 
 
 def test_another_baseline_is_what_pictures_set_the_others_against(table: Table, figures: Figures) -> None:
@@ -102,7 +102,7 @@ def test_convergence_is_the_first_validated_step_as_good_as_the_best_from_scratc
     table: Table, figures: Figures
 ) -> None:
     (picture,) = convergence_pictures(table, SCRATCH)
-    assert picture.name == "convergence-shc-finetune-v1", "only where the whole network is trained"
+    assert picture.name == "convergence-shc-finetune-v2", "only where the whole network is trained"
     titles = [axes.get_title().split("\n") for axes in figures[0].axes]
     assert titles == [["byol", "20 steps"], ["simsiam", "not reached"], ["gvsl", "20 steps"]]
     assert "60.0 % after 30 steps" in picture.caption
@@ -110,7 +110,7 @@ def test_convergence_is_the_first_validated_step_as_good_as_the_best_from_scratc
 
 def test_label_efficiency_is_drawn_where_fractions_were_run(table: Table, figures: Figures) -> None:
     (picture,) = label_efficiency_pictures(table)
-    assert picture.name == "label-efficiency-linear-v1"
+    assert picture.name == "label-efficiency-linear-v2"
     lines = {tuple(line.get_xdata()): tuple(line.get_ydata()) for line in titled(figures[0], "SHC").lines}
     assert lines[10, 100] == pytest.approx((15, 60)), "gvsl: the last one drawn"
     assert not label_efficiency_pictures(only_table(RECORDS[:4]))

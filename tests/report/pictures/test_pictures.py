@@ -22,7 +22,7 @@ from ssl_bench.store.store import Store
 from tests.report.made_up import StoreOf, as_json
 from tests.report.pictures.conftest import RECORDS, SCRATCH, only_table, record
 
-FROM_EXAMPLES = {"gallery-shc-linear-v1", "gallery-shc-finetune-v1", "features-shc", "t-sne-shc", "pretext"}
+FROM_EXAMPLES = {"gallery-shc-linear-v2", "gallery-shc-finetune-v2", "features-shc", "t-sne-shc", "pretext"}
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_baseline_of_every_picture_is_the_one_asked_for(
 
 
 def test_an_unknown_baseline_is_refused_before_a_picture_is_written(tmp_path: Path) -> None:
-    file = tmp_path / "results" / "records" / "scratch" / "shc" / "linear-v1" / f"{RECORDS[0].key}.json"
+    file = tmp_path / "results" / "records" / "scratch" / "shc" / "linear-v2" / f"{RECORDS[0].key}.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(as_json(RECORDS[0]))
     with pytest.raises(UserError, match="--baseline nobody: no such row"):
