@@ -18,6 +18,8 @@ from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
 
+ScoredOn = Literal["test", "validation"]
+"""The cases that give a cell its score; of validation, a trial of ``ssl-bench tune``, which never reads a test case."""
 DataOrigin = Literal["embedded", "folder"]
 """Grown from the embedded anatomies, or read from a folder of the user's."""
 
@@ -217,6 +219,7 @@ class EvaluationSpec(_Keyed):
     overlap: float
     precision: Literal["float32", "bf16"]
     seed: int
+    scored_on: ScoredOn = "test"
 
     @property
     def method(self) -> str:
@@ -226,7 +229,8 @@ class EvaluationSpec(_Keyed):
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.method} {self.task} {self.protocol}, seed {self.seed}"
+        trial = "" if self.scored_on == "test" else ", trial"
+        return f"{self.method} {self.task} {self.protocol}, seed {self.seed}{trial}"
 
 
 def protocol_title(protocol: str, source: str | None) -> str:

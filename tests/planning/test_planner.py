@@ -102,7 +102,7 @@ def test_settings_refuse_unknown_fields() -> None:
         ("pretraining.steps=many", r"pretraining\.steps: input should be a valid integer"),
         ("nonsense", "expected a.b=value"),
         ("width.x=1", "'width' holds a value"),
-        ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: temperature"),
+        ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: learning_rate.*temperature"),
         ("methods.gsvl.direction=a_to_b", "did you mean 'gvsl'"),
         ("methods.gvsl.direction=x", r"methods\.gvsl: direction: input should be 'b_to_a' or 'a_to_b'"),
         ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune, linear"),
