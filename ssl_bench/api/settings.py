@@ -85,6 +85,8 @@ class TuningSettings(Settings):
 
     preset: str
     """The preset that was tuned."""
+    overrides: tuple[str, ...] = ()
+    """With these changes."""
     protocol: str
     tasks: tuple[str, ...]
     """Those whose validation cases chose; test cases were not read."""
@@ -145,7 +147,9 @@ def load_preset(name: str, overrides: Iterable[str] = (), tuned: Path | None = N
         frozen = _read_tuned(tuned)
         if frozen.tuning.preset != name:
             raise UserError(f"--tuned {tuned}: was tuned for the preset {frozen.tuning.preset}; use --preset with that")
-        values["methods"] = values.get("methods", {}) | frozen.methods
+        methods = values.setdefault("methods", {})
+        for method, found in frozen.methods.items():
+            methods[method] = methods.get(method, {}) | found
         values["tuning"] = frozen.tuning.model_dump()
     return validated(Preset, nested(overrides, "--set", values), f"preset {name}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ssl_bench.api.method_facts import PRETRAINING_OPTIONS
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
-from ssl_bench.api.settings import Preset, validated
+from ssl_bench.api.settings import Preset, nested, validated
 from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
@@ -38,6 +38,7 @@ class Planner:
         for name in preset.protocols.keys() - bare:
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(sorted(bare))}")
         self.preset = preset
+        self._overrides = overrides
         for name in preset.methods:
             self._options(name)  # a wrong one is refused though no cell of that method may be planned
         self.precision = precision
@@ -60,6 +61,12 @@ class Planner:
         self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
         self._leaks = functools.cache(self.data.leaks)
         self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
+
+    def changed(self, overrides: Sequence[str]) -> Planner:
+        """This planner with further ``a.b=c`` changes to its preset."""
+        values = nested(overrides, "--set", self.preset.model_dump(mode="json"))
+        preset = validated(Preset, values, f"preset {self.preset.name}")
+        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -163,7 +170,9 @@ class Planner:
         if facts.pretrains == "nothing" and (idle := [name for name in given if name in PRETRAINING_OPTIONS]):
             raise UserError(f"methods.{method}: {idle[0]}: is of pre-training, which it has none of; leave it out")
         if batch and (batch < facts.smallest_batch or batch % facts.grouped):
-            least = f"at least {facts.smallest_batch}" + (f", a multiple of {facts.grouped}" if facts.grouped > 1 else "")
+            least = f"at least {facts.smallest_batch}" + (
+                f", a multiple of {facts.grouped}" if facts.grouped > 1 else ""
+            )
             raise UserError(f"methods.{method}: batch: {batch} is no batch of this method; use {least}")
         return options
 

@@ -43,8 +43,6 @@ def _tuned_on(lines: pd.DataFrame) -> TunedOn | None:
     return next((setting.tuned_on for setting in lines["_setting"] if setting.tuned_on), None)
 
 
-def _row(
-    table: Table, place: Any, found: TunedOn, code: Callable[[str], str], text: Callable[[str], str]
-) -> str:
+def _row(table: Table, place: Any, found: TunedOn, code: Callable[[str], str], text: Callable[[str], str]) -> str:
     options = table.cells.loc[table.cells["_row"] == place, "options"].iloc[0]
     return f"{code(table.rows[place].label)} (trials {code(found.trials)}: {text(options or 'its defaults')})"

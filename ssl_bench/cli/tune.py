@@ -1,0 +1,135 @@
+"""``tune``: every row's options, chosen on validation cases of development tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssl_bench.api.registry import METHODS, resolve_protocol
+from ssl_bench.cli import options
+from ssl_bench.cli.matrix import seed_list
+from ssl_bench.cli.option_groups import PretrainingExecution, Resolution, Scheduling, with_groups
+from ssl_bench.cli.planning import locations_of, names, placed, plan_with
+
+if TYPE_CHECKING:
+    from ssl_bench.planning.graph import Rerun
+    from ssl_bench.spec.cell import Cell
+    from ssl_bench.store.store import Store
+    from ssl_bench.tuning.trials import Trials
+
+
+@with_groups
+def tune(
+    *,
+    methods: Annotated[str, typer.Option(help="Rows to tune, comma-separated, or all.")] = "all",
+    tasks: Annotated[str, typer.Option(help="Development tasks: their validation cases choose.")] = "shc,sbm",
+    protocol: Annotated[
+        str, typer.Option(help="Under which trials are scored.", autocompletion=options.complete_protocol)
+    ] = "finetune",
+    configurations: Annotated[int, typer.Option(min=1, help="So many of each row; the first has the defaults.")] = 8,
+    device_seconds: Annotated[
+        float | None, typer.Option(min=1, help="A row that has used so many starts no further trial.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Of the trials: seeds that compare nothing.")] = "1000,1001",
+    sampling_seed: Annotated[int, typer.Option(min=0, help="Draws the configurations.")] = 0,
+    freeze: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Write the winners to a file for --tuned.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials once more.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many trials there are and what they cost.")
+    ] = False,
+    resolution: Resolution,
+    scheduling: Scheduling,
+    execution: PretrainingExecution,
+) -> None:
+    """Find each row's options by successive halving, with the same trials and device-seconds for all of them.
+
+    Trials are scored on validation cases and never read a test case. They are kept in the folder tuning of the results:
+    the same command goes on where it stopped, and prints the table when every row has ended.
+
+    Example: ssl-bench tune --preset small --device-seconds 3600 --freeze tuned.toml
+    """
+    if freeze is not None:
+        options.check_output(freeze, option="--freeze")
+    executor, execution, resolution = placed(scheduling, execution, resolution)
+    from ssl_bench.executors.cells.work import Work
+    from ssl_bench.store.store import Store
+    from ssl_bench.training.progress import Progress
+    from ssl_bench.tuning.outcome import as_table, outcomes, write_frozen
+    from ssl_bench.tuning.trials import FOLDER, Search, Trials
+    from ssl_bench.tuning.tuner import rerun_failed, run_trials
+
+    search = Search(
+        methods=tuple(names(methods, "--methods", lambda: options.usable_names(METHODS))),
+        tasks=tuple(names(tasks, "--tasks")),
+        protocol=resolve_protocol(protocol),
+        seeds=tuple(seed_list(seeds)),
+        configurations=configurations,
+        device_seconds=device_seconds,
+        sampling_seed=sampling_seed,
+    )
+    results = execution.store()
+    search.check(record.spec.seed for record in results.evaluations() if record.spec.scored_on == "test")
+    _, locations = locations_of(search.tasks)
+    planner, runtime = plan_with(resolution, execution, locations)
+    trials = Trials(search, planner, Store(results.folder / FOLDER))
+    if dry_run:
+        print_plan(trials, results)
+        return
+
+    def run(cells: Sequence[Cell], rerun: Rerun = "missing") -> str | None:
+        said = executor.run(Work(cells, trials.store, runtime, rerun, not execution.quiet))
+        return said if isinstance(said, str) else None
+
+    later = rerun_failed(trials, partial(run, rerun="failed")) if retry_failed else None
+    if later is None:
+        later = run_trials(trials, run, Progress(not execution.quiet).say)
+    if later is not None:
+        typer.echo(later, nl=bool(later))
+        typer.echo("the same command goes on when these have ended", err=True)
+        return
+    found = outcomes(trials)
+    typer.echo(json.dumps([row.model_dump() for row in found], indent=1) if execution.as_json else as_table(found))
+    if freeze is not None:
+        write_frozen(trials, found, freeze)
+        typer.echo(str(freeze), err=True)
+    if any(row.options is None for row in found):
+        raise typer.Exit(1)
+
+
+def print_plan(trials: Trials, results: Store) -> None:
+    """The trials of every row, how they are shortened, and what they will cost, judged by cells of the whole length."""
+    from ssl_bench.planning.estimate import estimate
+    from ssl_bench.planning.graph import with_pretrainings
+    from ssl_bench.tuning.halving import Trial
+    from ssl_bench.tuning.tuner import planned_share
+
+    search, records = trials.search, list(chain(results.records(), trials.store.records()))
+    runs = len(search.tasks) * len(search.seeds)
+    count, seconds, unjudged = 0, 0.0, 0
+    for method in search.methods:
+        rounds = trials.rungs(method)
+        shape = ", ".join(f"{rung.size} of {rung.share} of the steps" for rung in rounds)
+        whole = with_pretrainings(trials.cells(method, Trial(0, len(rounds) - 1)))
+        expected = estimate(whole, records)
+        cost = expected.hours * 3600 * planned_share(trials, method)
+        judged = expected.unjudged == 0
+        typer.echo(
+            f"{method:20} {shape}; {runs} evaluations each" + (f"; about {cost:.0f} device-seconds" if judged else "")
+        )
+        count += sum(rung.size for rung in rounds)
+        seconds += min(cost, search.device_seconds or cost) if judged else 0
+        unjudged += not judged
+    typer.echo(f"{count} trials, {count * runs} evaluations, of {len(search.methods)} rows")
+    if unjudged < len(search.methods):
+        more = f", and {unjudged} rows unlike any that ended" if unjudged else ""
+        typer.echo(f"about {seconds / 3600:.2g} device-hours{more}, judged by the records of this setting")
+    else:
+        typer.echo("device-hours: nothing to estimate from; no cell of this setting has ended yet")
