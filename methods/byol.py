@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -11,6 +12,7 @@ from torch import Tensor
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.transforms.views import two_views, view_size
@@ -21,7 +23,7 @@ class BYOLConfig(MethodConfig):
 
     hidden: int = Field(default=1024, gt=0)
     output: int = Field(default=256, gt=0)
-    momentum: float = Field(default=0.996, ge=0, le=1)
+    momentum: Annotated[float, Choice((0.9, 0.97, 0.99, 0.996))] = Field(default=0.996, ge=0, le=1)
     """The target's momentum in the first step; it rises along a cosine to 1 in the last."""
 
 

@@ -5,7 +5,7 @@ The 3D port clusters windows, not volumes: a few fixed windows per volume, one i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ssl_bench.transforms.views import one_view, view_size
 class DeepClusterConfig(MethodConfig):
     """The original counts clusters for a million images and periods in epochs; a 3D corpus has hundreds of volumes."""
 
-    clusters: int = Field(default=8, gt=1)
+    clusters: Annotated[int, Choice((4, 8, 16, 32))] = Field(default=8, gt=1)
     period: int = Field(default=40, gt=0)
     """Steps between two clusterings."""
     windows_per_volume: int = Field(default=2, gt=0)

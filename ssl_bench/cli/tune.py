@@ -105,31 +105,30 @@ def tune(
 
 
 def print_plan(trials: Trials, results: Store) -> None:
-    """The trials of every row, how they are shortened, and what they will cost, judged by cells of the whole length."""
+    """The trials of every row, how they are shortened, and what they will cost, judged by cells with all steps."""
     from ssl_bench.planning.estimate import estimate
     from ssl_bench.planning.graph import with_pretrainings
     from ssl_bench.tuning.halving import Trial
     from ssl_bench.tuning.tuner import planned_share
 
     search, records = trials.search, list(chain(results.records(), trials.store.records()))
-    runs = len(search.tasks) * len(search.seeds)
-    count, seconds, unjudged = 0, 0.0, 0
+    count, costs = 0, []
     for method in search.methods:
         rounds = trials.rungs(method)
-        shape = ", ".join(f"{rung.size} of {rung.share} of the steps" for rung in rounds)
-        whole = with_pretrainings(trials.cells(method, Trial(0, len(rounds) - 1)))
-        expected = estimate(whole, records)
-        cost = expected.hours * 3600 * planned_share(trials, method)
-        judged = expected.unjudged == 0
-        typer.echo(
-            f"{method:20} {shape}; {runs} evaluations each" + (f"; about {cost:.0f} device-seconds" if judged else "")
-        )
         count += sum(rung.size for rung in rounds)
-        seconds += min(cost, search.device_seconds or cost) if judged else 0
-        unjudged += not judged
-    typer.echo(f"{count} trials, {count * runs} evaluations, of {len(search.methods)} rows")
-    if unjudged < len(search.methods):
-        more = f", and {unjudged} rows unlike any that ended" if unjudged else ""
-        typer.echo(f"about {seconds / 3600:.2g} device-hours{more}, judged by the records of this setting")
-    else:
+        shape = ", ".join(f"{rung.size} with {rung.share} of the steps" for rung in rounds)
+        expected = estimate(with_pretrainings(trials.cells(method, Trial(0, len(rounds) - 1))), records)
+        if expected.unjudged:
+            typer.echo(f"{method:20} {shape}")
+            continue
+        cost = expected.hours * 3600 * planned_share(trials, method)
+        costs.append(min(cost, search.device_seconds or cost))
+        typer.echo(f"{method:20} {shape}; about {cost:.0f} device-seconds")
+    evaluations = len(search.tasks) * len(search.seeds)
+    typer.echo(f"{len(search.methods)} rows, {count} trials of {evaluations} evaluations each")
+    if not costs:
         typer.echo("device-hours: nothing to estimate from; no cell of this setting has ended yet")
+        return
+    unjudged = len(search.methods) - len(costs)
+    more = f", and {unjudged} rows unlike any that ended" if unjudged else ""
+    typer.echo(f"about {sum(costs) / 3600:.2g} device-hours{more}, judged by the records of this setting")

@@ -123,9 +123,11 @@ class EvaluationRecord(_Record):
     """Whether the pre-training corpus shows the same anatomy as the task; ``none`` without pre-training."""
     metric: Literal["DSC", "AUC"] = "DSC"
     score: float | None = None
-    """The ranked number: mean DSC over cases, or AUC; None where it is undefined. Of a trial, the best on validation."""
+    """The ranked number: mean DSC over test cases, or AUC; None where it is undefined. Of a trial, the best on
+    validation cases."""
     cases: list[dict[str, Any]] = []
-    """None of a trial. Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability."""
+    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability. A trial has
+    none."""
     policy: str = ""
     """How classes absent from a case are scored."""
     validation_curve: Curve = []

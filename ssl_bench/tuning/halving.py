@@ -1,4 +1,4 @@
-"""Successive halving (Jamieson and Talwalkar, AISTATS 2016): many short trials, of which the better half goes on longer.
+"""Successive halving (Jamieson and Talwalkar, AISTATS 2016): many short trials, whose better half goes on longer.
 
 Where a row stands is worked out from the trials that have ended, in one order, whoever ran them and when.
 """

@@ -1,4 +1,4 @@
-"""Trials as cells: a configuration with a share of the steps on every development task and seed, scored on validation."""
+"""Trials as cells: a configuration with a share of the steps, on every development task and seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statistics import fmean
 
 from pydantic import PositiveFloat, PositiveInt
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+from ssl_bench.api.registry import METHODS, TASKS, resolve_protocol
 from ssl_bench.api.settings import Preset, Settings
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
