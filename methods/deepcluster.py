@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
 from ssl_bench.api.rng import Draws, stream_seed
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered, map_over_ranks
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.nn.transfer import moved
