@@ -13,6 +13,7 @@ import typer
 
 from ssl_bench.api.registry import METHODS, resolve_protocol
 from ssl_bench.cli import options
+from ssl_bench.cli.listings import aligned
 from ssl_bench.cli.matrix import seed_list
 from ssl_bench.cli.option_groups import PretrainingExecution, Resolution, Scheduling, with_groups
 from ssl_bench.cli.planning import locations_of, names, placed, plan_with
@@ -62,7 +63,7 @@ def tune(
     from ssl_bench.executors.cells.work import Work
     from ssl_bench.store.store import Store
     from ssl_bench.training.progress import Progress
-    from ssl_bench.tuning.outcome import as_table, outcomes, write_frozen
+    from ssl_bench.tuning.outcome import HEADER, line_of, outcomes, write_frozen
     from ssl_bench.tuning.trials import FOLDER, Search, Trials
     from ssl_bench.tuning.tuner import rerun_failed, run_trials
 
@@ -96,7 +97,8 @@ def tune(
         typer.echo("the same command goes on when these have ended", err=True)
         return
     found = outcomes(trials)
-    typer.echo(json.dumps([row.model_dump() for row in found], indent=1) if execution.as_json else as_table(found))
+    table = aligned([HEADER, *map(line_of, found)])
+    typer.echo(json.dumps([row.model_dump() for row in found], indent=1) if execution.as_json else table)
     if freeze is not None:
         write_frozen(trials, found, freeze)
         typer.echo(str(freeze), err=True)

@@ -160,7 +160,7 @@ class Planner:
         tuning = self.preset.tuning
         if tuning is None or method not in tuning.trials or any(one.startswith("methods") for one in overrides):
             return None
-        shared = tuning.model_dump(include={"protocol", "tasks", "seeds", "configurations"})
+        shared = tuning.model_dump(include={"overrides", "protocol", "tasks", "seeds", "configurations"})
         return TunedOn(**shared, trials=tuning.trials[method])
 
     def _options(self, method: str) -> MethodConfig:

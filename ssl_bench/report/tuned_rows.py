@@ -10,7 +10,7 @@ import pandas as pd
 from ssl_bench.report.table import Table
 from ssl_bench.spec.record import TunedOn
 
-UNTUNED = "No row was tuned by ssl-bench tune: learning rates, schedules and batches are the preset's."
+UNTUNED = "No row was tuned by ssl-bench tune."
 
 
 def tuning_notes(table: Table, code: Callable[[str], str], text: Callable[[str], str]) -> Iterator[str]:
@@ -19,16 +19,16 @@ def tuning_notes(table: Table, code: Callable[[str], str], text: Callable[[str],
     `code` writes names and digests as a format does, `text` other words out of a record.
     """
     tuned = {place: _tuned_on(lines) for place, lines in table.cells.groupby("_row")}
-    ways: dict[tuple[Any, ...], list[str]] = {}
+    ways: dict[TunedOn, list[str]] = {}
     for place, found in tuned.items():
         if found is not None:
-            way = (found.tasks, found.protocol, found.seeds, found.configurations)
-            ways.setdefault(way, []).append(_row(table, place, found, code, text))
-    for (tasks, protocol, seeds, configurations), rows in ways.items():
-        named = text(", ".join(task.upper() for task in tasks))
+            ways.setdefault(found.model_copy(update={"trials": ""}), []).append(_row(table, place, found, code, text))
+    for way, rows in ways.items():
+        changed = f" and {', '.join(map(code, way.overrides))}" if way.overrides else ""
         yield (
-            f"Tuned on {named} by the validation score under {code(protocol)} ({configurations} configurations a row, "
-            f"seeds {', '.join(map(str, seeds))}; no trial read a test case): {'; '.join(rows)}. Nothing was tuned on "
+            f"Tuned on {text(', '.join(task.upper() for task in way.tasks))} by the validation score under "
+            f"{code(way.protocol)}{changed} ({way.configurations} configurations a row, seeds "
+            f"{', '.join(map(str, way.seeds))}; no trial read a test case): {'; '.join(rows)}. Nothing was tuned on "
             "other tasks, nor on real data."
         )
     left = [code(table.rows[place].label) for place, found in tuned.items() if found is None]

@@ -43,6 +43,8 @@ class TunedOn(BaseModel):
     """What the options of a row were chosen by, before it was compared: see `TuningSettings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    overrides: tuple[str, ...] = ()
+    """Changes to the preset under which they were chosen."""
     protocol: str
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]

@@ -59,17 +59,11 @@ def _outcome(trials: Trials, method: str) -> Outcome:
     )
 
 
-def as_table(found: Sequence[Outcome]) -> str:
-    """Aligned columns, one line a row."""
-    header = ("method", "validation", "defaults", "steps", "trials", "device-seconds", "best configuration")
-    lines = [header, *map(_line, found)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+HEADER = ("method", "validation", "defaults", "steps", "trials", "device-seconds", "best configuration")
 
 
-def _line(row: Outcome) -> tuple[str, ...]:
+def line_of(row: Outcome) -> tuple[str, ...]:
+    """What a table shows of a row, under `HEADER`."""
     said = ", ".join(f"{name}={value}" for name, value in (row.options or {}).items()) or "the defaults"
     return (
         row.method,
