@@ -126,7 +126,7 @@ def test_of_a_folders_splits_that_are_not_asked_for_no_case_is_touched(monkeypat
             return self.name
 
     folder = FolderCases.__new__(FolderCases)
-    folder.__dict__["cases"] = {f"{split} case": Prepared(f"{split} case") for split in SPLITS}
+    monkeypatch.setattr(FolderCases, "cases", {f"{split} case": Prepared(f"{split} case") for split in SPLITS})
     monkeypatch.setattr(FolderCases, "_identifiers", lambda _, split: [f"{split} case"])
     assert folder.load("train", "validation") == {"train": ["train case"], "validation": ["validation case"]}
     assert loaded == ["train case", "validation case"]
