@@ -110,8 +110,8 @@ def _ranked(scores: dict[int, float]) -> list[int]:
 
 def _fitting(rounds: Sequence[Rung], rung: int, ended: dict[Trial, Result], left: float) -> int:
     """How many trials on a rung may be started together: one while costs are unknown, then what is `left` pays for."""
-    if not ended:
-        return 1
-    dearest = max(result.seconds / rounds[trial.rung].share for trial, result in ended.items())
     share, size = rounds[rung]
+    if not ended and left < inf:
+        return 1
+    dearest = max((result.seconds / rounds[trial.rung].share for trial, result in ended.items()), default=0.0)
     return size if dearest * share * size <= left else max(1, int(left / (dearest * share)))

@@ -75,7 +75,9 @@ def test_it_does_not_matter_in_which_order_trials_end() -> None:
     one, rounds = played(planted(5))
     other, _ = played(planted(5), all_at_once=False)
     assert one.ended == other.ended
-    assert [len(asked) for asked in rounds] == [1, 7, 4, 2], "one shows what a trial costs, then a whole rung at once"
+    assert [len(asked) for asked in rounds] == [8, 4, 2], "a whole rung at once"
+    _, rounds = played(planted(5), budget=1000)
+    assert [len(asked) for asked in rounds] == [1, 7, 4, 2], "where there is a limit, one shows what a trial costs"
 
 
 def test_a_failed_configuration_does_not_go_on_and_does_not_win() -> None:
