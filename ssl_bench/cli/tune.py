@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -22,30 +23,49 @@ if TYPE_CHECKING:
     from ssl_bench.planning.graph import Rerun
     from ssl_bench.spec.cell import Cell
     from ssl_bench.store.store import Store
-    from ssl_bench.tuning.trials import Trials
+    from ssl_bench.tuning.trials import Search, Trials
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every row is given alike."""
+
+    methods: Annotated[str, typer.Option(help="Rows to tune, comma-separated, or all.")] = "all"
+    tasks: Annotated[str, typer.Option(help="Development tasks: their validation cases choose.")] = "shc,sbm"
+    protocol: Annotated[
+        str, typer.Option(help="Under which trials are scored.", autocompletion=options.complete_protocol)
+    ] = "finetune"
+    configurations: Annotated[int, typer.Option(min=1, help="So many of each row; the first has the defaults.")] = 8
+    device_seconds: Annotated[
+        float | None, typer.Option(min=1, help="A row that has used so many starts no further trial.")
+    ] = None
+    seeds: Annotated[str, typer.Option(help="Of the trials: seeds that compare nothing.")] = "1000,1001"
+    sampling_seed: Annotated[int, typer.Option(min=0, help="Draws the configurations.")] = 0
+
+    def search(self) -> Search:
+        """Raises UserError for lists that are empty or hold something else."""
+        from ssl_bench.tuning.trials import Search
+
+        return Search(
+            methods=tuple(names(self.methods, "--methods", lambda: options.usable_names(METHODS))),
+            tasks=tuple(names(self.tasks, "--tasks")),
+            protocol=resolve_protocol(self.protocol),
+            seeds=tuple(seed_list(self.seeds)),
+            configurations=self.configurations,
+            device_seconds=self.device_seconds,
+            sampling_seed=self.sampling_seed,
+        )
 
 
 @with_groups
 def tune(
     *,
-    methods: Annotated[str, typer.Option(help="Rows to tune, comma-separated, or all.")] = "all",
-    tasks: Annotated[str, typer.Option(help="Development tasks: their validation cases choose.")] = "shc,sbm",
-    protocol: Annotated[
-        str, typer.Option(help="Under which trials are scored.", autocompletion=options.complete_protocol)
-    ] = "finetune",
-    configurations: Annotated[int, typer.Option(min=1, help="So many of each row; the first has the defaults.")] = 8,
-    device_seconds: Annotated[
-        float | None, typer.Option(min=1, help="A row that has used so many starts no further trial.")
-    ] = None,
-    seeds: Annotated[str, typer.Option(help="Of the trials: seeds that compare nothing.")] = "1000,1001",
-    sampling_seed: Annotated[int, typer.Option(min=0, help="Draws the configurations.")] = 0,
+    asked: Asked,
     freeze: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Write the winners to a file for --tuned.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials once more.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many trials there are and what they cost.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many trials there are and their cost.")] = False,
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
@@ -57,26 +77,16 @@ def tune(
 
     Example: ssl-bench tune --preset small --device-seconds 3600 --freeze tuned.toml
     """
-    if freeze is not None:
-        options.check_output(freeze, option="--freeze")
-    executor, execution, resolution = placed(scheduling, execution, resolution)
     from ssl_bench.executors.cells.work import Work
     from ssl_bench.store.store import Store
     from ssl_bench.training.progress import Progress
-    from ssl_bench.tuning.outcome import HEADER, line_of, outcomes, write_frozen
-    from ssl_bench.tuning.trials import FOLDER, Search, Trials
+    from ssl_bench.tuning.trials import FOLDER, Trials
     from ssl_bench.tuning.tuner import rerun_failed, run_trials
 
-    search = Search(
-        methods=tuple(names(methods, "--methods", lambda: options.usable_names(METHODS))),
-        tasks=tuple(names(tasks, "--tasks")),
-        protocol=resolve_protocol(protocol),
-        seeds=tuple(seed_list(seeds)),
-        configurations=configurations,
-        device_seconds=device_seconds,
-        sampling_seed=sampling_seed,
-    )
-    results = execution.store()
+    if freeze is not None:
+        options.check_output(freeze, option="--freeze")
+    executor, execution, resolution = placed(scheduling, execution, resolution)
+    search, results = asked.search(), execution.store()
     search.check(record.spec.seed for record in results.evaluations() if record.spec.scored_on == "test")
     _, locations = locations_of(search.tasks)
     planner, runtime = plan_with(resolution, execution, locations)
@@ -92,13 +102,20 @@ def tune(
     later = rerun_failed(trials, partial(run, rerun="failed")) if retry_failed else None
     if later is None:
         later = run_trials(trials, run, Progress(not execution.quiet).say)
-    if later is not None:
+    if later is None:
+        print_outcomes(trials, freeze, execution.as_json)
+    else:
         typer.echo(later, nl=bool(later))
         typer.echo("the same command goes on when these have ended", err=True)
-        return
+
+
+def print_outcomes(trials: Trials, freeze: Path | None, as_json: bool) -> None:
+    """What every row ended with, also in the file `freeze`; exit 1 if none of a row's trials succeeded."""
+    from ssl_bench.tuning.outcome import HEADER, line_of, outcomes, write_frozen
+
     found = outcomes(trials)
     table = aligned([HEADER, *map(line_of, found)])
-    typer.echo(json.dumps([row.model_dump() for row in found], indent=1) if execution.as_json else table)
+    typer.echo(json.dumps([row.model_dump() for row in found], indent=1) if as_json else table)
     if freeze is not None:
         write_frozen(trials, found, freeze)
         typer.echo(str(freeze), err=True)
