@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import pytest
 
 from ssl_bench.api.method import MethodConfig
@@ -46,6 +47,13 @@ def test_every_part_of_a_range_is_tried_once() -> None:
     parts = [(range_.low * 100 ** (place / 20), range_.low * 100 ** ((place + 1) / 20)) for place in range(20)]
     # A rounding to two digits may lead out of a part.
     assert all(low * 0.94 < value < high * 1.06 for value, (low, high) in zip(drawn, parts, strict=True))
+
+
+def test_options_are_drawn_independently_of_each_other() -> None:
+    range_ = LogUniform(1e-4, 1e-2)
+    drawn = configurations({"one": range_, "other": range_}, 41, 0)[1:]
+    correlation = np.corrcoef(*(np.log([configuration[name] for configuration in drawn]) for name in ("one", "other")))
+    assert abs(correlation[0, 1]) < 0.5
 
 
 @pytest.mark.parametrize("method", METHODS.names())
