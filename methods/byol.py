@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,6 +13,7 @@ from torch import Tensor
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.transforms.views import region_of_views, two_views, view_size
@@ -22,7 +24,7 @@ class BYOLConfig(MethodConfig):
 
     hidden: int = Field(default=1024, gt=0)
     output: int = Field(default=256, gt=0)
-    momentum: float = Field(default=0.996, ge=0, le=1)
+    momentum: Annotated[float, Choice((0.9, 0.97, 0.99, 0.996))] = Field(default=0.996, ge=0, le=1)
     """The target's largest momentum in the first step; it rises along a cosine to 1 in the last."""
     start_left: float = Field(default=0.01, gt=0, le=1)
     """Largest share of the target's random start that may be left in it at the end; 1 keeps `momentum` as it is."""

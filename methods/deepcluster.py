@@ -7,7 +7,7 @@ classes are what differs between volumes and not where in a volume a window lies
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import CorpusView, Method, MethodConfig, MethodFacts, Windows
 from ssl_bench.api.rng import Draws, stream_seed
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered, map_over_ranks
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.nn.transfer import moved
@@ -32,7 +33,7 @@ PER_WINDOW = ("volumes", "places", "assignments", "labels")
 class DeepClusterConfig(MethodConfig):
     """The original counts clusters for a million images and periods in epochs; a 3D corpus has hundreds of volumes."""
 
-    clusters: int = Field(default=8, gt=1)
+    clusters: Annotated[int, Choice((4, 8, 16, 32))] = Field(default=8, gt=1)
     period: int = Field(default=40, gt=0)
     """Steps between two clusterings."""
     windows_per_volume: int = Field(default=2, gt=0)

@@ -5,6 +5,8 @@ Of the paper's corruptions it is the additive Gaussian one.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -12,13 +14,14 @@ from torch import Tensor
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import LogUniform
 from ssl_bench.nn.heads import RestorationHead
 
 
 class DenoisingConfig(MethodConfig):
     """The strength that GVSL's comparison does not give."""
 
-    sigma: float = Field(default=0.1, gt=0)
+    sigma: Annotated[float, LogUniform(0.02, 0.5)] = Field(default=0.1, gt=0)
     """Deviation of the noise on intensities in [0, 1]."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import LogUniform
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.transforms.views import region_of_views, two_views, view_size
@@ -16,7 +19,7 @@ from ssl_bench.transforms.views import region_of_views, two_views, view_size
 class SimCLRConfig(MethodConfig):
     """Temperature of the 3D port in nnssl; heads of lightly's small-scale examples."""
 
-    temperature: float = Field(default=0.5, gt=0)
+    temperature: Annotated[float, LogUniform(0.05, 1.0)] = Field(default=0.5, gt=0)
     hidden: int = Field(default=512, gt=0)
     output: int = Field(default=128, gt=0)
 

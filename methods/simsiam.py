@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.transforms.views import region_of_views, two_views, view_size
@@ -18,7 +21,7 @@ class SimSiamConfig(MethodConfig):
 
     hidden: int = Field(default=512, gt=0)
     output: int = Field(default=128, gt=0)
-    bottleneck: int = Field(default=64, gt=0)
+    bottleneck: Annotated[int, Choice((32, 64, 128))] = Field(default=64, gt=0)
 
 
 class SimSiam(Method):

@@ -34,7 +34,7 @@ NOT_FAST = (
     *(f"data/synthetic/test_{name}.py" for name in ("coronary", "covid", "growth")),
     *(f"data/preprocessing/test_{name}.py" for name in ("parallel", "preparing_trouble")),
     *("benchmarks/test_corruption_reference.py", "methods/test_gvsl.py", "transforms/test_corruption.py"),
-    *("weights/test_genesis.py", "weights/test_released.py"),
+    *("weights/test_genesis.py", "weights/test_released.py", "tuning/test_trials.py"),
 )
 """Folders and files of tests that train, grow volumes, draw, start processes or take seconds. They begin first."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}

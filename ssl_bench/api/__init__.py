@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ssl_bench.api.protocol import SearchSettings as SearchSettings
     from ssl_bench.api.protocol import Training as Training
     from ssl_bench.api.rng import Draws as Draws
+    from ssl_bench.api.search import Choice as Choice
+    from ssl_bench.api.search import LogUniform as LogUniform
     from ssl_bench.api.settings import Settings as Settings
     from ssl_bench.api.settings import SplitCounts as SplitCounts
     from ssl_bench.api.task import Task as Task
@@ -60,6 +62,7 @@ _NAMES = {
         "Training",
     ),
     "rng": ("Draws",),
+    "search": ("Choice", "LogUniform"),
     "settings": ("Settings", "SplitCounts"),
     "task": ("Task", "TaskFacts"),
 }

@@ -7,26 +7,56 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method_facts import MethodFacts as MethodFacts
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import Choice, LogUniform
+from ssl_bench.api.settings import OptimiserSettings
 
 
 class MethodConfig(BaseModel):
-    """A method's own options; unknown ones are refused."""
+    """A method's options; unknown ones are refused. Those here every method has: None is what the preset says for all.
+
+    The first five concern pre-training, those that begin with ``finetune_`` the protocols that train the whole network.
+    All are part of a cell's key. A range in an option's type is where ``ssl-bench tune`` looks.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: Annotated[PositiveFloat | None, LogUniform(1e-5, 3e-3)] = None
+    """The highest of the schedule."""
+    warmup_share: Annotated[float | None, Field(ge=0, lt=1), Choice((0.0, 0.05, 0.2))] = None
+    """The share of the steps over which the learning rate rises."""
+    weight_decay: Annotated[float | None, Field(ge=0), Choice((0.0, 0.01, 0.1))] = None
+    """Decoupled from the gradient (Loshchilov and Hutter, ICLR 2019): with any but 0, adam becomes adamw."""
+    optimiser: Literal["adam", "adamw", "sgd"] | None = None
+    batch: Annotated[PositiveInt | None, Choice((4, 8))] = None
+    """Volumes a step."""
+    finetune_learning_rate: Annotated[PositiveFloat | None, LogUniform(1e-4, 1e-2)] = None
+    finetune_warmup_share: Annotated[float | None, Field(ge=0, lt=1), Choice((0.0, 0.05, 0.2))] = None
+    finetune_weight_decay: Annotated[float | None, Field(ge=0), Choice((0.0, 0.01, 0.1))] = None
 
     def finetune_steps(self, common: int) -> int:
         """Updates of a protocol that trains the whole network, given those of the common schedule."""
         return common
+
+    def pretraining_optimiser(self, common: OptimiserSettings, steps: int) -> OptimiserSettings:
+        """The optimiser of so many `steps` of pre-training, given the `common` one."""
+        named = common if self.optimiser is None else common.model_copy(update={"name": self.optimiser})
+        return named.changed(steps, self.learning_rate, self.warmup_share, self.weight_decay)
+
+    def finetune_optimiser(self, common: OptimiserSettings, steps: int) -> OptimiserSettings:
+        """That of a protocol that trains the whole network for so many `steps`."""
+        return common.changed(
+            steps, self.finetune_learning_rate, self.finetune_warmup_share, self.finetune_weight_decay
+        )
 
 
 class Windows(NamedTuple):

@@ -13,6 +13,9 @@ Pretrains = Literal["nothing", "encoder", "encoder and decoder"]
 
 PARADIGMS: tuple[Paradigm, ...] = ("none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric")
 
+PRETRAINING_OPTIONS = ("learning_rate", "warmup_share", "weight_decay", "optimiser", "batch")
+"""The options of every method that concern pre-training alone."""
+
 
 @dataclass(frozen=True)
 class MethodFacts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.resources
 import tomllib
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -30,6 +31,20 @@ class OptimiserSettings(Settings):
     warmup_steps: int = Field(ge=0)
     gradient_clip: float = Field(ge=0)
     """Largest gradient norm; 0 for no clipping."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Of matrices and kernels, not of biases and norms. adamw decouples it from the gradient, the others add it to the
+    gradient."""
+
+    def changed(
+        self, steps: int, learning_rate: float | None, warmup_share: float | None, weight_decay: float | None
+    ) -> Self:
+        """For so many `steps`, with what is not None in place of its own; a decay with adam makes it adamw."""
+        changes: dict[str, Any] = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        if warmup_share is not None:
+            changes["warmup_steps"] = round(warmup_share * steps)
+        if weight_decay and self.name == "adam":
+            changes["name"] = "adamw"
+        return self.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 
 class SplitCounts(Settings):
@@ -66,6 +81,26 @@ class PretrainingSettings(Settings):
     """Steps between two looks at the held-out pretext loss; the last 20 steps are watched one by one."""
 
 
+class TuningSettings(Settings):
+    """How ``ssl-bench tune`` found options of methods: what their rows have seen before they are compared."""
+
+    preset: str
+    """The preset that was tuned."""
+    overrides: tuple[str, ...] = ()
+    """With these changes."""
+    protocol: str
+    tasks: tuple[str, ...]
+    """Those whose validation cases chose; test cases were not read."""
+    seeds: tuple[int, ...]
+    """Of the trials: no seed of a comparison."""
+    configurations: PositiveInt
+    """So many of each row."""
+    device_seconds: PositiveFloat | None = None
+    """At most so many for each row; None for no limit."""
+    trials: dict[str, str]
+    """A digest of the trials of each method."""
+
+
 class Preset(Settings):
     """Everything that a cell's spec is resolved from."""
 
@@ -90,6 +125,8 @@ class Preset(Settings):
     """Options of methods that differ from their defaults; validated by the method."""
     data: dict[str, dict[str, Any]] = {}
     """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by `Preprocessing`."""
+    tuning: TuningSettings | None = None
+    """How the options in `methods` were found; None where nobody looked."""
 
 
 def preset_names() -> list[str]:
@@ -98,13 +135,40 @@ def preset_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
 
 
-def load_preset(name: str, overrides: Iterable[str] = ()) -> Preset:
-    """The preset `name` with ``a.b=c`` overrides. Raises UserError for an unknown name, path or a bad value."""
+def load_preset(name: str, overrides: Iterable[str] = (), tuned: Path | None = None) -> Preset:
+    """The preset `name` with what ``ssl-bench tune --freeze`` wrote into `tuned`, and ``a.b=c`` overrides over both.
+
+    Raises UserError for an unknown name, path or a bad value.
+    """
     if name not in preset_names():
         raise UserError(f"unknown preset {name!r}; known: {', '.join(preset_names())}")
     text = importlib.resources.files("ssl_bench.api.presets").joinpath(f"{name}.toml").read_text("utf-8")
     values: dict[str, Any] = {"name": name, **tomllib.loads(text)}
+    if tuned is not None:
+        frozen = _read_tuned(tuned)
+        if frozen.tuning.preset != name:
+            raise UserError(f"--tuned {tuned}: was tuned for the preset {frozen.tuning.preset}; use --preset with that")
+        methods = values.setdefault("methods", {})
+        for method, found in frozen.methods.items():
+            methods[method] = methods.get(method, {}) | found
+        values["tuning"] = frozen.tuning.model_dump()
     return validated(Preset, nested(overrides, "--set", values), f"preset {name}")
+
+
+class _Tuned(Settings):
+    """What a file of ``ssl-bench tune --freeze`` holds: two tables of a preset."""
+
+    tuning: TuningSettings
+    methods: dict[str, dict[str, Any]] = {}
+
+
+def _read_tuned(file: Path) -> _Tuned:
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"--tuned {file}: does not read ({said}); write it with ssl-bench tune --freeze") from error
+    return validated(_Tuned, values, f"--tuned {file}")
 
 
 def nested(pairs: Iterable[str], option: str, values: dict[str, Any] | None = None) -> dict[str, Any]:

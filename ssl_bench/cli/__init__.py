@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ssl_bench import __version__
-from ssl_bench.cli import backbones, data, listings, matrix, plugins, report, reproduce, run, status
+from ssl_bench.cli import backbones, data, listings, matrix, plugins, report, reproduce, run, status, tune
 from ssl_bench.errors import UserError
 from ssl_bench.training.attempt import Stopped
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("matrix")(matrix.matrix)
+app.command("tune")(tune.tune)
 app.command("cell")(run.cell)
 app.command("pretrain")(backbones.pretrain)
 app.command("evaluate")(backbones.evaluate)

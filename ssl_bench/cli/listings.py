@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +16,44 @@ if TYPE_CHECKING:
     from ssl_bench.api.task import Task
 
 
-def methods(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
+EVERY_METHOD = "every method"
+
+
+def methods(
+    plugin: options.Plugin = None,
+    show_options: Annotated[
+        bool, typer.Option("--options", help="Their options instead: defaults, and where ssl-bench tune looks.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
     """The self-supervised methods: paradigm, paper, year, and what they pre-train."""
+    if show_options:
+        lines = option_lines()
+        header = ("method", "option", "default", "searched")
+        typer.echo(
+            json.dumps([dict(zip(header, line, strict=True)) for line in lines], indent=1)
+            if as_json
+            else aligned([header, *lines])
+        )
+        return
     print_facts(METHODS, ("title", "paradigm", "year", "pretrains", "paper"), as_json)
+
+
+def option_lines() -> list[tuple[str, str, str, str]]:
+    """Method, option, default and searched values of every option of every method, those that all have once."""
+    from ssl_bench.api.method import MethodConfig
+    from ssl_bench.api.search import searched
+
+    configs = {EVERY_METHOD: MethodConfig}
+    configs |= {name: METHODS.load(name).Config for name in options.usable_names(METHODS)}
+    lines = []
+    for method, config in configs.items():
+        ranges = searched(config)
+        for name, field in config.model_fields.items():
+            if method == EVERY_METHOD or name not in MethodConfig.model_fields:
+                default = "the preset's" if field.default is None else str(field.default)
+                lines.append((method, name, default, str(ranges.get(name, ""))))
+    return lines
 
 
 def tasks(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
@@ -67,7 +102,12 @@ def print_facts(
         typer.echo(json.dumps([{"name": name, **values} for name, values in facts.items()], indent=1))
         return
     header = (registry.kind, *columns)
-    rows = [(name, *(str(values[column] or "") for column in columns)) for name, values in facts.items()]
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    for row in [header, *rows]:
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    typer.echo(aligned([header, *((name, *(str(values[c] or "") for c in columns)) for name, values in facts.items())]))
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of as many texts each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

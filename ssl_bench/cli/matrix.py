@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.planning import locations_of, names, placed, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -57,11 +56,7 @@ def matrix(
     """
     from ssl_bench.executors.cells.work import Work
 
-    executor = scheduling.chosen(execution.asked(resolution.precision))
-    on = executor.planned_on()
-    strategy = options.Strategy(on.strategy)
-    execution = replace(execution, device=on.device, devices=on.devices, strategy=strategy, threads=on.threads)
-    resolution = replace(resolution, precision=options.Precision(on.precision) if on.precision else None)
+    executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)

@@ -24,6 +24,7 @@ class Resolution:
     """From what the spec of a cell is resolved, besides its data."""
 
     preset: options.Preset = "quick"
+    tuned: options.Tuned = None
     set_: options.Set = None
     plugin: options.Plugin = None
     precision: options.PrecisionOption = None

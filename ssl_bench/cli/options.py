@@ -64,10 +64,12 @@ complete_method, complete_task = completion(METHODS), completion(TASKS)
 complete_protocol, complete_executor = completion(PROTOCOLS), completion(EXECUTORS)
 
 
-def check_output(out: Path, kind: str = "file") -> None:
-    """Raise UserError, before any work is done, unless `out` can name a file."""
+def check_output(out: Path, kind: str = "file", option: str = "--out") -> None:
+    """Raise UserError, before any work is done, unless `out`, which `option` gives, can name a file."""
     if out.is_dir() or not out.parent.is_dir():
-        raise UserError(f"--out {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a {kind}")
+        raise UserError(
+            f"{option} {out}: {'is a folder' if out.is_dir() else 'its folder does not exist'}; name a {kind}"
+        )
 
 
 def load_plugins(files: list[Path] | None) -> list[Path] | None:
@@ -113,6 +115,9 @@ Seed = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Override a setting, e.g. --set pretraining.steps=200."),
+]
+Tuned = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Options of methods that ssl-bench tune --freeze wrote.")
 ]
 Results = Annotated[
     Path | None, typer.Option(help="Results folder; else $SSL_BENCH_RESULTS, else ./results.", file_okay=True)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from ssl_bench.api.registry import TASKS
-from ssl_bench.cli.option_groups import CorpusData, Execution, Resolution, TaskData
+from ssl_bench.cli.option_groups import (
+    CorpusData,
+    Execution,
+    PretrainingExecution,
+    Resolution,
+    Scheduling,
+    TaskData,
+)
+from ssl_bench.cli.options import Precision, Strategy
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from ssl_bench.api.executor import Executor
     from ssl_bench.planning.planner import Planner
     from ssl_bench.spec.cell import Cell
     from ssl_bench.spec.locations import Locations
@@ -33,12 +43,27 @@ def plan_with(
     from ssl_bench.training.runtime import resolve_precision
 
     overrides, asked = resolution.set_ or [], resolution.precision
-    loaded = load_preset(resolution.preset, overrides)
+    loaded = load_preset(resolution.preset, overrides, resolution.tuned)
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
     data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, warn)
     return Planner(loaded, overrides, precision, data), runtime
+
+
+def placed(
+    scheduling: Scheduling, execution: PretrainingExecution, resolution: Resolution
+) -> tuple[Executor, PretrainingExecution, Resolution]:
+    """The executor, and the options with the devices and the precision that it plans cells for.
+
+    Raises UserError for options that contradict each other or the machine.
+    """
+    executor = scheduling.chosen(execution.asked(resolution.precision))
+    on = executor.planned_on()
+    execution = replace(
+        execution, device=on.device, devices=on.devices, strategy=Strategy(on.strategy), threads=on.threads
+    )
+    return executor, execution, replace(resolution, precision=Precision(on.precision) if on.precision else None)
 
 
 def warn(line: str) -> None:

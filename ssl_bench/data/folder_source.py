@@ -191,9 +191,10 @@ class FolderCases(FolderSource[DataSpec]):
             label_fraction=self._label_fraction,
         )
 
-    def load(self) -> dict[str, list[Case]]:
+    def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`."""
-        return {split: [self.cases[name].load() for name in self._identifiers(split)] for split in SPLITS}
+        splits = [split for split in SPLITS if not parts or split in parts]
+        return {split: [self.cases[name].load() for name in self._identifiers(split)] for split in splits}
 
     def signatures(self) -> list[tuple[str, Signature]]:
         """See `DataSource`: of the validation and test cases."""
@@ -266,11 +267,11 @@ class FolderCorpus(FolderSource[CorpusSpec]):
             held_out=len(self._held_out),
         )
 
-    def load(self) -> dict[str, list[Case]]:
+    def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`."""
         return {
-            "corpus": [scan.load() for name, scan in self.cases.items() if name not in self._held_out],
-            "held-out": [scan.load() for name, scan in self.cases.items() if name in self._held_out],
+            part: [scan.load() for name, scan in self.cases.items() if (name in self._held_out) == (part == "held-out")]
+            for part in parts or ("corpus", "held-out")
         }
 
     def signatures(self) -> list[tuple[str, Signature]]:

@@ -48,9 +48,9 @@ class Generated(DataSource[Spec]):
         found: Spec = self._spec.model_copy(update={"fingerprint": self._spec.fingerprint or self._fingerprint})
         return found
 
-    def load(self) -> dict[str, list[Case]]:
+    def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`."""
-        return {split: self._cases(split, count) for split, count in self._counts.items()}
+        return {split: self._cases(split, self._counts[split]) for split in parts or self._counts}
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -94,10 +94,10 @@ class GeneratedCases(Generated[DataSpec]):
             )
         super().__init__(spec, spec.counts.model_dump(), place, plugin.generator(own), *identity)
 
-    def load(self) -> dict[str, list[Case]]:
+    def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`; of the training cases, those whose labels are used."""
-        cases = super().load()
-        if self._spec.label_fraction < 1:
+        cases = super().load(*parts)
+        if self._spec.label_fraction < 1 and "train" in cases:
             strata = [case.label if isinstance(case.label, int) else 0 for case in cases["train"]]
             kept = nested_subset([case.identifier for case in cases["train"]], strata, self._spec.label_fraction)
             cases["train"] = [case for case in cases["train"] if case.identifier in set(kept)]

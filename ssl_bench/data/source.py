@@ -29,8 +29,10 @@ class DataSource(ABC, Generic[Spec]):
         """What identifies the volumes: this is hashed. Raises UserError for what cannot be used."""
 
     @abstractmethod
-    def load(self) -> Mapping[str, list[Case]]:
+    def load(self, *parts: str) -> Mapping[str, list[Case]]:
         """Memory-mapped cases by split: those of `SPLITS`, or ``corpus`` and ``held-out``.
+
+        Where `parts` are named, only theirs: no other case is touched.
 
         They are grown or prepared at the first call and read from the cache afterwards.
         """

@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ssl_bench.api.method_facts import PRETRAINING_OPTIONS
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
-from ssl_bench.api.settings import Preset, validated
+from ssl_bench.api.settings import Preset, nested, validated
 from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.locations import Locations
-from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import NUMERICS_VERSION, EvaluationSpec, ExternalBackbone, Part, PretrainingSpec
+from ssl_bench.spec.record import Setting, TunedOn
+from ssl_bench.spec.specification import (
+    NUMERICS_VERSION,
+    EvaluationSpec,
+    ExternalBackbone,
+    Part,
+    PretrainingSpec,
+    ScoredOn,
+)
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
@@ -36,14 +44,15 @@ class Planner:
         for name in preset.protocols.keys() - PROTOCOLS.names():
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(PROTOCOLS.names())}")
         self.preset = preset
+        self._overrides = overrides
         for name in preset.methods:
             self._options(name)  # a wrong one is refused though no cell of that method may be planned
         self.precision = precision
         self.data = data or DataSources(Locations(), preset.cohort)
         BACKBONES.check(preset.backbone)
-        # Fields that presets did not always have, while they say nothing.
-        silent = {name for name, nothing in (("data", {}), ("backbone", "unet3d")) if getattr(preset, name) == nothing}
-        comparable = preset.model_dump(mode="json", exclude={"name", "methods", "ranked"} | silent)
+        # Fields that presets did not always have are left out while they say nothing, as in a cell's key.
+        left_out = {"name", "methods", "ranked", "tuning"}
+        comparable = preset.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         comparable |= {"precision": precision, "numerics": NUMERICS_VERSION}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
         # Of two changes to one setting the later holds.
@@ -59,6 +68,12 @@ class Planner:
         self._leaks = functools.cache(self.data.leaks)
         self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
 
+    def changed(self, overrides: Sequence[str]) -> Planner:
+        """This planner with further ``a.b=c`` changes to its preset."""
+        values = nested(overrides, "--set", self.preset.model_dump(mode="json"))
+        preset = validated(Preset, values, f"preset {self.preset.name}")
+        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data)
+
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
         spec = self._pretraining_spec(method, seed)
@@ -70,9 +85,21 @@ class Planner:
             plugins=plugin_files(method, backbone=self.preset.backbone),
         )
 
-    def evaluation(self, method: str, task: str, protocol: str, seed: int, reset: Part = "") -> Cell:
-        """One cell of the matrix; `reset` is the part of the backbone that starts at random again."""
-        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None, reset)
+    def evaluation(
+        self, method: str, task: str, protocol: str, seed: int, reset: Part = "", scored_on: ScoredOn = "test"
+    ) -> Cell:
+        """One cell of the matrix, or a trial of its row, which is scored on the validation cases.
+
+        `reset` is the part of the backbone that starts at random again.
+        Raises UserError where the test cases would be met by networks of a seed that options were tuned with.
+        """
+        tuning = self.preset.tuning
+        if tuning and scored_on == "test" and seed in tuning.seeds:
+            raise UserError(
+                f"seed {seed}: options of this preset were tuned with it, so it compares nothing; "
+                f"use none of {', '.join(map(str, tuning.seeds))}"
+            )
+        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None, reset, scored_on)
 
     def external(
         self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int, reset: Part = ""
@@ -88,6 +115,7 @@ class Planner:
         seed: int,
         file: Path | None,
         reset: Part,
+        scored_on: ScoredOn = "test",
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
@@ -105,6 +133,7 @@ class Planner:
             seed=seed,
             reset=reset,
             numerics=NUMERICS_VERSION,
+            scored_on=scored_on,
         )
         return Cell(
             kind="evaluation",
@@ -128,7 +157,9 @@ class Planner:
         settings = validated(plugin.Settings, values, f"protocols.{protocol}")
         if method is not None and not plugin.facts.frozen_backbone:
             options = self._options(method)
-            settings = settings.model_copy(update={"steps": options.finetune_steps(settings.steps)})
+            steps = options.finetune_steps(settings.steps)
+            optimiser = options.finetune_optimiser(settings.optimiser, steps)
+            settings = settings.model_copy(update={"steps": steps, "optimiser": optimiser})
         return settings.model_dump(mode="json", exclude_defaults=True)
 
     def _resolve_setting(self, method: str | None) -> Setting:
@@ -139,17 +170,34 @@ class Planner:
             # An override of `methods` as a whole sets this method's options too.
             if names[0] != "methods" or len(names) == 1 or names[1] == method:
                 kept.append(one)
-        return self.setting.model_copy(update={"overrides": kept})
+        return self.setting.model_copy(update={"overrides": kept, "tuned_on": self._tuned_on(method, kept)})
+
+    def _tuned_on(self, method: str | None, overrides: Sequence[str]) -> TunedOn | None:
+        tuning = self.preset.tuning
+        if tuning is None or method not in tuning.trials or any(one.startswith("methods") for one in overrides):
+            return None
+        shared = tuning.model_dump(include={"overrides", "protocol", "tasks", "seeds", "configurations"})
+        return TunedOn(**shared, trials=tuning.trials[method])
 
     def _options(self, method: str) -> MethodConfig:
-        return validated(METHODS.load(method).Config, self.preset.methods.get(method, {}), f"methods.{method}")
+        plugin, given = METHODS.load(method), self.preset.methods.get(method, {})
+        options = validated(plugin.Config, given, f"methods.{method}")
+        facts, batch = plugin.facts, options.batch
+        if facts.pretrains == "nothing" and (idle := [name for name in given if name in PRETRAINING_OPTIONS]):
+            raise UserError(f"methods.{method}: {idle[0]}: is of pre-training, which it has none of; leave it out")
+        if batch and (batch < facts.smallest_batch or batch % facts.grouped):
+            least = f"at least {facts.smallest_batch}" + (
+                f", a multiple of {facts.grouped}" if facts.grouped > 1 else ""
+            )
+            raise UserError(f"methods.{method}: batch: {batch} is no batch of this method; use {least}")
+        return options
 
     def _resolve_pretraining(self, method: str, seed: int) -> PretrainingSpec:
         plugin = METHODS.load(method)
         options = self._options(method)
         trains = plugin.facts.pretrains != "nothing"
         settings = self.preset.pretraining
-        batch = max(settings.batch, plugin.facts.smallest_batch)
+        batch = options.batch or max(settings.batch, plugin.facts.smallest_batch)
         corpus = self.data.corpus.describe() if trains else None
         if corpus and batch > corpus.volumes:
             raise UserError(
@@ -166,7 +214,7 @@ class Planner:
             steps=settings.steps if trains else 0,
             batch=batch if trains else 0,
             watch_every=settings.watch_every if trains else 0,
-            optimiser=settings.optimiser if trains else None,
+            optimiser=options.pretraining_optimiser(settings.optimiser, settings.steps) if trains else None,
             corpus=corpus,
             precision=self.precision if plugin.facts.mixed_precision else "float32",
             seed=seed,

@@ -47,6 +47,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _published(cell: Any) -> tuple[float | str, str]:
-    row = Row(cell.paradigm, cell.method, cell.options)
+    # Options that tuning chose are not in the label of a row that is its method's only one.
+    row = Row(cell.paradigm, cell.method, cell.options if cell.row != cell.method else "")
     found = published_beside(row, cell.preset, cell.task, cell.protocol)
     return (found.percent, f"{found.source}; on other data than this row's") if found else ("", "")

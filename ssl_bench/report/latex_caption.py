@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.notes import SEMI_REAL_CAPTION, overlaps
 from ssl_bench.report.table import Column, Table, column_parts
+from ssl_bench.report.tuned_rows import tuning_notes
 
 _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
 
@@ -74,6 +75,7 @@ def _data(table: Table) -> list[str]:
         sentences.append(f"Pre-trained on {table.corpus.volumes} scans (corpus {_code(table.corpus.fingerprint)}).")
     elif table.corpus is not None and table.is_real:
         sentences.append("Pre-trained on an embedded, semi-real corpus (one anatomy), evaluated on real data.")
+    sentences += tuning_notes(table, _code, latex)
     return [*sentences, *[f"{sentence}." for sentence, _ in overlaps(table, latex)]]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from ssl_bench.report.collapse import collapse_notes
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Table
+from ssl_bench.report.tuned_rows import tuning_notes
 
 SEMI_REAL = (
     "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
@@ -54,7 +55,11 @@ def test_notes(table: Table) -> list[str]:
 
 
 def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
-    """The data on which the numbers rest, and the licences of weights from files; `code` writes names and digests."""
+    """The data on which the numbers rest, those that chose options, and the licences of weights from files.
+
+    `code` writes names and digests.
+    """
+    yield from tuning_notes(table, code, text)
     corpus = table.corpus
     if corpus is not None and corpus.is_real:
         yield f"Pre-trained on {corpus.volumes} scans of a folder, corpus {code(corpus.fingerprint)}."

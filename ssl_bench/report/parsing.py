@@ -79,6 +79,11 @@ class ParsedRecord:
         self._fields = _ANYTHING.validate_python(_from_json(document))
         self._known = known
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether an evaluation chose options: it is scored on validation cases, and compares nothing."""
+        return bool(_ANYTHING.validate_python(self._fields["science"]).get("scored_on", "test") != "test")
+
     def setting(self) -> Setting:
         """The setting of the cell."""
         return self._shared("setting", _SETTING, self._fields)

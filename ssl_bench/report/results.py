@@ -137,7 +137,22 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
 def _row_options(cells: pd.DataFrame) -> list[str]:
     """The options of each line, and the version of the code or file where its table holds several under one name."""
     versions = cells["_version"].where(_several_versions(cells), "")
-    return [", ".join(filter(None, pair)) for pair in zip(cells["options"], versions, strict=True)]
+    return [", ".join(filter(None, pair)) for pair in zip(_shown_options(cells), versions, strict=True)]
+
+
+def _shown_options(cells: pd.DataFrame) -> list[str]:
+    """The options of each line; in place of those that tuning chose a word, where the method has other rows too."""
+    row = [cells[name] for name in ("setting", "data", "paradigm", "method", "options")]
+    trials = pd.Series([one.tuned_on.trials if one.tuned_on else "" for one in cells["_setting"]], cells.index, object)
+    # A cell may have run before tuning chose its options: one that ran afterwards speaks for the row.
+    trials = trials.groupby(row, sort=False, dropna=False).transform("max")
+    alone = cells["options"].groupby(row[:-1], sort=False, dropna=False).transform("nunique") == 1
+    chosen = trials.where(cells["options"] != "", "")
+    unique = chosen.where(chosen != "").groupby(row[:-1], sort=False, dropna=False).transform("nunique") <= 1
+    return [
+        options if not digest else "" if sole else "tuned" if one else f"tuned, trials {digest}"
+        for options, digest, sole, one in zip(cells["options"], chosen, alone, unique, strict=True)
+    ]
 
 
 def _several_versions(cells: pd.DataFrame) -> pd.Series:
@@ -207,8 +222,10 @@ class _Reader:
         self.curves = _Columns(["step", "value"], ["curve"])
         self.pretraining_curves = _Columns(["step", "value"], ["curve"])
 
-    def evaluation(self, record: ParsedRecord) -> tuple[Any, ...]:
-        """The line of an evaluation. Everything is parsed before anything is kept."""
+    def evaluation(self, record: ParsedRecord) -> tuple[Any, ...] | None:
+        """The line of an evaluation, None for a trial of tuning. Everything is parsed before anything is kept."""
+        if record.is_trial:
+            return None
         backbone, data, downstream, fields = record.evaluation()
         cases, place = record.cases(), self._evaluations
         told = self._told.get(id(backbone))

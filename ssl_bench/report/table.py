@@ -182,7 +182,7 @@ def _shared_setting(group: pd.DataFrame) -> Setting:
     """The setting with the overrides that all cells share: options of single methods are in the names of their rows."""
     settings = list({id(setting): setting for setting in group["_setting"]}.values())
     shared = [one for one in settings[0].overrides if all(one in setting.overrides for setting in settings)]
-    setting: Setting = settings[0].model_copy(update={"overrides": shared})
+    setting: Setting = settings[0].model_copy(update={"overrides": shared, "tuned_on": None})
     return setting
 
 

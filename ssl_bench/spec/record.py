@@ -40,6 +40,20 @@ def has_converged(best_step: int, steps: int) -> bool:
     return best_step <= 0.9 * steps
 
 
+class TunedOn(BaseModel):
+    """What the options of a row were chosen by, before it was compared: see `TuningSettings`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    overrides: tuple[str, ...] = ()
+    """Changes to the preset under which they were chosen."""
+    protocol: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    configurations: int
+    trials: str
+    """A digest of the row's trials."""
+
+
 class Setting(BaseModel):
     """From what a cell was resolved: cells of one `digest` may stand in one table."""
 
@@ -48,6 +62,8 @@ class Setting(BaseModel):
     overrides: list[str]
     digest: str
     ranked: bool
+    tuned_on: TunedOn | None = None
+    """None where the row was not tuned, or where its tuned options were changed again."""
 
 
 class _Record(BaseModel):
@@ -120,9 +136,11 @@ class EvaluationRecord(_Record):
     """Whether the pre-training corpus shows the same anatomy as the task; ``none`` without pre-training."""
     metric: Literal["DSC", "AUC"] = "DSC"
     score: float | None = None
-    """The ranked number: mean DSC over cases, or AUC; None where it is undefined."""
+    """The ranked number: mean DSC over test cases, or AUC; None where it is undefined. Of a trial, the best on
+    validation cases."""
     cases: list[dict[str, Any]] = []
-    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability."""
+    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability. A trial has
+    none."""
     policy: str = ""
     """How classes absent from a case are scored."""
     validation_curve: Curve = []

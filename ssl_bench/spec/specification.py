@@ -26,6 +26,9 @@ of windows, training loops. A method, a task and a protocol have versions of the
 that was mended before this version was kept.
 """
 
+ScoredOn = Literal["test", "validation"]
+"""The cases that give a cell its score; of validation, a trial of ``ssl-bench tune``, which never reads a test case."""
+
 DataOrigin = Literal["embedded", "folder"]
 """Grown from the embedded anatomies, or read from a folder of the user's."""
 
@@ -234,6 +237,7 @@ class EvaluationSpec(_Keyed):
     """The part of the backbone that goes back to the random start of the cell's seed before it is evaluated."""
     numerics: int = 1
     """`NUMERICS_VERSION` of the code that it was planned with."""
+    scored_on: ScoredOn = "test"
 
     @property
     def method(self) -> str:
@@ -248,7 +252,8 @@ class EvaluationSpec(_Keyed):
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}"
+        trial = "" if self.scored_on == "test" else ", trial"
+        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}{trial}"
 
 
 def reset_title(reset: Part) -> str:

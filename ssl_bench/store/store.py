@@ -225,8 +225,8 @@ class Store:
         """Every evaluation that succeeded, in the order of their paths."""
         return self.read("evaluation", EvaluationRecord.model_validate_json)
 
-    def read(self, kind: Kind, parse: Callable[[bytes], Parsed]) -> Iterator[Parsed]:
-        """What `parse` makes of the JSON of every success of that kind, in the order of their paths.
+    def read(self, kind: Kind, parse: Callable[[bytes], Parsed | None]) -> Iterator[Parsed]:
+        """What `parse` makes of the JSON of every success of that kind, in the order of their paths; no None.
 
         A record for which `parse` raises ValueError is set aside as ``.corrupt`` with a warning.
         """

@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 
 def build_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The optimiser of `settings`, without weight decay (GVSL section 4.1)."""
+    """The optimiser of `settings`; the presets ask for no weight decay (GVSL section 4.1).
+
+    What decays is what timm lets decay in a whole model: parameters of more than one dimension, so neither biases nor
+    the scales of norms.
+    """
     from timm.optim import create_optimizer_v2
 
     extra: dict[str, Any] = {} if settings.name == "sgd" else {"fused": True}
+    groups: list[Any] = list(parameters)
+    if settings.weight_decay:
+        parts = [[one for one in groups if (one.ndim > 1) is decays] for decays in (True, False)]
+        decays = (settings.weight_decay, 0.0)
+        groups = [{"params": part, "weight_decay": decay} for part, decay in zip(parts, decays, strict=True) if part]
     optimiser: torch.optim.Optimizer = create_optimizer_v2(
-        list(parameters), opt=settings.name, lr=settings.learning_rate, weight_decay=0.0, **extra
+        groups, opt=settings.name, lr=settings.learning_rate, weight_decay=0.0, **extra
     )
     return optimiser
 

@@ -15,6 +15,7 @@ from ssl_bench.api.registry import TASKS, add_plugin_file
 from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance.task_checks import TaskUnderTest
 from ssl_bench.data import generated
+from ssl_bench.data.folder_source import FolderCases
 from ssl_bench.data.generated import generator_source
 from ssl_bench.data.layouts.own_tasks import add_own
 from ssl_bench.data.sources import DataSources, source_of
@@ -104,6 +105,32 @@ def test_a_generator_is_a_source_among_others(noise: Path, cache: Path) -> None:
     assert len(described) == 5
     assert {one["identifier"] for one in described} == {case.identifier for part in cases.values() for case in part}
     assert all(check.problem(TaskUnderTest("noise")) is None for check in TaskUnderTest("noise").checks)
+
+
+def test_of_splits_that_are_not_asked_for_no_case_is_touched(noise: Path, cache: Path) -> None:
+    found = sources().task("noise").load("train", "validation")
+    assert list(found) == ["train", "validation"]
+    grown = [json.loads((folder / "case.json").read_text())["identifier"] for folder in cache.iterdir()]
+    assert sorted(grown) == ["train-000", "train-001", "validation-000"]
+
+
+def test_of_a_folders_splits_that_are_not_asked_for_no_case_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    class Prepared:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def load(self) -> str:
+            loaded.append(self.name)
+            return self.name
+
+    folder = FolderCases.__new__(FolderCases)
+    monkeypatch.setattr(FolderCases, "cases", {f"{split} case": Prepared(f"{split} case") for split in SPLITS})
+    monkeypatch.setattr(FolderCases, "_identifiers", lambda _, split: [f"{split} case"])
+    assert folder.load("train", "validation") == {"train": ["train case"], "validation": ["validation case"]}
+    assert loaded == ["train case", "validation case"]
+    assert list(folder.load()) == list(SPLITS)
 
 
 def test_what_was_grown_is_not_grown_again(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:

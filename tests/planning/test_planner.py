@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ssl_bench.api.settings import Settings, load_preset
@@ -26,6 +28,9 @@ def test_every_scientific_choice_changes_the_key() -> None:
         planner("pretraining.steps=5").evaluation("gvsl", "shc", "linear", 0).key,
         planner("protocols.linear.steps=5").evaluation("gvsl", "shc", "linear", 0).key,
         planner("methods.gvsl.direction=a_to_b").evaluation("gvsl", "shc", "linear", 0).key,
+        planner("methods.gvsl.learning_rate=3e-4").evaluation("gvsl", "shc", "linear", 0).key,
+        planner("methods.gvsl.weight_decay=0.1").evaluation("gvsl", "shc", "linear", 0).key,
+        planner("methods.gvsl.finetune_learning_rate=3e-4").evaluation("gvsl", "shc", "finetune", 0).key,
         planner("cohort.segmentation.test=3").evaluation("gvsl", "shc", "linear", 0).key,
         Planner(load_preset("smoke"), [], "bf16").evaluation("gvsl", "shc", "linear", 0).key,
     ]
@@ -111,12 +116,22 @@ def test_settings_refuse_unknown_fields() -> None:
         ("pretraining.steps=many", r"pretraining\.steps: input should be a valid integer"),
         ("nonsense", "expected a.b=value"),
         ("width.x=1", "'width' holds a value"),
-        ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: temperature"),
+        ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: learning_rate.*temperature"),
         ("methods.gsvl.direction=a_to_b", "did you mean 'gvsl'"),
         ("methods.gvsl.direction=x", r"methods\.gvsl: direction: input should be 'b_to_a' or 'a_to_b'"),
         ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune-v1, finetune-v2, linear"),
         ("protocols.linear.steps=0", r"protocols\.linear-v2: steps"),
         ("protocols.linear.pilot=0.3", "the pilots of all learning rates need more than the budget"),
+        (
+            "methods.scratch.learning_rate=1",
+            r"methods\.scratch: learning_rate: is of pre-training, which it has none of",
+        ),
+        ("methods.simclr.batch=4", r"methods\.simclr: batch: 4 is no batch of this method; use at least 8$"),
+        (
+            "methods.gvsl.batch=3",
+            r"methods\.gvsl: batch: 3 is no batch .*; use at least 2, a multiple of 2",
+        ),
+        ("methods.gvsl.warmup_share=1", r"methods\.gvsl: warmup_share: input should be less than 1"),
         ("cohort.corpus=3", "needs 8 volumes a step and the corpus has 3"),
     ],
 )
@@ -146,3 +161,98 @@ def test_a_changed_copy_of_a_science_has_a_key_of_its_own(planner: Planner) -> N
     spec = planner.evaluation("scratch", "shc", "linear", 0).evaluation
     assert spec.key == spec.model_copy().key
     assert spec.key != spec.model_copy(update={"seed": 1}).key
+
+
+ALL_OPTIONS = ("learning_rate=2e-4", "warmup_share=0.5", "weight_decay=0.1", "optimiser=adamw", "batch=6",
+               "finetune_learning_rate=5e-3", "finetune_warmup_share=0.75", "finetune_weight_decay=0.01")  # fmt: skip
+
+
+def test_the_options_of_every_method_decide_how_it_is_trained() -> None:
+    changed = planner(*(f"methods.gvsl.{option}" for option in ALL_OPTIONS))
+    pretraining = changed.pretraining("gvsl", 0).pretraining_spec
+    common = planner().preset.pretraining.optimiser
+    assert pretraining.optimiser == common.model_copy(
+        update={"name": "adamw", "learning_rate": 2e-4, "warmup_steps": 2, "weight_decay": 0.1}
+    )
+    assert pretraining.batch == 6
+    finetune = changed.evaluation("gvsl", "shc", "finetune", 0).evaluation.protocol_settings["optimiser"]
+    assert finetune == {
+        "name": "adamw", "learning_rate": 5e-3, "schedule": "cosine", "warmup_steps": 3, "gradient_clip": 1.0,
+        "weight_decay": 0.01,
+    }  # fmt: skip
+    linear = changed.evaluation("gvsl", "shc", "linear", 0).evaluation.protocol_settings
+    assert linear == planner().evaluation("gvsl", "shc", "linear", 0).evaluation.protocol_settings
+    assert changed.pretraining("simclr", 0) == planner().pretraining("simclr", 0)
+
+
+def test_options_that_say_nothing_leave_keys_settings_and_protocols_as_they_were() -> None:
+    """Records of before these options must stay what they are: nothing of them is hashed."""
+    silent = planner(*(f"methods.gvsl.{option.partition('=')[0]}=null" for option in ALL_OPTIONS))
+    for cell in (silent.evaluation("gvsl", "shc", "finetune", 0), silent.pretraining("gvsl", 0)):
+        hashed = cell.spec.model_dump_json(exclude_defaults=True)
+        assert not [name for name in ("weight_decay", "scored_on", 'learning_rate":null') if name in hashed]
+    assert silent.evaluation("gvsl", "shc", "finetune", 0).key == planner().evaluation("gvsl", "shc", "finetune", 0).key
+    digest = planner("pretraining.optimiser.weight_decay=0.0").setting.digest
+    assert digest == planner().setting.digest != planner("pretraining.optimiser.weight_decay=0.1").setting.digest
+
+
+def test_a_trial_is_another_cell_than_the_one_that_meets_the_test_cases() -> None:
+    tested, trial = (planner().evaluation("gvsl", "shc", "linear", 0, scored) for scored in ("test", "validation"))  # type: ignore[arg-type]
+    assert tested.key != trial.key
+    assert trial.title == "gvsl shc linear-v1, seed 0, trial"
+    assert tested.pretraining == trial.pretraining
+
+
+TUNED = """
+[tuning]
+preset = "smoke"
+protocol = "finetune-v1"
+tasks = ["sbm", "shc"]
+seeds = [1000, 1001]
+configurations = 8
+trials = { gvsl = "0123456789abcdef", scratch = "fedcba9876543210" }
+[methods.gvsl]
+learning_rate = 3e-4
+"""
+
+
+def test_a_tuned_row_carries_what_it_was_tuned_on(tmp_path: Path) -> None:
+    file = tmp_path / "tuned.toml"
+    file.write_text(TUNED)
+
+    def tuned(*overrides: str) -> Planner:
+        return Planner(load_preset("smoke", overrides, file), overrides, "float32")
+
+    gvsl = tuned().evaluation("gvsl", "sac", "finetune", 0)
+    assert gvsl.setting.tuned_on is not None
+    assert gvsl.setting.tuned_on.model_dump() == {
+        "overrides": (), "protocol": "finetune-v1", "tasks": ("sbm", "shc"), "seeds": (1000, 1001),
+        "configurations": 8, "trials": "0123456789abcdef",
+    }  # fmt: skip
+    assert gvsl.evaluation.backbone.options == {"learning_rate": 3e-4}
+    by_hand = planner("methods.gvsl.learning_rate=3e-4").evaluation("gvsl", "sac", "finetune", 0)
+    assert gvsl.key == by_hand.key
+    assert gvsl.setting.digest == by_hand.setting.digest
+    assert tuned().evaluation("scratch", "sac", "finetune", 0).setting.tuned_on is not None, "its defaults won"
+    assert tuned().evaluation("simclr", "sac", "finetune", 0).setting.tuned_on is None
+    assert tuned("methods.gvsl.batch=4").pretraining("gvsl", 0).setting.tuned_on is None, "changed by hand"
+    with pytest.raises(UserError, match="seed 1001: options of this preset were tuned with it"):
+        tuned().evaluation("gvsl", "sac", "finetune", 1001)
+    assert tuned().evaluation("gvsl", "sac", "finetune", 1001, "validation").spec.seed == 1001
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (TUNED.replace("smoke", "small"), "was tuned for the preset small; use --preset with that"),
+        ("[tuning", r"does not read \(.*write it with ssl-bench tune --freeze"),
+        ("[methods.gvsl]\nbatch = 4", "tuning: field required"),
+    ],
+)
+def test_a_file_of_another_preset_or_none_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "tuned.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=f"--tuned {file}: {complaint}"):
+        load_preset("smoke", [], file)
+    with pytest.raises(UserError, match=r"missing\.toml: does not read"):
+        load_preset("smoke", [], tmp_path / "missing.toml")

@@ -21,7 +21,8 @@ class StoreOf(Store):
         self._held, self._failed = records, failed
 
     def read(self, kind: str, parse: Callable[[bytes], Any]) -> Iterator[Any]:
-        return (parse(as_json(record)) for record in self._held if record.kind == kind)
+        parsed = (parse(as_json(record)) for record in self._held if record.kind == kind)
+        return (one for one in parsed if one is not None)
 
     def failures(self) -> Iterator[AnyRecord]:
         return iter(self._failed)

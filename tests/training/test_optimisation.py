@@ -30,3 +30,47 @@ def test_the_fused_update_pairs_every_weight_with_its_own_gradient(layout: torch
         reference.step()
     for weight, other in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(weight, other, atol=1e-5, rtol=1e-4)
+
+
+def one_step(settings: OptimiserSettings) -> tuple[float, float]:
+    """A weight and a bias, both 2, after one update with gradients of 0.5."""
+    kernel, bias = torch.nn.Parameter(torch.full((1, 1), 2.0)), torch.nn.Parameter(torch.full((1,), 2.0))
+    optimiser = build_optimiser([kernel, bias], settings)
+    for parameter in (kernel, bias):
+        parameter.grad = torch.full_like(parameter, 0.5)
+    optimiser.step()
+    return kernel.item(), bias.item()
+
+
+def test_adamw_decays_weights_and_no_biases() -> None:
+    """Loshchilov and Hutter, Algorithm 2: in the first step both corrected moments are the gradient's, so it moves by
+    the learning rate; the decay takes rate x decay of the weight."""
+    settings = ADAM.model_copy(update={"name": "adamw", "weight_decay": 0.3})
+    step = 0.01 * 0.5 / (0.5 + 1e-8)
+    assert one_step(settings) == pytest.approx((2 * (1 - 0.01 * 0.3) - step, 2 - step), abs=1e-6)
+
+
+def test_sgd_adds_the_decay_to_the_gradient() -> None:
+    """With timm's Nesterov momentum of 0.9 the first step is 1.9 gradients."""
+    settings = ADAM.model_copy(update={"name": "sgd", "weight_decay": 0.3})
+    assert one_step(settings) == pytest.approx((2 - 0.01 * 1.9 * (0.5 + 0.3 * 2), 2 - 0.01 * 1.9 * 0.5), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_without_decay_nothing_decays(name: str) -> None:
+    kernel, bias = one_step(ADAM.model_copy(update={"name": name}))
+    assert kernel == bias
+
+
+def test_what_decays_is_what_timm_lets_decay_in_the_whole_network() -> None:
+    from timm.optim import param_groups_weight_decay
+
+    network = UNet3D(8)
+    ours = build_optimiser(network.parameters(), ADAM.model_copy(update={"name": "adamw", "weight_decay": 0.1}))
+    theirs = param_groups_weight_decay(network, 0.1)
+    found, expected = (
+        {id(one): group["weight_decay"] for group in groups for one in group["params"]}
+        for groups in (ours.param_groups, theirs)
+    )
+    assert found == expected
+    assert set(found.values()) == {0.0, 0.1}

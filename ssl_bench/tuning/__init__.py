@@ -1,0 +1,1 @@
+"""Every row at its own best: configurations of all methods, tried alike and chosen on validation cases."""
