@@ -26,6 +26,7 @@ class EvaluationFields(TypedDict, total=False):
     best_step: int
     converged: bool
     licence: str
+    policy: str
     cases_digest: str
     cost: dict[str, float | None]
     health: dict[str, float | None]

@@ -64,7 +64,8 @@ class Results(NamedTuple):
     """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
-    ``surface_dice``."""
+    ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
+    records made before that was so, and where there is nothing to find."""
     curves: pd.DataFrame
     """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
     ``validation score`` and ``validation loss``, a pre-training ``training loss`` and ``held-out`` losses by name."""
@@ -312,6 +313,7 @@ def _evaluation(
         bool(modules and not modules.frozen),
         made,
         fields.get("cases_digest", ""),
+        fields.get("policy", ""),
     )  # fmt: skip
 
 
@@ -332,6 +334,7 @@ _CELLS = (
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "_cases_digest",
+    "_policy",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
