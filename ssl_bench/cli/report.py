@@ -10,6 +10,7 @@ import typer
 
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
+from ssl_bench.report.family import Family
 
 if TYPE_CHECKING:
     from ssl_bench.store.store import Store
@@ -20,6 +21,7 @@ class Format(StrEnum):
 
     md = "md"
     csv = "csv"
+    statistics_csv = "statistics-csv"
     latex = "latex"
     html = "html"
 
@@ -27,7 +29,11 @@ class Format(StrEnum):
 def report(
     format_: Annotated[
         Format,
-        typer.Option("--format", help="Markdown to read, CSV to compute with, LaTeX for a paper, HTML for a browser."),
+        typer.Option(
+            "--format",
+            help="Markdown to read, CSV of cells or of their statistics to compute with, LaTeX for a paper, HTML for a "
+            "browser.",
+        ),
     ] = Format.md,
     out: Annotated[Path | None, typer.Option(help="A file to write; default: stdout.")] = None,
     results: options.Results = None,
@@ -37,6 +43,9 @@ def report(
     baseline: Annotated[
         str | None, typer.Option(help="The method the others are tested against; default: scratch.", metavar="METHOD")
     ] = None,
+    family: Annotated[
+        Family, typer.Option(help="The tests that Holm's correction takes together: a column's, or the whole table's.")
+    ] = Family.column,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -52,11 +61,12 @@ def report(
     Example: ssl-bench report --format md --out leaderboard.md
     """
     if compare is not None:
-        if results is not None or published or baseline is not None or pictures is not None or format_ is not Format.md:
+        others = (results, published or None, baseline, pictures)
+        if any(option is not None for option in others) or (format_, family) != (Format.md, Family.column):
             raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
         text = _changes(*compare)
     else:
-        text = _written(format_, results, published, baseline, pictures)
+        text = _written(format_, results, published, baseline, family, pictures)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -68,14 +78,21 @@ def report(
 
 
 def _written(
-    format_: Format, results: Path | None, published: bool, baseline: str | None, pictures: Path | None
+    format_: Format,
+    results: Path | None,
+    published: bool,
+    baseline: str | None,
+    family: Family,
+    pictures: Path | None,
 ) -> str:
     """The report of one results folder; its pictures go to the folder `pictures`."""
     if baseline is not None and format_ is Format.csv:
-        raise UserError(f"--baseline {baseline}: the CSV compares nothing; use --format md")
-    if published and format_ is Format.latex:
+        raise UserError(f"--baseline {baseline}: the CSV of cells compares nothing; use --format statistics-csv or md")
+    if family is Family.table and format_ is Format.csv:
+        raise UserError("--family table: the CSV of cells compares nothing; use --format statistics-csv or md")
+    if published and format_ in (Format.latex, Format.statistics_csv):
         raise UserError(
-            "--published: not in LaTeX, where the numbers would pass for comparable; use --format md or csv"
+            f"--published: not in {format_.value}, where the numbers would pass for comparable; use --format md or csv"
         )
     from ssl_bench.report.cells_csv import write_csv
     from ssl_bench.report.latex import write_latex
@@ -89,13 +106,17 @@ def _written(
         typer.echo(f"{len(write_pictures(store, pictures, baseline))} pictures in {pictures}", err=True)
     if format_ is Format.csv:
         return write_csv(store, published)
+    if format_ is Format.statistics_csv:
+        from ssl_bench.report.statistics_csv import write_statistics_csv
+
+        return write_statistics_csv(store, baseline, family)
     if format_ is Format.latex:
-        return write_latex(store, baseline)
+        return write_latex(store, baseline, family)
     if format_ is Format.html:
         from ssl_bench.report.page import write_html
 
-        return write_html(store, published, baseline)
-    return write_markdown(store, published, baseline)
+        return write_html(store, published, baseline, family)
+    return write_markdown(store, published, baseline, family)
 
 
 def _changes(before: Path, after: Path) -> str:

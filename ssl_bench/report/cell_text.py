@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from ssl_bench.report.mean_rank import MeanRank
 from ssl_bench.report.statistics import Interval
-from ssl_bench.report.table import Place, Row, Table
+from ssl_bench.report.table import Place
 
 
 def percent(fraction: float, sign: str = "") -> str:
@@ -22,10 +23,11 @@ def score_text(place: Place) -> str:
     return percent(place.mean) + (f" ± {100 * place.spread:.1f}" if place.scored > 1 else "")
 
 
-def mean_text(table: Table, row: Row) -> str:
-    """The mean over the columns x 100; a dash where the row lacks a cell."""
-    mean = table.mean(row)
-    return "–" if mean is None else percent(mean)
+def mean_rank_text(rank: MeanRank | None) -> str:
+    """The mean rank with its interval where it has one; a dash where there is none."""
+    if rank is None:
+        return "–"
+    return f"{rank.value:.1f}" + ("" if math.isnan(rank.low) else f" [{rank.low:.1f}, {rank.high:.1f}]")
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:

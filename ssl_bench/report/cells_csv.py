@@ -35,11 +35,11 @@ def write_csv(store: Store, published: bool = False) -> str:
         shown["published_percent"] = [percent for percent, _ in found]
         shown["published_source"] = [source for _, source in found]
     for name in shown.columns.difference(TYPES):
-        shown[name] = [_harmless(value) for value in shown[name]]
+        shown[name] = [harmless(value) for value in shown[name]]
     return str(shown.to_csv(index=False, lineterminator="\n"))
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """`value`, unless it is text that a spreadsheet would run or that would break its line in two."""
     if not isinstance(value, str):
         return value

@@ -11,7 +11,7 @@ from ssl_bench.report.comparison import Scores, lines_of, read_scores, subtract,
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.notes import SEMI_REAL
 from ssl_bench.report.results import StoreFrames, read_results
-from ssl_bench.report.statistics import holm
+from ssl_bench.report.statistics import ENOUGH_SEEDS, holm
 from ssl_bench.report.table import Row
 from ssl_bench.store.store import Store
 
@@ -45,7 +45,8 @@ def write_changes(before: Store, after: Store) -> str:
     header = ["Preset", "Method", "Task", "Protocol", "Seeds", "Cases", "Before", "After", "After - before [95 %]"]
     header += ["d", "p", "p, corrected"]
     note = (
-        "Mean over test cases, x 100. Paired tests over cases, conditional on the seeds run, corrected by Holm over "
+        f"Mean over test cases, x 100. Rows of {ENOUGH_SEEDS} and more seeds: paired tests over cases and seeds, of "
+        "methods; of fewer: over cases, of these trained networks, not methods. Corrected by Holm over "
         f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {_same(pairs, cases)} hold exactly the same "
         f"scores; in one folder only: {len(old) + len(new) - 2 * len(pairs)}.\n"
     )

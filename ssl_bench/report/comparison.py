@@ -1,4 +1,4 @@
-"""The rows of one column compared: who is better, by how much, and what this test set could have shown."""
+"""The rows of a table compared in each column: who is better, by how much, and what the tests could have shown."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from ssl_bench.errors import UserError
 from ssl_bench.report import statistics
-from ssl_bench.report.statistics import Array, Interval
+from ssl_bench.report.family import Family
+from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Interval, Parts
 from ssl_bench.report.table import Column, Row, Table
 
 Mask = NDArray[np.bool_]
+_PAIRS = 1024
+"""Pairs of rows compared at a time, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Scores:
     """(rows, seeds): which cells there are."""
     positive: Mask | None
     """(cases,): which are of the positive class, where the metric is the AUC; None where it is the DSC."""
+    names: tuple[str, ...] = ()
+    """What the cases are called, sorted."""
 
     @property
     def cases(self) -> int:
@@ -73,7 +78,7 @@ def read_scores(
     if metric == "AUC":
         positive = np.zeros(len(used), dtype=bool)
         positive[order[lines["label"].to_numpy() == 1]] = True
-    return Scores(tuple(map(int, all_seeds)), values, present, positive)
+    return Scores(tuple(map(int, all_seeds)), values, present, positive, tuple(sorted(map(str, names[used]))))
 
 
 def column_scores(table: Table, column: Column) -> Scores | None:
@@ -99,25 +104,31 @@ class Difference:
     """One row minus another, over the seeds and cases that both have."""
 
     estimate: Interval
+    parts: Parts
     p: float
     """Uncorrected."""
     cases: int
-    freedom: int
-    """Degrees of freedom of the standard error."""
+    by_seed: dict[int, float]
+    """The difference of each seed's scores."""
     least_p: float
     """What the test could reach at best with so many cases."""
+
+    @property
+    def of_methods(self) -> bool:
+        """Whether it speaks of methods; else of the networks that were trained."""
+        return len(self.by_seed) >= ENOUGH_SEEDS
 
     @property
     def standardised(self) -> float:
         """The difference in standard deviations of the paired differences (Cohen's d_z); for AUC its analogue."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(self.estimate.value / (self.estimate.error * np.sqrt(self.cases)))
+            return float(self.estimate.value / np.sqrt(self.parts.over_cases * self.cases))
 
     def detectable(self, family: int) -> float:
         """The true difference found in 80 % of draws at 5 % corrected for `family` tests; infinite where none is."""
         if self.least_p * family >= 0.05:
             return np.inf
-        return statistics.detectable_difference(float(self.estimate.error), 0.05 / family, self.freedom)
+        return statistics.detectable_difference(self.parts, 0.05 / family)
 
 
 @dataclass(frozen=True)
@@ -131,8 +142,11 @@ class Summary:
     seeds: tuple[int, ...]
     seed_spread: float
     """Standard deviation of the score over seeds; NaN for a single one."""
-    new_seeds: tuple[float, float]
-    """An interval for seeds that were not run; NaN for too few."""
+
+    @property
+    def of_methods(self) -> bool:
+        """Whether its interval speaks of the method; else of the networks that were trained."""
+        return len(self.seeds) >= ENOUGH_SEEDS
 
 
 class Standing(NamedTuple):
@@ -155,14 +169,29 @@ class ColumnStatistics:
     differences: dict[Row, Difference]
     """To the baseline."""
     difference_p: dict[Row, float]
-    """Corrected over `differences`."""
+    """Corrected over the family of comparisons with the baseline."""
+    comparisons: int
+    """How many that family has."""
     standings: dict[Row, Standing]
     """The standings of rows with every case of the column and every cell of the table; no other row is ranked."""
+    pairs: int
+    """The family over which standings are corrected."""
+    least_p: float
+    """What the test of a pair could reach at best with so many cases, uncorrected."""
 
     @property
-    def pairs(self) -> int:
-        """The family over which standings are corrected."""
-        return len(self.standings) * (len(self.standings) - 1) // 2
+    def could_rank(self) -> bool:
+        """Whether any pair could be told apart at 5 %, corrected."""
+        return self.least_p * self.pairs < 0.05
+
+    def differs(self, row: Row) -> bool:
+        """Whether `row` differs from the baseline: p, corrected, below 0.05."""
+        return self.difference_p.get(row, 1.0) < 0.05
+
+    @property
+    def of_methods(self) -> bool:
+        """Whether its seeds are enough to speak of methods; else it speaks of the networks that were trained."""
+        return len(self.seeds) >= ENOUGH_SEEDS
 
 
 def baseline_label(tables: Iterable[Table], option: str | None) -> str:
@@ -173,33 +202,78 @@ def baseline_label(tables: Iterable[Table], option: str | None) -> str:
     return option or "scratch"
 
 
-def compare_rows(table: Table, column: Column, baseline: str) -> ColumnStatistics | None:
-    """The statistics of `column`; None where no record holds the scores of its cases.
+class _Tests(NamedTuple):
+    """What is known of a column before its p are corrected; rows by their places in the table."""
 
-    `baseline` is a row's label; where the column has no such row, nothing is compared with it.
+    scores: Scores
+    summaries: dict[int, Summary]
+    baseline: int | None
+    differences: dict[int, Difference]
+    ranked: list[int]
+    means: Array
+    """Of `ranked`."""
+    pair_p: Array
+    """Of all pairs of `ranked`, in the order of the upper triangle."""
+
+
+def compare_columns(table: Table, baseline: str, family: Family = Family.column) -> dict[Column, ColumnStatistics]:
+    """The statistics of every column of which some record holds the scores of its cases.
+
+    `baseline` is a row's label; where a column has no such row, nothing is compared with it. p are corrected by Holm
+    over `family`: the comparisons with the baseline, and separately all pairs.
     """
+    found = {column: tests for column in table.columns if (tests := _tests(table, column, baseline)) is not None}
+    differences = [np.array([one.p for one in tests.differences.values()]) for tests in found.values()]
+    pairs = [tests.pair_p for tests in found.values()]
+    corrected = zip(_corrected(differences, family), _corrected(pairs, family), strict=True)
+    return {
+        column: _statistics(table, tests, *both) for (column, tests), both in zip(found.items(), corrected, strict=True)
+    }
+
+
+def _corrected(p: Sequence[Array], family: Family) -> list[tuple[Array, int]]:
+    """Each column's p, corrected, and over how many."""
+    if family == Family.column:
+        return [(statistics.holm(own), len(own)) for own in p]
+    every = np.concatenate([np.empty(0), *p])
+    ends = np.cumsum([len(own) for own in p])[:-1]
+    return [(own, len(every)) for own in np.split(statistics.holm(every), ends)] if p else []
+
+
+def _tests(table: Table, column: Column, baseline: str) -> _Tests | None:
     scores = column_scores(table, column)
     if scores is None:
         return None
-    rows = table.rows
     summaries = summarise(scores)
-    base = next((place for place in summaries if rows[place].label == baseline), None)
+    base = next((place for place in summaries if table.rows[place].label == baseline), None)
     generator = np.random.default_rng(0)
     differences = {} if base is None else subtract(scores, base, generator)
-    corrected = statistics.holm(np.array([difference.p for difference in differences.values()]))
-    complete = [
+    complete = set(table.complete_rows)
+    ranked = [
         place
         for place, summary in summaries.items()
-        if rows[place] in table.complete_rows and summary.cases == scores.cases and not np.isnan(summary.estimate.value)
+        if table.rows[place] in complete and summary.cases == scores.cases and not np.isnan(summary.estimate.value)
     ]
+    means = np.array([float(summaries[place].estimate.value) for place in ranked])
+    return _Tests(scores, summaries, base, differences, ranked, means, _pair_p(scores, ranked, generator))
+
+
+def _statistics(
+    table: Table, tests: _Tests, difference_p: tuple[Array, int], pair_p: tuple[Array, int]
+) -> ColumnStatistics:
+    rows = table.rows
+    standings = _standings(tests.means, pair_p[0])
     return ColumnStatistics(
-        cases=scores.cases,
-        seeds=scores.seeds,
-        baseline=None if base is None else rows[base],
-        summaries={rows[place]: summary for place, summary in summaries.items()},
-        differences={rows[place]: difference for place, difference in differences.items()},
-        difference_p={rows[place]: float(p) for place, p in zip(differences, corrected, strict=True)},
-        standings={rows[place]: standing for place, standing in _standings(scores, complete, generator).items()},
+        cases=tests.scores.cases,
+        seeds=tests.scores.seeds,
+        baseline=None if tests.baseline is None else rows[tests.baseline],
+        summaries={rows[place]: summary for place, summary in tests.summaries.items()},
+        differences={rows[place]: difference for place, difference in tests.differences.items()},
+        difference_p={rows[place]: float(p) for place, p in zip(tests.differences, difference_p[0], strict=True)},
+        comparisons=difference_p[1],
+        standings={rows[place]: standing for place, standing in zip(tests.ranked, standings, strict=True)},
+        pairs=pair_p[1],
+        least_p=_least_p(tests.scores.positive, len(tests.scores.seeds), tests.scores.cases),
     )
 
 
@@ -213,23 +287,20 @@ def summarise(scores: Scores) -> dict[int, Summary]:
     for rows, seeds, kept in _alike(masks):
         values = scores.case_values(rows, seeds, kept)
         ran = tuple(seed for seed, has in zip(scores.seeds, seeds, strict=True) if has)
-        undefined, freedom, by_seed = np.full(len(rows), np.nan), 0, np.full((len(rows), len(ran)), np.nan)
+        undefined, by_seed = np.full(len(rows), np.nan), np.full((len(rows), len(ran)), np.nan)
         estimate = Interval(undefined, undefined, undefined, undefined)
         if scores.positive is not None and scores.positive[kept].any():
             positive = scores.positive[kept]
-            estimate, freedom = statistics.auc_estimate(values.mean(1), positive), len(positive) - 2
+            estimate = statistics.auc_interval(statistics.auc_parts(values, positive))
             by_seed = values[:, :, positive].mean(2)
         elif scores.positive is None and kept.any():
-            estimate, freedom = statistics.mean_estimate(values.mean(1)), values.shape[2] - 1
+            estimate = statistics.mean_interval(statistics.mean_parts(values))
             # No DSC lies outside, so no mean does.
             estimate = estimate._replace(low=np.clip(estimate.low, 0, 1), high=np.clip(estimate.high, 0, 1))
             by_seed = values.mean(2)
         spread = by_seed.std(1, ddof=1) if len(ran) > 1 else undefined
-        for row, own, error, among in zip(rows, zip(*estimate, strict=True), by_seed, spread, strict=True):
-            interval = Interval(*own)
-            low, high = statistics.new_seeds_interval(error, float(interval.error), freedom)
-            bounds = float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
-            found[row] = Summary(interval, int(kept.sum()), ran, float(among), bounds)
+        for row, own, among in zip(rows, zip(*estimate, strict=True), spread, strict=True):
+            found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among))
     return dict(sorted(found.items()))
 
 
@@ -247,17 +318,39 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
     for rows, seeds, kept in _alike(masks):
         if not kept.any():
             continue
-        values = scores.case_values(rows, seeds, kept).mean(1) - scores.case_values([base], seeds, kept).mean(1)
-        cases = values.shape[1]
-        if scores.positive is None:
-            estimate, p = statistics.mean_estimate(values), _each_p(values, generator)
-            freedom, least = cases - 1, statistics.smallest_p(cases)
-        else:
-            estimate, p = statistics.auc_difference(values, scores.positive[kept])
-            freedom, least = cases - 2, 0.0
-        for row, own_p, *own in zip(rows, p, *estimate, strict=True):
-            found[row] = Difference(Interval(*own), float(own_p), cases, freedom, least)
+        positive = None if scores.positive is None else scores.positive[kept]
+        values = scores.case_values(rows, seeds, kept) - scores.case_values([base], seeds, kept)
+        parts, p = _tested(values, positive, generator)
+        scored = values if positive is None else values[..., positive]
+        by_seed = scored.mean(2) if scored.shape[2] else np.full(scored.shape[:2], np.nan)
+        ran = [seed for seed, has in zip(scores.seeds, seeds, strict=True) if has]
+        estimate, least = statistics.mean_interval(parts), _least_p(positive, len(ran), values.shape[2])
+        for place, row in enumerate(rows):
+            found[row] = Difference(
+                Interval(*(part[place] for part in estimate)),
+                parts.of_row(place),
+                float(p[place]),
+                values.shape[2],
+                dict(zip(ran, map(float, by_seed[place]), strict=True)),
+                least,
+            )
     return dict(sorted(found.items()))
+
+
+def _tested(values: Array, positive: Mask | None, generator: np.random.Generator) -> tuple[Parts, Array]:
+    """Paired differences (pairs, seeds, cases) with the p of each: of methods, or else of the networks."""
+    if positive is not None:
+        parts = statistics.auc_parts(values, positive)
+        return parts, statistics.t_test(parts)
+    parts = statistics.mean_parts(values)
+    if values.shape[1] >= ENOUGH_SEEDS:
+        return parts, statistics.t_test(parts)
+    return parts, _each_p(values.mean(1), generator)
+
+
+def _least_p(positive: Mask | None, seeds: int, cases: int) -> float:
+    """What the test of a difference over so many seeds and cases can reach at best."""
+    return 0.0 if positive is not None or seeds >= ENOUGH_SEEDS else statistics.smallest_p(cases)
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
@@ -276,19 +369,28 @@ def _alike(masks: dict[int, tuple[Mask, Mask]]) -> Iterator[tuple[list[int], Mas
         yield rows, *masks[rows[0]]
 
 
-def _standings(scores: Scores, rows: list[int], generator: np.random.Generator) -> dict[int, Standing]:
-    if not rows:
-        return {}
+def _pair_p(scores: Scores, rows: list[int], generator: np.random.Generator) -> Array:
+    """The p of all pairs of `rows`, uncorrected; those of a column share their patterns of signs."""
+    if len(rows) < 2:
+        return np.empty(0)
     every = np.ones(scores.cases, dtype=bool)
-    values = scores.case_values(rows, scores.present[rows[0]], every).mean(1)
+    values = scores.case_values(rows, scores.present[rows[0]], every)
     first, second = np.triu_indices(len(rows), 1)
-    differences = values[first] - values[second]
-    if scores.positive is None:
-        means, p = values.mean(1), statistics.sign_flip_p(differences, generator)
-    else:
-        means, p = values[:, scores.positive].mean(1), statistics.auc_difference(differences, scores.positive)[1]
-    corrected: Array = np.full((len(rows), len(rows)), np.nan)
-    corrected[first, second] = corrected[second, first] = statistics.holm(p)
+    if scores.positive is None and values.shape[1] < ENOUGH_SEEDS:
+        by_case = values.mean(1)
+        return statistics.sign_flip_p(by_case[first] - by_case[second], generator)
+    starts = range(0, len(first), _PAIRS)
+    pairs = [(first[start : start + _PAIRS], second[start : start + _PAIRS]) for start in starts]
+    return np.concatenate([_tested(values[one] - values[two], scores.positive, generator)[1] for one, two in pairs])
+
+
+def _standings(means: Array, p: Array) -> list[Standing]:
+    """Where rows with these means stand, from the corrected p of all their pairs."""
+    if not len(means):
+        return []
+    corrected: Array = np.full((len(means), len(means)), np.nan)
+    first, second = np.triu_indices(len(means), 1)
+    corrected[first, second] = corrected[second, first] = p
     best_p = corrected[int(means.argmax())]
     intervals = statistics.rank_intervals(means, corrected)
-    return {row: Standing(*interval, float(p)) for row, interval, p in zip(rows, intervals, best_p, strict=True)}
+    return [Standing(*interval, float(p)) for interval, p in zip(intervals, best_p, strict=True)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from ssl_bench.report.cell_text import percent
-from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.cell_text import mean_rank_text, percent
+from ssl_bench.report.comparison import baseline_label, compare_columns
+from ssl_bench.report.family import Family
 from ssl_bench.report.latex_caption import caption, protocol_titles
 from ssl_bench.report.latex_text import latex
+from ssl_bench.report.mean_rank import MeanRank, mean_ranks
 from ssl_bench.report.results import no_collection, read_results
 from ssl_bench.report.table import Column, Row, Table, column_parts, tables_of
 from ssl_bench.store.store import Store
@@ -19,16 +21,17 @@ MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger"}
 
 
 @no_collection()
-def write_latex(store: Store, baseline: str | None = None) -> str:
+def write_latex(store: Store, baseline: str | None = None, family: Family = Family.column) -> str:
     r"""One ``table*`` for each table: columns by protocol and scene, rows by paradigm, for ``\input`` into a paper.
 
-    In small type the difference to the row whose label is `baseline`, scratch where it is None. Raises UserError if
-    no table has that row.
+    In small type the difference to the row whose label is `baseline`, scratch where it is None, with a star where its
+    p, corrected over `family`, is below 0.05. Raises UserError if no table has that row.
     """
     tables = tables_of(read_results(store))
     baseline = baseline_label(tables, baseline)
     parts = ["% \\usepackage{booktabs,graphicx}\n" if tables else "% No cell has succeeded yet.\n"]
-    return "\n".join([*parts, *[_environment(table, baseline, number) for number, table in enumerate(tables, 1)]])
+    parts += [_environment(table, baseline, family, number) for number, table in enumerate(tables, 1)]
+    return "\n".join(parts)
 
 
 def scene_of(column: Column, table: Table) -> str:
@@ -37,7 +40,7 @@ def scene_of(column: Column, table: Table) -> str:
     return known.pop() if len(known) == 1 else ""
 
 
-def _environment(table: Table, baseline: str, number: int) -> str:
+def _environment(table: Table, baseline: str, family: Family, number: int) -> str:
     scenes = {column: scene_of(column, table) for column in table.columns}
     protocols = protocol_titles(table.columns)
     columns = sorted(
@@ -48,17 +51,17 @@ def _environment(table: Table, baseline: str, number: int) -> str:
         r"\begin{table*}[t]",
         r"\centering",
         r"\setlength{\belowcaptionskip}{6pt}",
-        rf"\caption{{{caption(table, columns, baseline)}}}",
+        rf"\caption{{{caption(table, columns, baseline, family)}}}",
         rf"\label{{tab:ssl-bench-{number}}}",
         r"\small",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}l{'r@{}l' * len(columns)}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'r@{}l' * (len(columns) + 1)}@{{}}}}",
         r"\toprule",
         *_grouped(columns, lambda column: (column[1], protocols[column[1]])),
         *(_grouped(columns, lambda column: (column[1], SCENES[scenes[column]])) if any(scenes.values()) else []),
         *_titles(columns, table),
-        *_body(columns, table, baseline),
+        *_body(columns, table, baseline, family),
         r"\bottomrule",
         r"\end{tabular}}",
         r"\end{table*}",
@@ -74,22 +77,24 @@ def _grouped(columns: Sequence[Column], group_of: Callable[[Column], tuple[str, 
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{title}}}")
         rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if title else []
         start += width
-    return [" & ".join(cells) + r" \\", "".join(rules)]
+    return [" & ".join([*cells, r"\multicolumn{2}{c}{}"]) + r" \\", "".join(rules)]
 
 
 def _titles(columns: Sequence[Column], table: Table) -> list[str]:
     parts = [column_parts(column, table) for column in columns]
-    lines = [["Pre-training", *[task for task, _, _ in parts]], ["", *[metric for _, metric, _ in parts]]]
+    lines = [["Pre-training", *[task for task, _, _ in parts], "Mean"]]
+    lines.append(["", *[metric for _, metric, _ in parts], "rank"])
     if any(cases for _, _, cases in parts):
-        lines.append(["", *[cases.strip(", ") for _, _, cases in parts]])
+        lines.append(["", *[cases.strip(", ") for _, _, cases in parts], ""])
     return [
         " & ".join([first, *[rf"\multicolumn{{2}}{{c}}{{{latex(text)}}}" for text in others]]) + r" \\"
         for first, *others in lines
     ]
 
 
-def _body(columns: Sequence[Column], table: Table, baseline: str) -> list[str]:
-    base = table.row_called(baseline)
+def _body(columns: Sequence[Column], table: Table, baseline: str, family: Family) -> list[str]:
+    base, ranks = table.row_called(baseline), mean_ranks(table)
+    tests = compare_columns(table, baseline, family) if table.setting.ranked else {}
     best = {column: table.best_rows(column) for column in columns}
     lines = []
     for paradigm, rows in groupby(table.rows, lambda row: row.paradigm):
@@ -97,15 +102,25 @@ def _body(columns: Sequence[Column], table: Table, baseline: str) -> list[str]:
         if paradigm != "none":
             title = "weights from files" if paradigm == "external" else paradigm
             lines.append(
-                rf"\multicolumn{{{2 * len(columns) + 1}}}{{@{{}}l}}{{\textit{{{latex(title).capitalize()}}}}} \\"
+                rf"\multicolumn{{{2 * len(columns) + 3}}}{{@{{}}l}}{{\textit{{{latex(title).capitalize()}}}}} \\"
             )
         for row in rows:
-            cells = [_cell(table, row, column, row in best[column], base) for column in columns]
-            lines.append(" & ".join([latex(row.label), *cells]) + r" \\")
+            cells = [
+                _cell(table, row, column, row in best[column], base, column in tests and tests[column].differs(row))
+                for column in columns
+            ]
+            lines.append(" & ".join([latex(row.label), *cells, _rank(ranks.over([row]))]) + r" \\")
     return lines
 
 
-def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | None) -> str:
+def _rank(rank: MeanRank | None) -> str:
+    if rank is None:
+        return r"\multicolumn{2}{c}{--}"
+    value, _, interval = mean_rank_text(rank).partition(" ")
+    return rf"{value} & \,{{\scriptsize{{}}{interval}}}" if interval else f"{value} &"
+
+
+def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | None, differs: bool) -> str:
     place = table.place(row, column)
     if place is None:
         return r"\multicolumn{2}{c}{--}"
@@ -118,7 +133,8 @@ def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | Non
     if other is not None and base is not None and _ran_alike(table, column, row, base):
         # Of the printed numbers, so that the table agrees with itself.
         difference = f"{float(percent(place.mean)) - float(percent(other.mean)):+.1f}"
-        beside += rf"\,{{\tiny({difference.replace('-', '$-$')})}}"
+        star = "$^{*}$" if differs else ""
+        beside += rf"\,{{\tiny({difference.replace('-', '$-$')}){star}}}"
     return f"{text} & {beside}".rstrip()
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ssl_bench.report.family import Family
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.notes import SEMI_REAL_CAPTION, overlaps
+from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Column, Table, column_parts
 from ssl_bench.report.tuned_rows import tuning_notes
 
 _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
 
 
-def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
+def caption(table: Table, columns: Sequence[Column], baseline: str, family: Family) -> str:
     """The caption as LaTeX: setting, seeds, test cases, marks, and what the data are."""
     setting, seeds = table.setting, ", ".join(map(str, table.seeds))
     changes = f", changed by {', '.join(_code(change) for change in setting.overrides)}" if setting.overrides else ""
@@ -22,10 +24,12 @@ def caption(table: Table, columns: Sequence[Column], baseline: str) -> str:
     sentences = [
         f"Pre-training methods under {_protocols(columns)}, preset {_code(setting.preset)}{changes}.",
         f"Mean over test cases in \\%{spread}; test cases: {_cases(table, columns)}.",
-        *_differences(table, baseline),
+        *_differences(table, baseline, family),
     ]
     if setting.ranked:
         sentences.append("Bold: the best row of a column among those that have every cell.")
+        resampled = "test cases and seeds" if _of_methods(table) else "test cases"
+        sentences.append(f"Mean rank: over the columns, with a 95\\% interval by resampling {resampled}.")
     else:
         sentences.append("This preset only proves that everything runs: nothing here is ranked.")
     shown = {mark for place in table.places.values() for mark in place.marks}
@@ -64,9 +68,21 @@ def _cases(table: Table, columns: Sequence[Column]) -> str:
     return ", ".join(found.values())
 
 
-def _differences(table: Table, baseline: str) -> list[str]:
-    known = table.row_called(baseline) is not None
-    return [f"In small type, the difference to {latex(baseline)}."] if known else []
+def _differences(table: Table, baseline: str, family: Family) -> list[str]:
+    if table.row_called(baseline) is None:
+        return []
+    sentences = [f"In small type, the difference to {latex(baseline)}."]
+    if table.setting.ranked:
+        over = "all columns" if family == Family.table else "the column"
+        about = "between methods, over test cases and seeds"
+        if not _of_methods(table):
+            about = "between these trained networks, not methods, over test cases"
+        sentences.append(f"$*$: $p < 0.05$ {about}; Holm's correction over {over}.")
+    return sentences
+
+
+def _of_methods(table: Table) -> bool:
+    return len(table.seeds) >= ENOUGH_SEEDS
 
 
 def _data(table: Table) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ssl_bench.report.cell_text import mean_text, number_text, score_text
+from ssl_bench.report.cell_text import mean_rank_text, number_text, score_text
 from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import code, escaped, markdown_table
-from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_notes, unranked
+from ssl_bench.report.mean_rank import mean_ranks
+from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_notes, mean_rank_note, unranked
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
@@ -17,11 +19,14 @@ from ssl_bench.store.store import Store
 
 
 @no_collection()
-def write_markdown(store: Store, published: bool = False, baseline: str | None = None) -> str:
+def write_markdown(
+    store: Store, published: bool = False, baseline: str | None = None, family: Family = Family.column
+) -> str:
     """The leaderboard: one table per setting, its statistics, the pre-trainings behind it, and what failed.
 
     With `published`, the papers' numbers follow beside the measured ones. `baseline` is the label of the row that the
-    others are compared with, scratch where it is None. Raises UserError if no table has it.
+    others are compared with, scratch where it is None; p are corrected over `family`. Raises UserError if no table has
+    that row.
     """
     frames = read_results(store)
     tables = tables_of(frames)
@@ -29,7 +34,7 @@ def write_markdown(store: Store, published: bool = False, baseline: str | None =
     parts = ["# Leaderboard\n"] if tables else ["# Leaderboard\n", "No cell has succeeded yet.\n"]
     for table in tables:
         parts.append(_table_section(table))
-        if table.setting.ranked and (section := statistics_section(table, baseline)):
+        if table.setting.ranked and (section := statistics_section(table, baseline, family)):
             parts.append(section)
         if len(pretrainings := pretrainings_of(table)):
             parts += ["### Pre-trainings\n", f"{PRETRAININGS}\n", markdown_table(*pretraining_table(pretrainings))]
@@ -42,11 +47,16 @@ def write_markdown(store: Store, published: bool = False, baseline: str | None =
 
 
 def _table_section(table: Table) -> str:
-    setting, columns = table.setting, table.columns
-    header = ["Paradigm", "Method", *[column_title(column, table) for column in columns], "Mean"]
+    setting, columns, ranks = table.setting, table.columns, mean_ranks(table)
+    header = ["Paradigm", "Method", *[column_title(column, table) for column in columns], "Mean rank"]
     best = {column: table.best_rows(column) for column in columns}
     rows = [
-        [row.paradigm, row.label, *[_cell(table, row, column, best) for column in columns], mean_text(table, row)]
+        [
+            row.paradigm,
+            row.label,
+            *[_cell(table, row, column, best) for column in columns],
+            mean_rank_text(ranks.over([row])),
+        ]
         for row in table.rows
     ]
     changed = f", changed by {', '.join(map(code, setting.overrides))}" if setting.overrides else ""
@@ -57,11 +67,12 @@ def _table_section(table: Table) -> str:
         *([] if table.is_real else [SEMI_REAL]),
         f"Mean over test cases, x 100{spread}. Best complete row of a column in bold. † read through a random, frozen "
         "decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a structure of the test "
-        "cases is never predicted. A row that lacks a cell has no mean and is never bold. "
+        "cases is never predicted. A row that lacks a cell has no rank and is never bold. "
         f"Setting {code(setting.digest)}.",
+        *mean_rank_note(table),
         *data_notes(table, code, escaped),
     ]
-    summary = ["### By paradigm\n", f"{PARADIGMS}\n", markdown_table(*paradigm_table(table))]
+    summary = ["### By paradigm\n", f"{PARADIGMS}\n", markdown_table(*paradigm_table(table, ranks))]
     title = f"## Preset {code(setting.preset)}{changed}\n"
     return "\n".join([title, *[f"{note}\n" for note in notes], markdown_table(header, rows), *summary])
 

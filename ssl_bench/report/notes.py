@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ssl_bench.report.collapse import collapse_notes
+from ssl_bench.report.family import Family
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Table
 from ssl_bench.report.tuned_rows import tuning_notes
+from ssl_bench.spec.record import COUNTS_MISSES
 
 SEMI_REAL = (
     "Semi-real data: every volume is grown from one real chest CT or one average brain by smooth warps, synthetic "
@@ -22,18 +24,35 @@ SEMI_REAL_CAPTION = (
     "All volumes are semi-real, grown from one anatomy: the scores are not comparable with those of any paper, and "
     "methods with a deformable matching head are favoured."
 )
+NETWORKS = (
+    f"These trained networks are compared, not methods: fewer than {ENOUGH_SEEDS} seeds say nothing of networks that "
+    "other seeds would give. Intervals are over test cases alone; p is of paired tests over cases (sign flips; for AUC "
+    "DeLong's). A small p says that these trained networks differ, not that their methods do."
+)
+METHODS = (
+    f"Methods are compared, from {ENOUGH_SEEDS} seeds on: intervals and paired tests are over test cases and seeds at "
+    "once, as two crossed random effects (two-way analysis of variance with Satterthwaite's degrees of freedom; p "
+    "weighted after Cochran and Cox; for AUC with DeLong's components), and speak of other seeds and cases. Where a "
+    "comparison has fewer seeds, a sentence says so, and only those trained networks are compared."
+)
 TESTS = (
-    "All x 100. Intervals are 95 %, over test cases, and hold for the seeds that were run; the standard deviation of "
-    f"the score over seeds stands beside them, and an interval for new seeds from {ENOUGH_SEEDS} seeds on. p is "
-    "two-sided, from paired tests over cases (sign flips; for AUC DeLong's), corrected by Holm within the column and "
-    "over no other: a small one says that these trained networks differ, not that other seeds would. d is the "
-    "difference in standard deviations of the paired differences. Could show: the true difference that this test set "
-    "finds in 80 % of draws at the corrected level. Rank: the places that the pairwise tests leave open. How, and how "
-    "it was checked: docs/statistics.md."
+    "All x 100. Intervals are 95 %. Seeds ± is the standard deviation of the score over seeds, By seed the difference "
+    "of each. p is two-sided. d is the difference in standard deviations of the paired differences. Could show: the "
+    "true difference that such tests find in 80 % of draws at the corrected level. Rank: the places that the pairwise "
+    "tests leave open. How, and how it was checked: docs/statistics.md."
+)
+FAMILIES = {
+    Family.column: "p is corrected by Holm within the column and over no other (--family column).",
+    Family.table: "p is corrected by Holm over all columns of this table (--family table).",
+}
+MEAN_RANK = (
+    "Mean rank: complete rows are ranked in every column by the mean score, 1 the best, equal scores sharing their "
+    "ranks, and the ranks averaged over columns, whose metrics do not add up. Its 95 % interval resamples test "
+    "cases{seeds}, the same for all rows, and says where the mean rank of a repetition may lie."
 )
 PARADIGMS = (
-    "The mean score of each paradigm's rows; a row with options of its own counts as one. Rows that lack a cell enter "
-    "no mean."
+    "The mean score and mean rank of each paradigm's rows; a row with options of its own counts as one. Rows that lack "
+    "a cell enter neither."
 )
 PRETRAININGS = (
     "Training loss: mean of the first 5 steps → of the last 20. Held-out: on fixed volumes outside the corpus, before "
@@ -49,9 +68,16 @@ def unranked(table: Table, code: Written) -> list[str]:
     return [] if table.setting.ranked else [preset]
 
 
-def test_notes(table: Table) -> list[str]:
-    """How to read the statistics of a table."""
-    return [TESTS] if table.is_real else [SEMI_REAL_TESTS, TESTS]
+def test_notes(table: Table, family: Family) -> list[str]:
+    """How to read the statistics of a table, whether they are of methods or of networks first."""
+    about = METHODS if len(table.seeds) >= ENOUGH_SEEDS else NETWORKS
+    return [*([] if table.is_real else [SEMI_REAL_TESTS]), f"{about} {FAMILIES[family]}", TESTS]
+
+
+def mean_rank_note(table: Table) -> list[str]:
+    """How to read mean ranks; empty for a table in which nothing is ranked."""
+    seeds = " and seeds" if len(table.seeds) >= ENOUGH_SEEDS else " alone, for these networks"
+    return [MEAN_RANK.format(seeds=seeds)] if table.setting.ranked else []
 
 
 def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
@@ -70,6 +96,7 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
         yield f"{sentence}, which the user allowed ({text(shown)})."
     for task, left_out in table.listed_by_task("_left_out").items():
         yield f"{text(task)}: {len(left_out)} cases could not be used; their records say why."
+    yield from _policies(table, text)
     by_case = table.cells[table.cells["_split_by"] == "case"]
     for task in sorted(set(by_case["task"])):
         yield f"{text(task)}: split by case, for nothing says which scans are of one patient."
@@ -80,6 +107,18 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
             yield (
                 f"{code(row.label)}: weights from a file, network {first['network']}; licence of the weights: "
                 f"{text(first['licence'] or 'not recorded')}."
+            )
+
+
+def _policies(table: Table, text: Written) -> Iterator[str]:
+    """For each segmentation task some of whose records leave missed classes out of HD95, and some do not."""
+    segmented = table.cells[(table.cells["metric"] == "DSC") & (table.cells["_policy"] != "")]
+    for task, policies in segmented.groupby("task")["_policy"]:
+        counts = policies.str.contains(COUNTS_MISSES, regex=False)
+        if counts.any() and not counts.all():
+            yield (
+                f"{text(task)}: HD95 leaves out classes that were missed in {int((~counts).sum())} older cells and "
+                f"counts them in {int(counts.sum())}; do not compare the two."
             )
 
 

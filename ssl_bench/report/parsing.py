@@ -29,6 +29,7 @@ class EvaluationFields(TypedDict, total=False):
     converged: bool
     never_predicted: list[str] | None
     licence: str
+    policy: str
     cases_digest: str
     cost: dict[str, float | None]
     health: dict[str, float | None]

@@ -70,7 +70,8 @@ class Results(NamedTuple):
     """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
-    ``surface_dice``."""
+    ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
+    records made before that was so, and where there is nothing to find."""
     curves: pd.DataFrame
     """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
     ``validation score`` and ``validation loss``, a pre-training ``training loss``, ``held-out`` losses by name and
@@ -343,6 +344,7 @@ def _evaluation(
         made,
         fields.get("cases_digest", ""),
         fields.get("reset", ""),
+        fields.get("policy", ""),
     )  # fmt: skip
 
 
@@ -364,7 +366,7 @@ _CELLS = (
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
+    "reset", "_policy", "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 

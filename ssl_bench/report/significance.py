@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssl_bench.report.cell_text import interval_text, p_text
-from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_rows
+from ssl_bench.report.cell_text import interval_text, p_text, percent
+from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_columns
+from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import escaped, markdown_table
 from ssl_bench.report.notes import test_notes
 from ssl_bench.report.table import Row, Table, column_title
 
 
-def statistics_section(table: Table, baseline: str) -> str:
+def statistics_section(table: Table, baseline: str, family: Family) -> str:
     """Every column's rows with intervals, tests against `baseline` and the best, and ranks; empty without cases."""
-    found = [(column, compare_rows(table, column, baseline)) for column in table.columns]
     parts = [
         f"**{escaped(column_title(column, table))}**: {escaped(families(column_statistics))}\n\n"
         f"{markdown_table(*comparison_table(column_statistics))}"
-        for column, column_statistics in found
-        if column_statistics is not None
+        for column, column_statistics in compare_columns(table, baseline, family).items()
     ]
-    notes = [f"{note}\n" for note in test_notes(table)]
+    notes = [f"{note}\n" for note in test_notes(table, family)]
     return "\n".join(["### Statistics\n", *notes, *parts]) if parts else ""
 
 
 def families(column: ColumnStatistics) -> str:
     """What a column was corrected over, who may be its best row, and who is not ranked."""
     seeds = f"seed{'s' if len(column.seeds) > 1 else ''} {', '.join(map(str, column.seeds))}"
-    sentences = [f"{column.cases} test cases, {seeds}."]
+    compared = "methods are compared" if column.of_methods else "these networks are compared, not methods"
+    sentences = [f"{column.cases} test cases, {seeds}: {compared}."]
     if column.baseline is not None and column.differences:
-        sentences.append(f"Corrected over {len(column.differences)} comparisons with {column.baseline.label}.")
+        sentences.append(f"Corrected over {column.comparisons} comparisons with {column.baseline.label}.")
     if column.baseline is None:
         sentences.append("The baseline has no cell here, so that nothing is compared with it.")
-    if column.pairs:
+    if len(column.standings) > 1:
         sentences.append(f"Best and rank corrected over {column.pairs} pairs.")
+        if not column.could_rank:
+            sentences.append("With so few cases no two rows could be told apart over so many pairs.")
         first = [row.label for row, standing in column.standings.items() if standing.first == 1]
         sentences.append(
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
@@ -51,22 +53,23 @@ def families(column: ColumnStatistics) -> str:
     for row, difference in column.differences.items():
         if difference.cases < column.cases:
             sentences.append(f"The difference of {row.label} is over {difference.cases} cases.")
+        if column.of_methods and not difference.of_methods:
+            seeds = f"{len(difference.by_seed)} of {len(column.seeds)} seeds"
+            sentences.append(f"The difference of {row.label} is over {seeds}: of these networks, not of methods.")
     return " ".join(sentences)
 
 
 def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a column's statistics, as plain text."""
     baseline = column.baseline.label if column.baseline else "baseline"
-    header = ["Method", "Mean [95 %]", "Seeds ±", "New seeds", f"To {baseline} [95 %]", "d", "p", "Could show"]
+    header = ["Method", "Mean [95 %]", "Seeds ±", f"To {baseline} [95 %]", "By seed", "d", "p", "Could show"]
     header += ["p, best", "Rank"]
     rows = []
     for row, summary in column.summaries.items():
-        low, high = summary.new_seeds
         rows.append([
             row.label,
             interval_text(summary.estimate),
             _number(summary.seed_spread),
-            "n/a" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}",
             *_difference(column, row),
             *_standing(column.standings.get(row)),
         ])  # fmt: skip
@@ -76,10 +79,12 @@ def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str
 def _difference(column: ColumnStatistics, row: Row) -> list[str]:
     difference = column.differences.get(row)
     if difference is None:
-        return ["–"] * 4
-    detectable = difference.detectable(len(column.differences))
+        return ["–"] * 5
+    detectable = difference.detectable(column.comparisons)
+    by_seed = [percent(own, "+") for own in difference.by_seed.values()]
     return [
         interval_text(difference.estimate, "+"),
+        ", ".join(by_seed) if len(by_seed) > 1 else "–",
         f"{difference.standardised:+.2f}" if np.isfinite(difference.standardised) else "n/a",
         p_text(column.difference_p[row]),
         "none" if np.isinf(detectable) else _number(detectable),

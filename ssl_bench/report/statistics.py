@@ -1,31 +1,32 @@
-"""Intervals and tests over test cases: arrays in, numbers out.
+"""Intervals and tests over seeds and test cases: arrays in, numbers out.
 
-The last axis holds the test cases. A cell's case values are its DSC per case, or for AUC its `auc_components`; averaged
-over seeds, and subtracted between two rows, they carry everything that an interval or a paired test needs. An undefined
-number is NaN. What was compared before these routines were chosen, with the figures: docs/statistics.md.
+The last two axes hold the seeds and the test cases. What a cell says of a case is its DSC, or for AUC what
+`auc_components` makes of its probability; subtracted between two rows, those carry everything that a paired test needs.
+An undefined number is NaN. What was compared before these routines were chosen, with the figures: docs/statistics.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
+from scipy import optimize, special
 
 Array = NDArray[np.float64]
 EXACT_UP_TO = 20
 """Cases up to which every pattern of signs is counted."""
 FLIPS = 10_000
 """Patterns of signs drawn for more cases than that."""
-ENOUGH_SEEDS = 5
-"""Below this, nothing is said of seeds that were not run."""
+ENOUGH_SEEDS = 3
+"""From so many seeds on, methods are compared; with fewer, only the networks that were trained."""
 _CHUNK = 64
 
 
 class Interval(NamedTuple):
-    """A value with its 95 % interval and standard error over test cases."""
+    """A value with its 95 % interval and standard error."""
 
     value: Array
     low: Array
@@ -33,27 +34,157 @@ class Interval(NamedTuple):
     error: Array
 
 
-def mean_estimate(values: Array) -> Interval:
-    """The mean of `values` (..., cases) with Hall's skewness-corrected t interval; NaN bounds without spread."""
-    cases = values.shape[-1]
-    mean, spread = values.mean(-1), values.std(-1, ddof=1) if cases > 1 else np.full(values.shape[:-1], np.nan)
+class Parts(NamedTuple):
+    """A mean over seeds and cases, and what its variance consists of: two crossed random effects and their residual.
+
+    Below `ENOUGH_SEEDS` the seeds are taken as given: what they and the residual add is zero.
+    """
+
+    value: Array
+    over_cases: Array
+    """The variance of the mean from the spread of the cases, each averaged over seeds."""
+    over_seeds: Array
+    """That from the spread of the seeds, each averaged over cases."""
+    residual: Array
+    """What a seed does to single cases: contained in both, so that their sum has it once too often."""
+    case_freedom: int
+    seed_freedom: int
+    skewness: Array
+    """Of the mean, as far as it comes from the cases; zero where it is not corrected for."""
+
+    def of_row(self, place: int) -> Parts:
+        """Those of one among many."""
+        arrays = ("value", "over_cases", "over_seeds", "residual", "skewness")
+        return self._replace(**{name: getattr(self, name)[place] for name in arrays})
+
+    @property
+    def variance(self) -> Array:
+        """Of the mean, for new cases and, from `ENOUGH_SEEDS` on, new seeds; at least that over cases."""
+        variance: Array = self.over_cases + np.maximum(self.over_seeds - self.residual, 0)
+        return variance
+
+    @property
+    def error(self) -> Array:
+        """The standard error of the mean."""
+        return np.sqrt(self.variance)
+
+    @property
+    def freedom(self) -> Array:
+        """Satterthwaite's degrees of freedom (1946) of `variance`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            uncertain = self.over_cases**2 / self.case_freedom
+            if self.seed_freedom:
+                both = self.over_seeds**2 / self.seed_freedom
+                both = both + self.residual**2 / (self.case_freedom * self.seed_freedom)
+                uncertain = uncertain + np.where(self.over_seeds > self.residual, both, 0)
+            freedom: Array = self.variance**2 / uncertain
+        return freedom
+
+
+def mean_parts(values: Array) -> Parts:
+    """The mean of `values` (..., seeds, cases); without variance for a single case."""
+    by_case, parts = values.mean(-2), _parts(values, _mean_and_variance, values.shape[-1] - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        skewness = ((values - mean[..., None]) ** 3).mean(-1) / values.std(-1) ** 3
-    # Exactly equal values leave rounding errors for a spread.
-    spread = np.where(spread > 1e-12, spread, np.nan)
-    reach = special.stdtrit(cases - 1, 0.975) / np.sqrt(cases) if cases > 1 else np.nan
-    low = mean - spread * _hall(reach, skewness, cases)
-    high = mean - spread * _hall(-reach, skewness, cases)
-    return Interval(mean, low, high, spread / np.sqrt(cases))
+        skewness = ((by_case - by_case.mean(-1)[..., None]) ** 3).mean(-1) / by_case.std(-1) ** 3
+        skewness = skewness / np.sqrt(values.shape[-1]) * (parts.over_cases / parts.variance) ** 1.5
+    # Without spread over cases there is none.
+    return parts._replace(skewness=np.nan_to_num(skewness))
 
 
-def _hall(quantile: float, skewness: Array, cases: int) -> Array:
+def auc_parts(components: Array, positive: NDArray[np.bool_]) -> Parts:
+    """The AUC averaged over seeds, or a difference of two, from components (..., seeds, cases); DeLong's variances."""
+    return _parts(components, lambda values: _delong(values, positive), len(positive) - 2)
+
+
+def _parts(values: Array, mean_and_variance: Callable[[Array], tuple[Array, Array]], case_freedom: int) -> Parts:
+    seeds = values.shape[-2]
+    by_case = values.mean(-2)
+    value, over_cases = mean_and_variance(by_case)
+    over_seeds, residual = np.zeros_like(value), np.zeros_like(value)
+    if seeds >= ENOUGH_SEEDS:
+        over_seeds = mean_and_variance(values)[0].var(-1, ddof=1) / seeds
+        deviations = values - by_case[..., None, :]
+        residual = mean_and_variance(deviations)[1].sum(-1) / (seeds * (seeds - 1))
+    seed_freedom = seeds - 1 if seeds >= ENOUGH_SEEDS else 0
+    return Parts(value, over_cases, over_seeds, residual, case_freedom, seed_freedom, np.zeros_like(value))
+
+
+def _mean_and_variance(values: Array) -> tuple[Array, Array]:
+    """The mean over the last axis, and its variance."""
+    cases = values.shape[-1]
+    return values.mean(-1), values.var(-1, ddof=1) / cases if cases > 1 else np.full(values.shape[:-1], np.nan)
+
+
+def _delong(components: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The mean over positive cases, and its variance from both classes."""
+    if min(positive.sum(), (~positive).sum()) < 2:
+        undefined = np.full(components.shape[:-1], np.nan)
+        return (components[..., positive].mean(-1) if positive.any() else undefined), undefined
+    variances = [components[..., members].var(-1, ddof=1) / members.sum() for members in (positive, ~positive)]
+    return components[..., positive].mean(-1), variances[0] + variances[1]
+
+
+def mean_interval(parts: Parts) -> Interval:
+    """The mean with Hall's skewness-corrected t interval; Student's for a difference of AUCs. NaN without spread."""
+    error = _spread(parts)
+    reach = special.stdtrit(parts.freedom, 0.975)
+    low, high = (parts.value - error * _hall(quantile, parts.skewness) for quantile in (reach, -reach))
+    return Interval(parts.value, low, high, error)
+
+
+def _spread(parts: Parts) -> Array:
+    """The standard error; NaN where it is but what exactly equal values leave for rounding errors."""
+    spread: Array = np.where(parts.error > 1e-12, parts.error, np.nan)
+    return spread
+
+
+def _hall(quantile: Array, skewness: Array) -> Array:
     """The inverse of Hall's cubic transformation (1992), under which the studentised mean has no skewness."""
     # The skewness of few cases is mostly that of a single one; unbounded, it would stretch an interval beyond all use.
-    bounded = np.clip(skewness, -np.sqrt(cases) / 4, np.sqrt(cases) / 4)
+    bounded = np.clip(skewness, -0.25, 0.25)
     skewness = np.where(np.abs(bounded) < 1e-6, 1e-6, bounded)
-    inverse: Array = 3 / skewness * (np.cbrt(1 + skewness * (quantile - skewness / (6 * cases))) - 1)
+    inverse: Array = 3 / skewness * (np.cbrt(1 + skewness * (quantile - skewness / 6)) - 1)
     return inverse
+
+
+def auc_interval(parts: Parts) -> Interval:
+    """The AUC with its interval on the logit scale; NaN bounds at 0 and 1, where DeLong's variance is zero."""
+    value, error = parts.value, parts.error
+    inside = (value > 0) & (value < 1)
+    safe = np.where(inside, value, 0.5)
+    reach = np.where(inside, special.stdtrit(parts.freedom, 0.975) * error / (safe * (1 - safe)), np.nan)
+    low, high = (special.expit(special.logit(safe) + side * reach) for side in (-1, 1))
+    return Interval(value, low, high, error)
+
+
+def t_test(parts: Parts) -> Array:
+    """Two-sided p of a zero mean over seeds and cases, or of equal AUCs.
+
+    The tails of t with the seeds' and with the cases' degrees of freedom, weighted by what each adds to the variance,
+    as Cochran and Cox (1957) weight quantiles: in the deep tails that a correction over many tests asks for, t with
+    Satterthwaite's degrees of freedom finds too much. Without enough seeds, Student's t over cases.
+    """
+    error, weight = _tested(parts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = _tails(np.abs(parts.value) / error, weight, parts)
+    # Where nothing varies, any difference is certain; exactly equal values leave rounding errors.
+    certain: Array = np.where(error < 1e-12, np.where(np.abs(parts.value) < 1e-12, 1.0, 0.0), p)
+    return certain
+
+
+def _tested(parts: Parts) -> tuple[Array, Array]:
+    """The standard error of `t_test`, never below what cases or seeds alone say, and the seeds' share of it."""
+    parts_alone = np.maximum(parts.over_cases, parts.over_seeds)
+    variance = np.maximum(parts.over_cases + parts.over_seeds - parts.residual, parts_alone)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(variance), np.where(variance > 0, parts.over_seeds / variance, 0.0)
+
+
+def _tails(t: Array, weight: Array, parts: Parts) -> Array:
+    of_cases = special.stdtr(parts.case_freedom, -t)
+    of_seeds = special.stdtr(parts.seed_freedom, -t) if parts.seed_freedom else of_cases
+    both: Array = 2 * (weight * of_seeds + (1 - weight) * of_cases)
+    return both
 
 
 def auc_components(probabilities: Array, positive: NDArray[np.bool_]) -> Array:
@@ -78,54 +209,6 @@ def _ranks(values: Array) -> Array:
     rows = pd.DataFrame(values.reshape(-1, values.shape[-1]))
     ranks: Array = rows.rank(axis=1).to_numpy().reshape(values.shape)
     return ranks
-
-
-def auc_estimate(components: Array, positive: NDArray[np.bool_]) -> Interval:
-    """The AUC with DeLong's interval on the logit scale; NaN bounds at 0 and 1, where DeLong's variance is zero."""
-    value, error = _delong(components, positive)
-    inside = (value > 0) & (value < 1)
-    safe = np.where(inside, value, 0.5)
-    reach = np.where(inside, special.ndtri(0.975) * error / (safe * (1 - safe)), np.nan)
-    low, high = (special.expit(special.logit(safe) + side * reach) for side in (-1, 1))
-    return Interval(value, low, high, error)
-
-
-def auc_difference(components: Array, positive: NDArray[np.bool_]) -> tuple[Interval, Array]:
-    """DeLong's paired comparison from differences of components (..., cases): the difference, and its p.
-
-    Student's t with cases - 2 degrees of freedom stands for DeLong's normal, which finds too much in small test sets.
-    """
-    value, error = _delong(components, positive)
-    freedom = len(positive) - 2
-    reach = special.stdtrit(freedom, 0.975) * np.where(error > 0, error, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.where(error == 0, np.where(value == 0, 1.0, 0.0), 2 * special.stdtr(freedom, -np.abs(value) / error))
-    return Interval(value, value - reach, value + reach, error), p
-
-
-def _delong(components: Array, positive: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """The mean over positive cases, and its standard error from both classes."""
-    if min(positive.sum(), (~positive).sum()) < 2:
-        undefined = np.full(components.shape[:-1], np.nan)
-        return (components[..., positive].mean(-1) if positive.any() else undefined), undefined
-    variances = [components[..., members].var(-1, ddof=1) / members.sum() for members in (positive, ~positive)]
-    return components[..., positive].mean(-1), np.sqrt(variances[0] + variances[1])
-
-
-def new_seeds_interval(scores: Array, error: float, freedom: float) -> tuple[float, float]:
-    """Where the mean score of new seeds on new cases may lie: t with Satterthwaite's degrees of freedom.
-
-    `scores` (seeds,) holds one score a seed; `error` is the standard error of their mean over cases, with `freedom`
-    degrees of freedom. What a seed does to single cases counts in both parts, which errs on the wide side. NaN below
-    `ENOUGH_SEEDS`, and where `error` is.
-    """
-    if len(scores) < ENOUGH_SEEDS or np.isnan(error):
-        return np.nan, np.nan
-    over_cases, over_seeds = error**2, float(scores.var(ddof=1)) / len(scores)
-    variance = over_cases + over_seeds
-    joint = variance**2 / (over_cases**2 / freedom + over_seeds**2 / (len(scores) - 1)) if variance else freedom
-    reach = float(special.stdtrit(joint, 0.975)) * variance**0.5
-    return float(scores.mean()) - reach, float(scores.mean()) + reach
 
 
 def sign_flip_p(differences: Array, generator: np.random.Generator) -> Array:
@@ -184,12 +267,20 @@ def holm(p: Array) -> Array:
     return corrected
 
 
-def detectable_difference(error: float, level: float, freedom: float) -> float:
-    """The true difference that a two-sided test at `level` finds in 80 % of draws, given the standard `error`.
+def detectable_difference(parts: Parts, level: float) -> float:
+    """The true difference that a two-sided test at `level` finds in about 80 % of draws, given one row's `parts`.
 
-    A t test's power stands for the sign flips', which differs little.
+    The power of a t test stands for the sign flips', which differs little, and Satterthwaite's degrees of freedom for
+    those of seeds and cases.
     """
-    return float(special.nctdtrinc(freedom, 0.2, special.stdtrit(freedom, 1 - level / 2)) * error)
+    error, weight = (float(part) for part in _tested(parts))
+    if not error > 0:
+        return np.nan
+    freedom = [float(parts.case_freedom), float(parts.seed_freedom or parts.case_freedom)]
+    bounds = sorted(float(special.stdtrit(one, 1 - level / 2)) for one in freedom)
+    if bounds[0] < bounds[1]:
+        bounds[0] = optimize.brentq(lambda t: float(_tails(t, np.asarray(weight), parts)) - level, *bounds)
+    return float(special.nctdtrinc(float(parts.freedom), 0.2, bounds[0])) * error
 
 
 def rank_intervals(values: Array, p: Array) -> list[tuple[int, int]]:

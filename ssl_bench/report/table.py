@@ -106,7 +106,7 @@ class Table:
 
     @cached_property
     def complete_rows(self) -> list[Row]:
-        """The rows with a score in every column for every seed: what is ranked, bold or averaged is one of these."""
+        """The rows with a score in every column for every seed: what is ranked or bold is one of these."""
         return [row for row in self.rows if all(self._scored(row, c) == len(self.seeds) for c in self.columns)]
 
     @cached_property
@@ -118,12 +118,6 @@ class Table:
         """What `row` has in `column`; None where it has no score there."""
         found = self.places.get((row, column))
         return found if found is not None and found.scored else None
-
-    def mean(self, row: Row) -> float | None:
-        """The mean of a row over all columns; None where it lacks a cell."""
-        if row not in self.complete_rows:
-            return None
-        return float(np.mean([self.places[row, column].mean for column in self.columns]))
 
     def best_rows(self, column: Column) -> list[Row]:
         """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""

@@ -125,6 +125,13 @@ class ModuleReport(BaseModel):
     tensors_left_over: int
 
 
+COUNTS_MISSES = "HD95 version 2"
+"""What the policy of a segmentation record says since HD95 counts classes that are missed, or found where none are.
+
+Version 1 left them out (null), so that whoever missed most came nearest.
+"""
+
+
 class EvaluationRecord(_Record):
     """How a cell ended, with the scores of every test case."""
 
@@ -142,7 +149,7 @@ class EvaluationRecord(_Record):
     """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability. A trial has
     none."""
     policy: str = ""
-    """How classes absent from a case are scored."""
+    """How classes absent from a case are scored. Without `COUNTS_MISSES` in it, HD95 leaves out classes missed."""
     validation_curve: Curve = []
     best_step: int = 0
     steps_made: int = 0

@@ -15,10 +15,11 @@ from ssl_bench.metrics.auc import roc_auc
 from ssl_bench.metrics.centreline import centreline_dice
 from ssl_bench.metrics.dice import dice_per_class
 from ssl_bench.metrics.surface import surface_distances
+from ssl_bench.spec.record import COUNTS_MISSES
 
 POLICIES = {
-    "DSC": "a class absent from truth and prediction is left out (null); absent from one of them it scores 0, and its "
-    "HD95 is null",
+    "DSC": "a class absent from truth and prediction is left out (null); absent from one of them it scores 0"
+    f"; {COUNTS_MISSES}: it has the volume's diagonal as HD95 (mm), and surface Dice 0",
     "AUC": "undefined (null) where the test cases are all of one class",
 }
 
@@ -72,5 +73,5 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _number(value: float) -> float | None:
-    """JSON knows neither NaN nor infinity."""
+    """JSON knows no NaN."""
     return value if math.isfinite(value) else None

@@ -142,19 +142,20 @@ def shortened(preset: Preset, protocol: str, share: Fraction) -> list[str]:
     """
     if share == 1:
         return []
-    bare = protocol.rpartition("-v")[0]
-    settings = preset.protocols.get(bare, {})
+    settings = preset.protocols.get(protocol, {})
     if not {"steps", "validate_every", "optimiser"} <= settings.keys():
-        raise UserError(f"--protocol {protocol}: preset {preset.name} has no steps for it; give --set protocols.{bare}")
+        raise UserError(
+            f"--protocol {protocol}: preset {preset.name} has no steps for it; give --set protocols.{protocol}"
+        )
     pretraining = preset.pretraining
     whole = {
         "pretraining.steps": pretraining.steps,
-        f"protocols.{bare}.steps": settings["steps"],
-        f"protocols.{bare}.validate_every": settings["validate_every"],
+        f"protocols.{protocol}.steps": settings["steps"],
+        f"protocols.{protocol}.validate_every": settings["validate_every"],
     }
     warmups = {
         "pretraining.optimiser.warmup_steps": pretraining.optimiser.warmup_steps,
-        f"protocols.{bare}.optimiser.warmup_steps": settings["optimiser"].get("warmup_steps", 0),
+        f"protocols.{protocol}.optimiser.warmup_steps": settings["optimiser"].get("warmup_steps", 0),
     }
     return [
         *(f"{name}={ceil(share * steps)}" for name, steps in whole.items()),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.metrics import SurfaceDiceMetric, compute_hausdorff_distance
 from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
 
 from ssl_bench.metrics.surface import surface_distances
 
@@ -68,11 +69,31 @@ def test_structures_of_one_voxel_and_of_the_whole_volume_have_surfaces() -> None
 
 
 def test_absent_classes_are_excluded_where_absent_from_both_and_worst_where_absent_from_one() -> None:
-    distances = surface_distances(cube(2, 6), cube(2, 6, label=2), 3, (1, 1, 1), 1.0)
-    assert distances.hd95_mm[0, :2].tolist() == [math.inf, math.inf]
+    spacing = (3.0, 1.0, 0.5)
+    distances = surface_distances(cube(2, 6), cube(2, 6, label=2), 3, spacing, 1.0)
+    diagonal = math.sqrt(60**2 + 20**2 + 10**2)
+    assert distances.hd95_mm[0, :2].tolist() == pytest.approx([diagonal, diagonal])
     assert distances.surface_dice[0, :2].tolist() == [0, 0]
     assert distances.hd95_mm[0, 2].isnan()
     assert distances.surface_dice[0, 2].isnan()
+
+
+def test_a_missed_class_of_a_volume_of_brats_has_the_hd95_that_brats_gives_it() -> None:
+    """373.13 mm, for volumes of 240 x 240 x 155 voxels of 1 mm."""
+    missed, there = torch.zeros(1, 240, 240, 155, dtype=torch.uint8), torch.zeros(1, 240, 240, 155, dtype=torch.uint8)
+    there[0, 100, 100, 100] = 1
+    assert surface_distances(missed, there, 1, (1, 1, 1), 1.0).hd95_mm.item() == pytest.approx(373.13, abs=0.005)
+
+
+def test_a_missed_class_is_worse_than_any_found_anywhere() -> None:
+    """Than a voxel in the corner opposite to the true one, by the distance between them in SciPy."""
+    spacing = (2.0, 1.0, 0.7)
+    corners, there, missed = torch.zeros(3, 1, 9, 8, 7, dtype=torch.long)
+    corners[0, 0, 0, 0] = there[0, -1, -1, -1] = 1
+    (farthest,) = cdist([(0, 0, 0)], np.multiply([(8, 7, 6)], spacing))[0]
+    found, not_found = (surface_distances(one, there, 1, spacing, 1.0).hd95_mm.item() for one in (corners, missed))
+    assert found == pytest.approx(farthest, abs=1e-5)
+    assert not_found > found
 
 
 def test_twenty_eight_classes_take_well_under_half_a_second() -> None:

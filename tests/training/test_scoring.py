@@ -8,8 +8,9 @@ import torch
 
 from ssl_bench.api.cases import Case
 from ssl_bench.api.task import TaskFacts
+from ssl_bench.spec.record import COUNTS_MISSES
 from ssl_bench.training.inference import _most_probable
-from ssl_bench.training.scoring import describe, score
+from ssl_bench.training.scoring import describe, policy_of, score
 
 FACTS = TaskFacts("Lesions", "segmentation", "DSC", ("core", "edge"), "MR", "brain")
 
@@ -28,8 +29,19 @@ def test_what_is_found_in_a_healthy_subject_scores_0() -> None:
     row = describe(FACTS, case(block(0)), torch.from_numpy(block(2)), surfaces=True)
     assert row["dsc"] == 0
     assert row["dsc_per_class"] == {"core": None, "edge": 0}
-    assert row["hd95_mm_per_class"] == {"core": None, "edge": None}
+    assert row["hd95_mm_per_class"] == {"core": None, "edge": pytest.approx(6 * 3**0.5)}
     assert row["surface_dice_per_class"] == {"core": None, "edge": 0}
+
+
+def test_who_misses_a_structure_does_not_come_nearest() -> None:
+    """Means over cases and classes, as the page shows them."""
+    near, far = block(1), np.roll(block(1), 2, axis=0)
+    found = describe(FACTS, case(near), torch.from_numpy(far), surfaces=True)
+    missed = describe(FACTS, case(near), torch.from_numpy(block(0)), surfaces=True)
+    assert found["hd95_mm_per_class"]["core"] == 2
+    assert missed["hd95_mm_per_class"]["core"] > 2
+    assert missed["surface_dice_per_class"]["core"] == 0
+    assert COUNTS_MISSES in policy_of(FACTS)
 
 
 def test_a_healthy_subject_in_whom_nothing_is_found_is_left_out_of_the_mean() -> None:

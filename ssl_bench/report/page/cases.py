@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
 from ssl_bench.report.results import as_float
-from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.spec.record import COUNTS_MISSES, EvaluationRecord
 
 OTHER_MEASURES = {
     "surface_dice_per_class": ("surface Dice", 100.0, ""),
@@ -32,13 +32,18 @@ def case_facts(record: EvaluationRecord) -> Facts:
     if len(classes) > 1:
         facts.append(("DSC by class", ", ".join(f"{name} {100 * mean:.1f}" for name, mean in classes.items())))
     others = [
-        f"{title} {factor * mean:.1f}{unit}"
+        f"{title} {factor * mean:.1f}{unit}{_without_misses(record, name)}"
         for name, (title, factor, unit) in OTHER_MEASURES.items()
         if (mean := _mean(record.cases, name)) is not None
     ]
     if others:
         facts.append(("Also measured", f"{', '.join(others)} (means over cases)"))
     return facts
+
+
+def _without_misses(record: EvaluationRecord, name: str) -> str:
+    older = name == "hd95_mm_per_class" and COUNTS_MISSES not in record.policy
+    return " without the classes that were missed" if older else ""
 
 
 def case_dots(record: EvaluationRecord) -> Markup | None:

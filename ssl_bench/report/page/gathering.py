@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ssl_bench.report import notes
 from ssl_bench.report.comparison import baseline_label
+from ssl_bench.report.family import Family
 from ssl_bench.report.page.details import describe_evaluation, describe_pretraining
 from ssl_bench.report.page.figures import figures_of
 from ssl_bench.report.page.model import Lines, Page, Section
@@ -21,8 +22,8 @@ Pictures = Callable[[Table, Store, str], Sequence[Picture]]
 """The pictures of a table, those of its cells' examples from the store, set against the row with that label."""
 
 
-def gather(store: Store, published: bool, baseline: str | None, pictures: Pictures) -> Page:
-    """All that the page says of `store`. Raises UserError if no table has the row `baseline`."""
+def gather(store: Store, published: bool, baseline: str | None, family: Family, pictures: Pictures) -> Page:
+    """All that the page says of `store`; p corrected over `family`. Raises UserError if no table has `baseline`."""
     frames = read_results(store, details=True)
     found = tables_of(frames)
     label = baseline_label(found, baseline)
@@ -34,6 +35,7 @@ def gather(store: Store, published: bool, baseline: str | None, pictures: Pictur
             f"t{place}",
             table,
             label,
+            family,
             evaluations,
             pretrainings,
             published,

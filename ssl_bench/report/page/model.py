@@ -80,7 +80,7 @@ class EntryRow:
     paradigm: str
     complete: bool
     cells: Sequence[Entry | None]
-    mean: str
+    mean_rank: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ class Section:
     columns: Sequence[Heading]
     rows: Sequence[EntryRow]
     paradigms: Lines
+    test_notes: Sequence[str]
+    """How to read `tests`."""
     tests: Sequence[ColumnTests]
     pretrainings: Lines
     pretraining_details: Sequence[Detail]

@@ -37,7 +37,7 @@
   };
   const applyControls = () => {
     hide();
-    // A mean over columns of which some are hidden would be read as one over the rest.
+    // A mean rank over columns of which some are hidden would be read as one over the rest.
     const everyColumn = filters.every(([name, inputs]) =>
       !["task", "protocol"].includes(name) || inputs.every((input) => input.checked));
     for (const element of all("[data-whole]")) element.hidden = !everyColumn;
@@ -46,7 +46,7 @@
       .filter(([, inputs]) => inputs.length)
       .map(([name, inputs]) => `${name} ${inputs.map((input) => input.value).join(", ")}`);
     byId("status").textContent = off.length
-      ? `Hidden by filters: ${off.join("; ")}.${everyColumn ? "" : " Means over all columns are hidden too."}` : "";
+      ? `Hidden by filters: ${off.join("; ")}.${everyColumn ? "" : " Mean ranks over all columns are hidden too."}` : "";
   };
   controls.addEventListener("change", applyControls);
   controls.addEventListener("submit", (event) => event.preventDefault());
@@ -66,7 +66,7 @@
     const body = table.tBodies[0];
     const place = header.cellIndex;
     const text = place === 0;
-    const orders = text ? ["ascending", "descending", null] : ["descending", "ascending", null];
+    const orders = text || header.dataset.sort === "smallest first" ? ["ascending", "descending", null] : ["descending", "ascending", null];
     const order = orders[(orders.indexOf(header.getAttribute("aria-sort")) + 1) % orders.length];
     for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
     if (order) header.setAttribute("aria-sort", order);

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ssl_bench.report import notes
+from ssl_bench.report.family import Family
 from ssl_bench.report.page.figures import without_largest
 from ssl_bench.report.page.gathering import Pictures, gather
 from ssl_bench.report.pictures import pictures_of
@@ -21,7 +22,11 @@ MOST_BYTES = 5_000_000
 
 
 def write_html(
-    store: Store, published: bool = False, baseline: str | None = None, pictures: Pictures = pictures_of
+    store: Store,
+    published: bool = False,
+    baseline: str | None = None,
+    family: Family = Family.column,
+    pictures: Pictures = pictures_of,
 ) -> str:
     """The leaderboard as HTML that asks no other host for anything and is readable without JavaScript.
 
@@ -39,13 +44,12 @@ def write_html(
         environment.get_template("page.html.j2").render,
         paradigm_note=notes.PARADIGMS,
         pretraining_note=notes.PRETRAININGS,
-        test_notes=notes.test_notes,
         style=style,
         script=script,
         style_digest=_digest(style),
         script_digest=_digest(script),
     )
-    page = gather(store, published, baseline, pictures)
+    page = gather(store, published, baseline, family, pictures)
     # What JSON calls text may hold halves of characters, which no file can: they become question marks.
     found = render(page=page).encode("utf-8", "replace")
     if len(found) > MOST_BYTES:

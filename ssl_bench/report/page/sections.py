@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ssl_bench.report.cell_text import mean_text
-from ssl_bench.report.comparison import compare_rows
+from ssl_bench.report.cell_text import mean_rank_text
+from ssl_bench.report.comparison import compare_columns
+from ssl_bench.report.family import Family
 from ssl_bench.report.markdown import pretraining_table, pretrainings_of
-from ssl_bench.report.notes import data_notes, environments, unranked
+from ssl_bench.report.mean_rank import MeanRanks, mean_ranks
+from ssl_bench.report.notes import data_notes, environments, mean_rank_note, test_notes, unranked
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, pretraining_detail
@@ -23,14 +25,19 @@ def section_of(
     name: str,
     table: Table,
     baseline: str,
+    family: Family,
     evaluations: Mapping[str, Described[EvaluationRecord]],
     pretrainings: Mapping[str, Described[PretrainingRecord]],
     published: bool,
     figures: Sequence[Figure],
 ) -> Section:
-    """Everything about `table`; `name` begins every id in it, the records stand under their keys."""
+    """Everything about `table`; `name` begins every id in it, the records stand under their keys.
+
+    p of differences to the row called `baseline`, and of pairs, are corrected over `family`.
+    """
     blocks, setting = Blocks(name), table.setting
-    tests = {column: compare_rows(table, column, baseline) if setting.ranked else None for column in table.columns}
+    tests = compare_columns(table, baseline, family) if setting.ranked else {}
+    ranks = mean_ranks(table)
     columns, best = _columns(table), {column: table.best_rows(column) for column in table.columns}
     paradigm_of = {row.method: row.paradigm for row in table.rows}
     rested_on = pretrainings_of(table)
@@ -41,10 +48,10 @@ def section_of(
             paradigm=row.paradigm,
             complete=row in table.complete_rows,
             cells=[
-                cell_of(table, row, column, best[column], tests[column], evaluations, blocks, name)
+                cell_of(table, row, column, best[column], tests.get(column), evaluations, blocks, name)
                 for column in table.columns
             ],
-            mean=mean_text(table, row),
+            mean_rank=mean_rank_text(ranks.over([row])),
         )
         for row in table.rows
     ]
@@ -53,20 +60,21 @@ def section_of(
         title=f"Preset {setting.preset}"
         + (f", changed by {', '.join(setting.overrides)}" if setting.overrides else ""),
         table=table,
-        baseline=baseline if any(found and found.differences for found in tests.values()) else "",
+        baseline=baseline if any(found.differences for found in tests.values()) else "",
         notes=_notes(table),
         columns=columns,
         rows=rows,
-        paradigms=_paradigms(table, columns),
+        paradigms=_paradigms(table, columns, ranks),
+        test_notes=test_notes(table, family),
         tests=[
             ColumnTests(
                 column,
-                families(found),
-                Lines(*_with_paradigms([row.paradigm for row in found.summaries], *comparison_table(found))),
-                [cell_id(table, row, key, name) for row in found.summaries],
+                families(tests[key]),
+                Lines(*_with_paradigms([row.paradigm for row in tests[key].summaries], *comparison_table(tests[key]))),
+                [cell_id(table, row, key, name) for row in tests[key].summaries],
             )
-            for column, (key, found) in zip(columns, tests.items(), strict=True)
-            if found is not None
+            for column, key in zip(columns, table.columns, strict=True)
+            if key in tests
         ],
         pretrainings=Lines(*_with_paradigms([paradigm_of.get(m, "") for m in rested_on["method"]], header, lines)),
         pretraining_details=[pretraining_detail(pretrainings[key], blocks) for key in rested_on["key"]],
@@ -81,11 +89,12 @@ def section_of(
 def _notes(table: Table) -> list[str]:
     seeds = ", ".join(map(str, table.seeds))
     spread = f", then mean ± standard deviation over seeds {seeds}" if len(table.seeds) > 1 else f", seed {seeds}"
-    incomplete = "A row that lacks a cell or a seed is incomplete: shown, without a mean, never bold and never ranked."
+    incomplete = "A row that lacks a cell or a seed is incomplete: shown, never bold and never ranked."
     return [
         *unranked(table, str),
         f"Mean over test cases, x 100{spread}. Setting {table.setting.digest}.",
         *([incomplete] if len(table.complete_rows) < len(table.rows) else []),
+        *mean_rank_note(table),
         *data_notes(table, str, str),
         *environments(table),
     ]
@@ -100,9 +109,9 @@ def _columns(table: Table) -> list[Heading]:
     return columns
 
 
-def _paradigms(table: Table, columns: Sequence[Heading]) -> Lines:
-    header, lines = paradigm_table(table)
-    return Lines(*_with_paradigms([line[0] for line in lines], header, lines), columns=(None, None, *columns))
+def _paradigms(table: Table, columns: Sequence[Heading], ranks: MeanRanks) -> Lines:
+    header, lines = paradigm_table(table, ranks)
+    return Lines(*_with_paradigms([line[0] for line in lines], header, lines), columns=(None, None, *columns, None))
 
 
 def _published(table: Table, columns: Sequence[Heading]) -> Lines:

@@ -14,7 +14,7 @@ from ssl_bench.report.table import Column, Row, Table, column_parts
 
 
 class Measured(NamedTuple):
-    """A score in per cent with its 95 % interval over test cases; NaN where there is none."""
+    """A score in per cent with its 95 % interval; NaN where there is none."""
 
     value: float
     low: float

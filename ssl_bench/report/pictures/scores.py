@@ -19,6 +19,7 @@ from ssl_bench.report.pictures.style import (
     plain,
     row_styles,
 )
+from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Column, Row, Table
 
 PANELS = 4
@@ -36,7 +37,8 @@ def _scores(table: Table, protocol: str, columns: list[Column], baseline: Row | 
     rows = [row for row in table.rows if any((row, column) in table.places for column in columns)]
     across = min(PANELS, len(columns))
     down = -(-len(columns) // across)
-    title = f"Scores under {plain(protocol)}, with 95 % intervals over test cases"
+    over = "test cases and seeds" if len(table.seeds) >= ENOUGH_SEEDS else "test cases"
+    title = f"Scores under {plain(protocol)}, with 95 % intervals over {over}"
     figure = new_figure(title, origin_of(table), down * (0.2 * len(rows) + 0.8), entries=len(paradigms_of(rows)))
     panels = figure.subplots(down, across, squeeze=False, sharey=True)
     for axes, column in zip(panels.flat, columns, strict=False):
@@ -54,7 +56,7 @@ def _scores(table: Table, protocol: str, columns: list[Column], baseline: Row | 
     ]
     place_legend(figure, handles, [_PARADIGM_NAMES.get(name, name) for name in paradigms_of(rows)])
     caption = (
-        "Mean over test cases and seeds (points) with 95 % intervals over test cases (bars)."
+        f"Mean over test cases and seeds (points) with 95 % intervals over {over} (bars)."
         f"{dashed_line(table, columns, baseline)} "
         "Overlapping intervals do not mean that two methods are alike: the table's paired tests say that."
     )
