@@ -107,3 +107,11 @@ def test_signed_distance(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert distance[7, 4, 4] == 3
     assert distance.max() == 3
     assert anatomy.distance((7,), reach_mm=3.0) is distance
+
+
+def test_points_of_a_structure_are_the_millimetres_of_its_voxels() -> None:
+    labels = torch.zeros(5, 6, 7, dtype=torch.int16)
+    labels[3, 4, 5], labels[0, 0, 1], labels[1, 1, 1] = 7, 8, 9
+    anatomy = Anatomy("three voxels", labels.float(), labels, (2.0, 1.0, 0.5))
+    assert anatomy.points_in((7, 8)).tolist() == [[0, 0, 0.5], [6, 4, 2.5]]
+    assert anatomy.voxel_points(labels == 9).tolist() == [[2, 1, 0.5]]
