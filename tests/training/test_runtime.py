@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from ssl_bench.api.rng import seeded_initialisation
-from ssl_bench.training.runtime import Runtime, make_fabric, provenance, resolve_precision
+from ssl_bench.training.runtime import Runtime, make_fabric, provenance, resolve_precision, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,3 +61,16 @@ def test_a_thread_that_is_not_the_main_one_may_have_large_tensors() -> None:
     make_fabric(Runtime("cpu", 1), "float32")
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: int(torch.ones(2**27, dtype=torch.uint8).sum())).result() == 2**27
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux")
+def test_cores_that_the_process_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6, "where the system does not say, all of the machine's"
