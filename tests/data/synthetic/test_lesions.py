@@ -1,7 +1,8 @@
-"""Tissue that no warp explains."""
+"""Tissue that no warp explains: lesions, contrast, and what grows or shrinks."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from ssl_bench.api.rng import Draws
@@ -108,3 +109,37 @@ def test_ventricles_grow_into_their_own_side_and_are_filled_with_fluid() -> None
     assert scene.image[grown].mean() < image[grown].mean() - 0.1
     assert scene.image[grown].mean() < 1.2 * image[ventricle].mean()
     assert torch.equal(scene.image[~grown & ~ventricle], image[~grown & ~ventricle])
+
+
+def test_another_phase_of_contrast_scales_what_blood_has_above_40_hu_by_one_factor_a_side() -> None:
+    scene, keyed = chests("phase")
+    before, labels = scene.image.clone(), scene.labels
+    thorax.vary_contrast(scene, CHEST, keyed)
+    assert torch.equal(scene.image[before <= 40], before[before <= 40])
+    for sides, lowest, highest in (
+        (thorax.LEFT_HEART, 0.55, 1.25),
+        (thorax.RIGHT_HEART, 0.12, 1.15),
+        ((thorax.MYOCARDIUM,), 0.5, 1.3),
+    ):
+        blood = torch.isin(labels, torch.tensor(sides, dtype=torch.int16)) & (before > 60)
+        gains = [((now - 40) / (was - 40))[inside] for now, was, inside in zip(scene.image, before, blood, strict=True)]
+        for gain in gains:
+            assert lowest - 1e-3 <= gain.median() <= highest + 1e-3
+            assert (gain - gain.median()).abs().quantile(0.9) < 1e-3
+        assert max(float(gain.median()) for gain in gains) > 1.2 * min(float(gain.median()) for gain in gains)
+
+
+def test_another_t1_weighting_has_new_levels_in_units_of_white_matter_alike_on_both_sides() -> None:
+    scene, keyed = brains("weighting")
+    mr.vary_contrast(scene, BRAIN, keyed)
+
+    def middle(subject: int, *labels: int) -> float:
+        inside = torch.isin(scene.labels[subject], torch.tensor(labels, dtype=torch.int16))
+        return float(scene.image[subject][inside].median())
+
+    for subject in range(8):
+        fluid, grey, white = (middle(subject, *of) for of in (mr.VENTRICLES, mr.CORTEX, mr.WHITE_MATTER))
+        assert 0.05 < fluid < 0.45 < grey < 0.85 < white < 1.15
+        assert middle(subject, LEFT_WHITE) - middle(subject, RIGHT_WHITE) == pytest.approx(0, abs=0.05)
+    greys = [middle(subject, *mr.CORTEX) for subject in range(8)]
+    assert max(greys) - min(greys) > 0.05, "of every subject its own"
