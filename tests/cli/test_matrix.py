@@ -117,6 +117,7 @@ def test_a_dry_run_estimates_from_cells_of_the_setting(file: Path, planner: Plan
     # Two cells of scratch as the one of scratch, two of simsiam as the mean over methods.
     said = dry_run(file, "--results", store.folder).stdout
     assert "about 10 device-hours, and 2 cells unlike any that ended" in said
+    assert "device-hours" in said.splitlines()[-1], "only a scheduler adds its files"
     keep(store, planner.pretraining("gvsl", 0), hours=5)
     assert "about 20 device-hours, judged" in dry_run(file, "--results", store.folder).stdout
 

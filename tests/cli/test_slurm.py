@@ -17,6 +17,7 @@ from ssl_bench.executors import slurm
 from ssl_bench.executors.cluster import sbatch
 from ssl_bench.executors.cluster.cell_job import CellJob
 from ssl_bench.executors.cluster.job_array import JobArray
+from ssl_bench.spec.cell import Cell
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -61,8 +62,10 @@ def test_a_dry_run_shows_the_files_for_sbatch_anywhere_and_leaves_nothing(
 
 def test_several_gpus_are_for_pretrainings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted: dict[str, CellJob] = {}
+    cells: list[Cell] = []
 
     def record(array: JobArray, folder: Path, dependency: str | None) -> str:
+        cells.extend(array.cells)
         submitted.update({cell.kind: array.job for cell in array.cells})
         return "1"
 
@@ -72,6 +75,8 @@ def test_several_gpus_are_for_pretrainings_alone(tmp_path: Path, monkeypatch: py
     call = ["matrix", "--methods", "gvsl", "--tasks", "shc", "--preset", "smoke", "--results", str(tmp_path)]
     ended = CliRunner().invoke(app, [*call, *DDP, "--slurm", "gpus=2", "--set", "pretraining.batch=4"])
     assert ended.exit_code == 0, ended.exception
+    assert len(cells) > 1
+    assert f"submitted cells: {len(cells)}; the same command submits what is left" in ended.stdout
     assert submitted["pretraining"].runtime.ranks == ("cuda:0", "cuda:1")
     assert submitted["pretraining"].settings.gpus == 2
     assert submitted["evaluation"].runtime.ranks == ()

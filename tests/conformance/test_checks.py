@@ -5,12 +5,17 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from ssl_bench.api.method import Windows
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, add_plugin_file
+from ssl_bench.api.rng import Draws
+from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.conformance import Check
 from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
 from ssl_bench.conformance.method_checks import METHOD_CHECKS, VOLUMES, MethodUnderTest, windows_are_in_range
@@ -92,6 +97,65 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
 @pytest.mark.parametrize(
     ("right", "wrong", "check", "sentence"),
     [
+        ('"nobody"', '""', "facts_are_complete", "facts.title and facts.paper must say"),
+        (
+            "        noise =",
+            "        return {'loss': 2 + 0 * self.restoration[0].weight.sum()}\n        noise =",
+            "loss_falls",
+            "16 updates on one batch moved the loss from 2 to 2",
+        ),
+        (
+            '"loss": ',
+            '"loss": (float("nan") if len(volumes) == 2 else 1) * ',
+            "batches_work",
+            "the loss of 2 volumes is nan; is facts.smallest_batch too small?",
+        ),
+        (
+            "        noise =",
+            "        assert volumes.shape[-1] == 32\n        noise =",
+            "other_windows_work",
+            "raises AssertionError",
+        ),
+        ("restored.float()", "100 * (restored + 1e4 - 1e4)", "mixed_precision_works", "under bf16 autocast"),
+        (
+            "restored.float(), volumes)",
+            "restored.float(), volumes).to(restored.dtype)",
+            "mixed_precision_works",
+            "under autocast the loss is torch.bfloat16",
+        ),
+        (
+            "        noise =",
+            "        self.calls = 1 + getattr(self, 'calls', 0)\n"
+            "        return {'loss': (self.restoration[0].weight.mean() - self.calls).square()}\n        noise =",
+            "state_round_trips",
+            "after loading its state it goes on differently in restoration.0.weight",
+        ),
+        ('{"loss": self.no_such_loss}', "{}", "held_out_step_works", "held_out_step gives nothing and no loss"),
+        (
+            "self.no_such_loss",
+            'float("inf"), "share": 0.5',
+            "held_out_step_works",
+            "held_out_step gives loss inf",
+        ),
+    ],
+)
+def test_a_method_that_breaks_one_promise_is_told_which(
+    right: str, wrong: str, check: str, sentence: str, tmp_path: Path
+) -> None:
+    text = (BROKEN / "cannot_be_watched.py").read_text()
+    assert right in text
+    (tmp_path / "breaks_one.py").write_text(text.replace(right, wrong))
+    add_plugin_file(tmp_path / "breaks_one.py")
+    (found,) = (one for one in METHOD_CHECKS if one.find_problem.__name__ == check)
+    problem = found.problem(MethodUnderTest("breaks_one"))
+    assert problem is not None
+    assert sentence in problem
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("right", "wrong", "check", "sentence"),
+    [
         ("stride = 2", "stride = 4", "stages_halve", "2 stages make a stride of 2, not 4"),
         ("return self.width, 2 * self.width", "return self.width, self.width", "stages_halve", "promised [(2, 8,"),
         (
@@ -123,6 +187,14 @@ def test_a_broken_method_is_told_what_is_wrong(name: str, check: str, sentence: 
         ),
         ("return stages[0] +", "return float('nan') *", "features_fit", "the local features are not finite"),
         ("pad(volumes)).tanh()", "pad(volumes)).add(1e4).sub(1e4)", "mixed_precision_works", "under bf16"),
+        ('source="a test"', 'source=""', "facts_are_complete", "facts.title and facts.source must say"),
+        (
+            "fine).tanh()",
+            "fine).tanh() * (1 + self.checkpointing)",
+            "checkpointing_is_exact",
+            "differ under checkpointing",
+        ),
+        ("volumes)).tanh()", "volumes)).tanh() * hasattr(self, 'join')", "encoder_stands_alone", "needs the decoder"),
     ],
 )
 def test_a_broken_backbone_is_told_what_is_wrong(
@@ -169,6 +241,7 @@ def test_a_broken_backbone_is_told_what_is_wrong(
         ),
         ("(self.settings.optimiser,)", "()", "optimisers_are_there", "no optimisers"),
         ("PAPER_LOSSES[model.kind]", "lambda output, _: output", "loss_is_a_number", "shc: the loss is torch.bfloat16"),
+        ('source="a test"', 'source=""', "facts_are_complete", "facts.title and facts.source must say"),
     ],
 )
 def test_a_broken_protocol_is_told_what_is_wrong(
@@ -234,3 +307,25 @@ def test_an_exception_names_the_line_of_the_plugin_that_it_came_from(tmp_path: P
     assert problem.startswith("raises RuntimeError: ")
     # Not torch's own line, nor that of the harness, nor the plugin's outer call.
     assert problem.endswith(f" ({file}:{start + 5})")
+
+
+def test_a_method_is_asked_for_its_loss_under_the_draws_of_the_key() -> None:
+    def training_step(volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
+        return {"loss": draws.uniform().sum(), "other": volumes.sum()}
+
+    volumes = torch.zeros(3, 1, 2, 2, 2)
+    method: Any = SimpleNamespace(training_step=training_step)
+    expected = [Draws.keyed("kit", key, samples=range(3)).uniform().sum() for key in (0, 7)]
+    subject = MethodUnderTest("denoising")
+    assert [subject.loss(method, volumes), subject.loss(method, volumes, 7)] == expected
+    assert subject.finite_loss(method, volumes, 7) == expected[1]
+
+
+def test_the_kit_asks_a_backbone_about_volumes_in_range_whose_sides_no_stride_divides_but_one() -> None:
+    subject = BackboneUnderTest("unet3d")
+    volumes = subject.volumes
+    assert volumes.shape[:2] == (2, 1)
+    assert [side % UNet3D.stride == 0 for side in volumes.shape[2:]].count(True) == 1
+    assert 0 <= volumes.min() < 0.01
+    assert 0.99 < volumes.max() <= 1
+    assert torch.equal(volumes, subject.volumes)

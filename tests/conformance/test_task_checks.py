@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ssl_bench.api.cases import Case
+from ssl_bench.conformance import BrokenPromiseError
 from ssl_bench.conformance.task_checks import COUNT, TASK_CHECKS, TaskUnderTest
 
 SPACING, SHAPE = (8.0, 8.0, 8.0), (6, 6, 6)
@@ -112,3 +113,12 @@ def test_facts_that_disagree_are_told(changed: dict[str, Any], sentence: str) ->
     said = problem("facts_are_complete", of)
     assert said is not None
     assert said.startswith(sentence)
+
+
+def test_a_task_without_a_generator_is_asked_for_its_facts_alone() -> None:
+    found = TaskUnderTest("shc")
+    assert found.checks == TASK_CHECKS
+    found.plugin = type("OnRealCases", (found.plugin,), {"generator": None})
+    assert [check.find_problem.__name__ for check in found.checks] == ["facts_are_complete"]
+    with pytest.raises(BrokenPromiseError, match="it has no generator"):
+        found.grow("train")

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift, zoom
 
+from ssl_bench.data.copy_candidates import content_frames
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.preprocessing.signature import Signature, signature
 
@@ -134,3 +135,16 @@ def test_scans_of_a_thousand_voxels_are_copies_only_if_they_hold_the_same() -> N
     cohort = [("first", signature(first))]
     assert same_scans(cohort, [("case", signature(second))]) == []
     assert same_scans(cohort, [("case", signature(2 * first + 1024))]) == [("first", "case")]
+
+
+def test_the_frame_of_a_content_is_where_cells_differ_from_their_neighbours() -> None:
+    """A single cell differs from the six around it: two of these lie a cell off along any axis."""
+    cells = np.zeros((2, 12, 10, 8), np.float32)
+    cells[0, 4, 5, 3] = 1
+    cells[1, 6, 2, 4], cells[1, 9, 7, 4] = 1, 9
+    shown = np.ones_like(cells)
+    shown[1, 8:] = 0
+    found = content_frames(cells, shown)
+    sizes = np.array([12, 10, 8])
+    np.testing.assert_allclose(found[:, :, 0], (np.array([[4, 5, 3], [6, 2, 4]]) + 0.5) / sizes, rtol=1e-6)
+    np.testing.assert_allclose(found[:, :, 1], np.tile(np.sqrt(1 / 3) / sizes, (2, 1)), rtol=1e-5)

@@ -69,6 +69,14 @@ def test_other_patients_scans_are_no_leak(hearts: tuple[str, Path], tmp_path: Pa
     assert sources(hearts, tmp_path / "corpus").leaks(hearts[0]) == ()
 
 
+def test_patients_who_must_not_be_in_the_corpus_are_those_validated_and_tested_on(hearts: tuple[str, Path]) -> None:
+    task = sources(hearts).task(hearts[0])
+    cases = task.load()
+    expected = {c.identifier: c.identifier.partition("_")[0] for split in ("validation", "test") for c in cases[split]}
+    assert len(expected) == 4
+    assert task.patients() == expected
+
+
 def test_a_listing_of_the_corpus_may_say_who_was_scanned(hearts: tuple[str, Path], tmp_path: Path) -> None:
     patient = sources(hearts).task(hearts[0]).load()["test"][0].identifier.partition("_")[0]
     save(tmp_path / "corpus" / "a.nii", ct(100))

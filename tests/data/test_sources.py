@@ -17,7 +17,7 @@ from ssl_bench.conformance.task_checks import TaskUnderTest
 from ssl_bench.data import generated
 from ssl_bench.data.folder_source import FolderCases
 from ssl_bench.data.generated import generator_source
-from ssl_bench.data.layouts.own_tasks import add_own
+from ssl_bench.data.layouts.own_tasks import add_own, register_own
 from ssl_bench.data.sources import DataSources, source_of
 from ssl_bench.data.split_files import write_splits
 from ssl_bench.data.splits import Splits
@@ -300,3 +300,17 @@ def test_one_embedded_case_of_a_classification_is_of_one_class() -> None:
         DataSources(Locations(), preset.cohort).task("ccc")
     cases = DataSources(Locations(), load_preset("smoke", ["cohort.classification.test=2"]).cohort).task("ccc").load()
     assert {case.label for case in cases["test"]} == {0, 1}
+
+
+def test_another_process_registers_the_tasks_of_a_cells_folders(tmp_path: Path) -> None:
+    name, _, _ = chambers(tmp_path / "Hearts", healthy=())
+    classes = TASKS.load(name).facts.classes
+    locations = Locations(data_roots={name: tmp_path / "Hearts"}, own_tasks={name: "nnunet"})
+    TASKS._given.clear()
+    assert name not in TASKS.names()
+    register_own(locations)
+    assert TASKS.load(name).facts.classes == classes
+    (tmp_path / "Hearts").rename(tmp_path / "Other")
+    moved = Locations(data_roots={name: tmp_path / "Other"}, own_tasks={name: "nnunet"})
+    with pytest.raises(UserError, match=f"Other: no longer defines task '{name}'; plan its cells again"):
+        register_own(moved)

@@ -30,7 +30,7 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.cli import app
 from ssl_bench.errors import UserError
 from ssl_bench.executors.cells.data_parallel import _watch
-from ssl_bench.executors.cells.rank_process import GO_ON, Line, RankAttempt
+from ssl_bench.executors.cells.rank_process import GO_ON, STOP, Line, RankAttempt
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.executors.cells.stopping import Stop
 from ssl_bench.planning.planner import Planner
@@ -148,6 +148,20 @@ def test_a_rank_that_finds_its_cell_taken_saves_no_state_and_all_stop_after_the_
                 with pytest.raises(TakenOver):
                     attempt.step_done(lambda: {"step": 3}, dict)
                 assert torch.load(saved)["state"] == {"step": 1}
+    finally:
+        dist.destroy_process_group()
+
+
+def test_ranks_that_are_told_to_stop_save_their_state_first(line: Line, tmp_path: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        fabric = make_fabric(ALONE, "float32")
+        attempt = RankAttempt(tmp_path / "state.pt", 1e9, None, lambda: None, line, fabric)
+        attempt.step_done(lambda: {"step": 1}, dict)
+        line.order.value = STOP
+        with pytest.raises(Stopped, match="told to stop"):
+            attempt.step_done(lambda: {"step": 2}, dict)
+        assert torch.load(tmp_path / "state.pt")["state"] == {"step": 2}
     finally:
         dist.destroy_process_group()
 

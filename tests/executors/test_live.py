@@ -54,6 +54,7 @@ def test_a_terminal_shows_each_slot_and_keeps_what_failed(cells: list[Cell]) -> 
         end(view, cells[0], reason="the process died of SIGABRT")
         view.idle(0)
     shown = written.getvalue()
+    assert shown.rpartition("cpu 1")[2].split()[0] == "-", "a slot without a cell"
     assert f"{cells[0].title}: the process died of SIGABRT" in shown
     assert f"{cells[1].title}: step 3 of 40, loss 0.123" in shown
     assert "0 done, 1 failed, 4 left" in shown

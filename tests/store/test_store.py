@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,3 +190,20 @@ def test_results_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPa
     assert results_folder(None) == Path("elsewhere")
     monkeypatch.delenv("SSL_BENCH_RESULTS")
     assert results_folder(None) == Path("results")
+
+
+def test_a_disk_without_room_for_a_record_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = Store(tmp_path), []
+
+    def usage(folder: Path) -> SimpleNamespace:
+        asked.append(folder)
+        return SimpleNamespace(free=free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    free = 2**40
+    store.check_room()
+    free = 1000
+    with pytest.raises(OSError, match="No space left") as full:
+        store.check_room()
+    assert full.value.errno == errno.ENOSPC
+    assert asked == [tmp_path, tmp_path]

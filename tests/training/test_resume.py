@@ -129,3 +129,13 @@ def test_whoever_is_told_to_stop_saves_first(tmp_path: Path) -> None:
     again = Attempt(tmp_path / "state.pt")
     assert again.state == {"step": 1}
     assert again.earlier_cost == {"wall_seconds": 2.0}
+
+
+def test_the_checkpoint_of_a_cell_that_has_ended_is_removed(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path / "state.pt", every_seconds=0)
+    attempt.step_done(lambda: {"step": 1}, dict)
+    assert (tmp_path / "state.pt").exists()
+    attempt.forget()
+    assert not (tmp_path / "state.pt").exists()
+    attempt.forget()
+    Attempt().forget()

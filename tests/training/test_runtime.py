@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from ssl_bench.api.rng import seeded_initialisation
-from ssl_bench.training.runtime import Runtime, make_fabric, provenance, resolve_precision
+from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance, resolve_precision, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,3 +62,36 @@ def test_a_thread_that_is_not_the_main_one_may_have_large_tensors() -> None:
     make_fabric(Runtime("cpu", 1), "float32")
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: int(torch.ones(2**27, dtype=torch.uint8).sum())).result() == 2**27
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux")
+def test_cores_that_the_process_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6, "where the system does not say, all of the machine's"
+
+
+def test_a_cell_costs_what_its_attempts_have_taken_together() -> None:
+    before = {"wall_seconds": 100.0, "device_seconds": 200.0, "processor_seconds": 50.0, "peak_process_mib": 1e6}
+    watch, resumed = Stopwatch(Runtime("cpu", 1, ranks=("cpu", "cpu"))), Stopwatch(Runtime("cpu", 1), before)
+    start = time.perf_counter()
+    while time.perf_counter() - start < 0.05:
+        pass
+    cost, total = watch.read(), resumed.read()
+    assert set(cost) == set(total) == set(before)
+    assert 0.05 <= cost["wall_seconds"] < 5
+    assert cost["device_seconds"] == pytest.approx(2 * cost["wall_seconds"], abs=0.002), "of two ranks"
+    assert 0.01 < cost["processor_seconds"] < 5
+    assert cost["peak_process_mib"] == pytest.approx(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, rel=0.1
+    )
+    assert 100.05 <= total["wall_seconds"] < 105
+    assert 200.05 <= total["device_seconds"] < 205
+    assert 50.01 < total["processor_seconds"] < 55
+    assert total["peak_process_mib"] == 1e6, "a peak is no sum"

@@ -8,6 +8,9 @@ import torch
 
 from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
 from ssl_bench.errors import UserError
+from ssl_bench.tasks.sbm import Brains
+from ssl_bench.tasks.shc import Hearts
+from tests.data.synthetic.shipped import files_of
 
 
 def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
@@ -41,6 +44,13 @@ def test_shipped_anatomy(name: str, structures: int) -> None:
     assert (
         anatomy.fingerprint == load_anatomy(name).fingerprint != load_anatomy("brain" if name == "chest" else "chest")
     )
+
+
+def test_a_generator_is_identified_by_the_anatomy_that_its_subjects_grow_from() -> None:
+    """Whatever the files are called: a user's copy of the shipped ones is the same."""
+    assert Hearts().fingerprint == load_anatomy("chest").fingerprint
+    assert Hearts(files_of("chest")).fingerprint == load_anatomy("chest").fingerprint
+    assert Brains().fingerprint == load_anatomy("brain").fingerprint
 
 
 def test_axes_are_superior_anterior_right() -> None:
@@ -107,3 +117,11 @@ def test_signed_distance(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert distance[7, 4, 4] == 3
     assert distance.max() == 3
     assert anatomy.distance((7,), reach_mm=3.0) is distance
+
+
+def test_points_of_a_structure_are_the_millimetres_of_its_voxels() -> None:
+    labels = torch.zeros(5, 6, 7, dtype=torch.int16)
+    labels[3, 4, 5], labels[0, 0, 1], labels[1, 1, 1] = 7, 8, 9
+    anatomy = Anatomy("three voxels", labels.float(), labels, (2.0, 1.0, 0.5))
+    assert anatomy.points_in((7, 8)).tolist() == [[0, 0, 0.5], [6, 4, 2.5]]
+    assert anatomy.voxel_points(labels == 9).tolist() == [[2, 1, 0.5]]

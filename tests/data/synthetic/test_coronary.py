@@ -10,7 +10,7 @@ from skimage.morphology import skeletonize
 
 from ssl_bench.api.cases import Case
 from ssl_bench.api.rng import Draws
-from ssl_bench.data.synthetic.anatomy import load_anatomy
+from ssl_bench.data.synthetic.anatomy import Anatomy, load_anatomy
 from ssl_bench.data.synthetic.coronary import connected_to, surface_distance
 from ssl_bench.data.synthetic.coronary_tree import Arteries, grow_arteries
 from ssl_bench.data.synthetic.epicardium import HEART, epicardium, root_mm, without_coronaries
@@ -107,6 +107,16 @@ def test_centrelines_start_in_the_aorta_and_run_outside_the_heart() -> None:
     assert values[0] == AORTA
     assert torch.isin(values, torch.tensor([v for v in HEART if v != AORTA], dtype=torch.int16)).float().mean() < 0.1
     assert (arteries.points - torch.from_numpy(root_mm(anatomy))).norm(dim=1).max() > 45
+
+
+def test_the_root_is_the_middle_of_the_aorta_13_mm_above_its_lowest_point() -> None:
+    """A column of 3 x 3 voxels that leans to the front by a voxel a slice, of 2 x 1 x 1 mm."""
+    labels = torch.zeros(20, 30, 9, dtype=torch.int16)
+    for slice_ in range(4, 20):
+        labels[slice_, slice_ : slice_ + 3, 5:8] = AORTA
+    aorta = Anatomy("leaning", labels.float(), labels, (2.0, 1.0, 1.0))
+    # The slices within a voxel of 4 * 2 + 13 mm are those at 20 and 22 mm, with middles at 11 and 12 mm.
+    assert root_mm(aorta).tolist() == [21, 11.5, 6]
 
 
 def test_arteries_keep_to_the_grooves() -> None:

@@ -19,6 +19,7 @@ from ssl_bench.data.synthetic.covid import (
     LOOK_ALIKES,
     PNEUMONIA,
     UPPER_LOBE_DISEASE,
+    Lungs,
     Pattern,
     blend_lesions,
     lesion_score,
@@ -90,6 +91,23 @@ def test_covid_is_posterior_low_bilateral_and_subpleural() -> None:
     nearest = [torch.cdist(torch.cat(lesion_places(p, 6)), lungs.places[::20]).argmin(1) for p in (COVID, *LOOK_ALIKES)]
     depth, *others = (float(lungs.position[::20][index, 0].mean()) for index in nearest)
     assert depth < min(others)
+
+
+def test_the_score_of_a_focus_falls_from_1_in_its_middle_to_0_at_its_radius_inside_the_lungs_alone() -> None:
+    draws = Draws.keyed("one focus", samples=range(2))
+    scene, mask = scene_and_mask(draws)
+    scores = lesion_score(Pattern((1, 1), (80, 80), ragged=0), scene, mask, CHEST, draws)
+    assert (scores[mask == 0] == -torch.inf).all()
+    for points, score, lung in zip(scene.points, scores, mask > 0, strict=True):
+        inside, found = points[lung], score[lung]
+        middle = inside[found.argmax()]
+        # The voxel nearest to the middle of the focus lies within half a diagonal of a voxel of it.
+        assert (found - (1 - (inside - middle).norm(dim=-1) / 80)).abs().max() < 0.1
+
+
+def test_the_middle_of_the_lungs_is_that_of_their_bounding_box() -> None:
+    places = torch.tensor([[0.0, 8, 2], [4, 0, 2], [1, 1, 8]])
+    assert Lungs(torch.ones(1, 1, 1), places, torch.zeros(3, 5)).centre_mm == (2, 4, 5)
 
 
 def test_look_alikes_keep_to_their_places() -> None:

@@ -10,7 +10,7 @@ from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.nn.losses import soft_dice_loss
 from ssl_bench.protocols.frozen.ensemble import Standardise
-from ssl_bench.protocols.frozen.probe import PooledLinear, Probe, ScaleSums, centre
+from ssl_bench.protocols.frozen.probe import PooledLinear, PooledLinears, Probe, ScaleSums, centre
 
 
 def probe(kind: str = "segmentation", heads: int = 3) -> Probe:
@@ -85,6 +85,19 @@ def test_a_classification_reads_every_pooled_stage() -> None:
     head = model.head.heads[0]
     assert isinstance(head, PooledLinear)
     assert head.layer.in_features == sum((8, 16, 32, 64, 128))
+
+
+def test_heads_of_a_classification_are_linear_in_all_pooled_stages_and_stacked_head_by_head() -> None:
+    heads = PooledLinears((8, 16), 1, heads=3)
+    fine, coarse = torch.randn(4, 8), torch.randn(4, 16)
+    weights = heads.state_dict()
+    expected = [
+        fine @ weights[f"{head}.layer.weight"][0, :8]
+        + coarse @ weights[f"{head}.layer.weight"][0, 8:]
+        + weights[f"{head}.layer.bias"]
+        for head in range(3)
+    ]
+    torch.testing.assert_close(heads(fine, coarse), torch.cat(expected))
 
 
 def test_the_decoder_is_never_used() -> None:

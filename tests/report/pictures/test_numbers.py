@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -14,7 +15,7 @@ from ssl_bench.report.pictures.classes import class_pictures
 from ssl_bench.report.pictures.cost import cost_pictures
 from ssl_bench.report.pictures.curves import convergence_pictures, learning_curve_pictures
 from ssl_bench.report.pictures.features import embed
-from ssl_bench.report.pictures.gallery import gallery_pictures, outlines
+from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, gallery_pictures, outlines
 from ssl_bench.report.pictures.health import health_pictures
 from ssl_bench.report.pictures.label_efficiency import label_efficiency_pictures
 from ssl_bench.report.pictures.pretext import pretext_pictures
@@ -191,6 +192,20 @@ def test_the_gallery_shows_worst_median_and_best_of_every_row(
     gallery_pictures(table, examples)
     titles = [axes.get_title() for axes in figures[0].axes if axes.get_title()]
     assert titles == ["worst, DSC 10 %", "median, DSC 40 %", "best, DSC 80 %"] * 4
+
+
+def test_a_slice_is_grey_under_the_outlines_of_reference_and_prediction(
+    table: Table, examples: dict[str, Examples], figures: Figures
+) -> None:
+    gallery_pictures(table, examples)
+    axes = titled(figures[0], "worst")
+    example = next(iter(examples.values())).slices[0]
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), example.image)
+    reference, prediction = axes.collections
+    for drawn, labels, colour in ((reference, example.truth, TRUTH), (prediction, example.prediction, PREDICTION)):
+        np.testing.assert_allclose(drawn.get_segments(), outlines(labels))
+        assert same_color(drawn.get_edgecolor()[0], colour)
 
 
 def test_the_grid_bends_as_the_displacement_says(table: Table, examples: dict[str, Examples], figures: Figures) -> None:

@@ -115,6 +115,7 @@ def test_pictures_are_written_below_the_folder_whatever_a_record_is_called(
     monkeypatch.setattr(Figure, "savefig", lambda figure, buffer, **_: buffer.write(b"drawn"))
     written = write_pictures(store, tmp_path / "pictures")
     assert written
+    assert sorted(written) == sorted(path for path in (tmp_path / "pictures").rglob("*") if path.is_file())
     assert all(path.read_bytes() == b"drawn" for path in written)
     assert {path.parent.parent for path in written} == {tmp_path / "pictures"}
 
