@@ -22,8 +22,8 @@ NUMERICS_VERSION = 2
 """Raised whenever the numbers of code that all cells share may change: kernels, networks, losses, transforms, the order
 of windows, training loops. A method, a task and a protocol have versions of their own.
 
-1: records that name none. 2: the faster kernels for processors, windows that are padded evenly and drawn evenly, and all
-that was mended before this version was kept.
+1: records that name none. 2: the faster kernels for processors, windows that are padded and drawn evenly, and all that
+was mended before this version was kept.
 """
 
 ScoredOn = Literal["test", "validation"]

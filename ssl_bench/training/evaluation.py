@@ -173,7 +173,7 @@ class NeverPredicted:
     def see(self, case: Case, prediction: Tensor) -> None:
         """Count one case with its `prediction`, class indices (D, H, W); of a classification nothing is counted."""
         if self.facts.kind == "segmentation":
-            self._true |= set(np.unique(case.label).tolist())
+            self._true |= set(np.unique(np.asarray(case.label)).tolist())
             self._predicted |= set(prediction.unique().tolist())
 
     def names(self) -> list[str]:

@@ -177,7 +177,7 @@ def test_the_options_of_every_method_decide_how_it_is_trained() -> None:
     assert pretraining.batch == 6
     finetune = changed.evaluation("gvsl", "shc", "finetune", 0).evaluation.protocol_settings["optimiser"]
     assert finetune == {
-        "name": "adamw", "learning_rate": 5e-3, "schedule": "cosine", "warmup_steps": 3, "gradient_clip": 1.0,
+        "name": "adamw", "learning_rate": 5e-3, "schedule": "constant", "warmup_steps": 8, "gradient_clip": 1.0,
         "weight_decay": 0.01,
     }  # fmt: skip
     linear = changed.evaluation("gvsl", "shc", "linear", 0).evaluation.protocol_settings
@@ -197,7 +197,9 @@ def test_options_that_say_nothing_leave_keys_settings_and_protocols_as_they_were
 
 
 def test_a_trial_is_another_cell_than_the_one_that_meets_the_test_cases() -> None:
-    tested, trial = (planner().evaluation("gvsl", "shc", "linear", 0, scored) for scored in ("test", "validation"))  # type: ignore[arg-type]
+    tested, trial = (
+        planner().evaluation("gvsl", "shc", "linear-v1", 0, scored_on=scored) for scored in ("test", "validation")
+    )  # type: ignore[arg-type]
     assert tested.key != trial.key
     assert trial.title == "gvsl shc linear-v1, seed 0, trial"
     assert tested.pretraining == trial.pretraining
