@@ -137,7 +137,7 @@ class DeepCluster(Method):
         found = {}
         if self.agreement:
             found = {"nmi_of_last_refreshes": self.agreement[-1], "nmi_of_refreshes": float(np.mean(self.agreement))}
-        for place in self.places.unique().tolist():
+        for place in sorted(set(self.places.tolist())):
             sizes = torch.bincount(self.assignments[self.places == place]).sort(descending=True).values
             found |= {f"place_{place + 1}_cluster_{n}": float(size) for n, size in enumerate(sizes, start=1)}
         return found
