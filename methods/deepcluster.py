@@ -1,8 +1,8 @@
 """DeepCluster (Caron et al., ECCV 2018): clusters of the features are the labels of the next period.
 
-The 3D port clusters windows: every volume has one at each of a few places, the first of which is the middle. What the
-windows of a place have in common is taken out before they are clustered, and a batch comes from one place, so that
-classes are what differs between volumes and not where in a volume a window lies.
+The 3D port clusters windows: every volume has one at each of a few places, the first of which is the middle. Windows of
+one place are clustered among themselves and have classes of their own, and a batch comes from one place: so classes are
+what differs between volumes, and not where in its volume a window lies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered, map_over_ranks
 from ssl_bench.nn.heads import InFloat32
 from ssl_bench.nn.transfer import moved
-from ssl_bench.transforms.views import middle, one_view, region_of_views, view_size
+from ssl_bench.transforms.views import middle, random_crop, region_of_views, view_size
 
 STARTS = 10
 PER_WINDOW = ("volumes", "places", "assignments", "labels")
@@ -34,12 +34,13 @@ class DeepClusterConfig(MethodConfig):
     """The original counts clusters for a million images and periods in epochs; a 3D corpus has hundreds of volumes."""
 
     clusters: Annotated[int, Choice((4, 8, 16, 32))] = Field(default=8, gt=1)
+    """Of the windows of each place."""
     period: int = Field(default=40, gt=0)
     """Steps between two clusterings."""
     windows_per_volume: int = Field(default=2, gt=0)
     components: int = Field(default=32, gt=0)
-    """Largest number of principal components kept; also at most an eighth of the windows, since whitening as many
-    components as there are points makes all points equally far from each other."""
+    """Largest number of principal components kept; also at most an eighth of the windows of a place, since whitening
+    as many components as there are points makes all points equally far from each other."""
     iterations: int = Field(default=20, gt=0)
     """Iterations of k-means."""
     largest_share: float = Field(default=4, ge=1)
@@ -71,11 +72,13 @@ class DeepCluster(Method):
         # The original's network normalises over the batch; this backbone does not, and its raw pooled features of
         # similar volumes are too alike for a fresh classifier to tell apart.
         self.normalise = nn.BatchNorm1d(backbone.global_channels, affine=False)
-        self.classifier = InFloat32(nn.Linear(backbone.global_channels, config.clusters))
+        self.classifier = InFloat32(nn.Linear(backbone.global_channels, config.windows_per_volume * config.clusters))
         self.volumes, self.places, self.assignments, self.labels = (torch.empty(0, dtype=torch.int64) for _ in range(4))
         """Of every window that is clustered its volume, its place and its cluster; the clusters of the last batch."""
+        self.place = 0
+        """Of the last batch."""
         self.agreement: list[float] = []
-        """Of each clustering with the one before: normalised mutual information, as the original logs it."""
+        """Of each refresh with the one before: normalised mutual information, as the original logs it."""
 
     def refresh(self, corpus: CorpusView, step: int, generator: np.random.Generator) -> None:
         """Cluster the windows of `corpus` by their features and start a fresh classifier."""
@@ -83,9 +86,11 @@ class DeepCluster(Method):
         windows = Windows(volumes, self.positions()[places])
         views = (middle(batch, self.size) for batch in corpus.batches(windows))
         features = map_over_ranks(self.backbone.pool, views).cpu().numpy()
-        assignments = cluster(features, places, self.options, generator)
+        assignments = np.zeros_like(places)
+        for place in np.unique(places):
+            assignments[places == place] = cluster(features[places == place], self.options, generator)
         if len(self.assignments):
-            self.agreement.append(mutual_information(self.assignments.numpy(), assignments))
+            self.agreement.append(agreement(self.assignments.numpy(), assignments, places))
         self.volumes, self.places, self.assignments = map(torch.from_numpy, (volumes, places, assignments))
         weights = torch.Generator().manual_seed(stream_seed(int(generator.integers(2**62))))
         (linear,) = self.classifier
@@ -99,16 +104,18 @@ class DeepCluster(Method):
         The place is that of a window drawn uniformly.
         """
         places, assignments = self.places.numpy(), self.assignments.numpy()
-        here = np.flatnonzero(places == generator.choice(places))
+        self.place = int(generator.choice(places))
+        here = np.flatnonzero(places == self.place)
         share = even_shares(assignments[here], self.options.largest_share)
         chosen = generator.choice(here, size=batch, replace=batch > len(here), p=share)
         self.labels = torch.from_numpy(assignments[chosen])
         return Windows(self.volumes.numpy()[chosen], self.positions()[places[chosen]])
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from augmented views of them."""
-        view = one_view(volumes, draws, self.size)
-        logits = self.classifier(self.normalise(gathered(self.backbone.pool(view))))
+        """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from random crops of them."""
+        crops = random_crop(volumes, draws, self.size)
+        logits = self.classifier(self.normalise(gathered(self.backbone.pool(crops))))
+        logits = logits.unflatten(1, (-1, self.options.clusters))[:, self.place]
         return {"loss": F.cross_entropy(logits, moved(self.labels, logits.device))}
 
     def held_out_step(self, volumes: Tensor, draws: Draws) -> None:
@@ -127,22 +134,25 @@ class DeepCluster(Method):
                     parameter.grad = None
 
     def measures(self) -> dict[str, float]:
-        """How the last clustering went, and how much clusterings agreed on average."""
-        sizes = sorted(torch.bincount(self.assignments).tolist(), reverse=True)
-        found = {"nmi_with_place": mutual_information(self.assignments.numpy(), self.places.numpy())}
+        """How much refreshes agreed, the last two and on average, and the sizes of the last clusters."""
+        found = {}
         if self.agreement:
-            found |= {"nmi_of_last_refreshes": self.agreement[-1], "nmi_of_refreshes": float(np.mean(self.agreement))}
-        return found | {f"cluster_{rank}": float(size) for rank, size in enumerate(sizes, 1)}
+            found = {"nmi_of_last_refreshes": self.agreement[-1], "nmi_of_refreshes": float(np.mean(self.agreement))}
+        for place in sorted(set(self.places.tolist())):
+            sizes = torch.bincount(self.assignments[self.places == place]).sort(descending=True).values
+            found |= {f"place_{place + 1}_cluster_{n}": float(size) for n, size in enumerate(sizes, start=1)}
+        return found
 
     def get_extra_state(self) -> dict[str, list[Any]]:
         """What `state_dict` holds besides tensors of fixed size; plain lists, since these follow the corpus."""
-        return {**{name: getattr(self, name).tolist() for name in PER_WINDOW}, "agreement": list(self.agreement)}
+        lists = {name: getattr(self, name).tolist() for name in PER_WINDOW}
+        return lists | {"place": [self.place], "agreement": list(self.agreement)}
 
     def set_extra_state(self, state: dict[str, list[Any]]) -> None:
         """Take back what `get_extra_state` gave."""
         for name in PER_WINDOW:
             setattr(self, name, torch.tensor(state[name], dtype=torch.int64))
-        self.agreement = list(state["agreement"])
+        (self.place,), self.agreement = state["place"], list(state["agreement"])
 
     def positions(self) -> NDArray[np.float64]:
         """(places, 3): the middle, then others along the diagonal."""
@@ -161,25 +171,18 @@ class DeepCluster(Method):
 
 
 def cluster(
-    features: NDArray[np.float32],
-    places: NDArray[np.int64],
-    options: DeepClusterConfig,
-    generator: np.random.Generator,
+    features: NDArray[np.float32], options: DeepClusterConfig, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Features (N, channels) of windows at `places` (N,) -> cluster of each.
+    """Features (N, channels) -> cluster of each: PCA with whitening, rows of unit length, k-means from a new seed.
 
-    The mean of each place is taken out; then PCA with whitening, rows of unit length, the best of ten k-means from a
-    new seed (the original takes one; of so few points one in ten merges two groups, and ten cost milliseconds).
+    The best of ten k-means: the original takes one, which of so few points now and then merges two groups.
     """
     # Planning reads facts and options of a method alone, and this library takes a second to import.
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    centred = features.astype(np.float64)
-    for place in np.unique(places):
-        centred[places == place] -= centred[places == place].mean(0)
     components = min(options.components, max(2, len(features) // 8), len(features) - 1, features.shape[1])
-    whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(centred)
+    whitened = PCA(components, whiten=True, svd_solver="full").fit_transform(features.astype(np.float64))
     whitened /= np.linalg.norm(whitened, axis=1, keepdims=True).clip(1e-12)
     clusters, seed = min(options.clusters, len(features)), int(generator.integers(2**31))
     with threadpool_limits(1):  # threads would add partial sums in any order
@@ -206,8 +209,9 @@ def even_shares(assignments: NDArray[np.int64], largest: float) -> NDArray[np.fl
         limited |= too_small
 
 
-def mutual_information(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Normalised mutual information of two assignments: 0 for independent ones, 1 for the same."""
+def agreement(one: NDArray[np.int64], other: NDArray[np.int64], places: NDArray[np.int64]) -> float:
+    """Normalised mutual information of two clusterings, 0 independent and 1 equal; the mean over `places` (N,)."""
     from sklearn.metrics import normalized_mutual_info_score
 
-    return float(normalized_mutual_info_score(one, other))
+    here = [places == place for place in np.unique(places)]
+    return float(np.mean([normalized_mutual_info_score(one[mask], other[mask]) for mask in here]))

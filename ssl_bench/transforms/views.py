@@ -27,11 +27,13 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
     return first, second
 
 
-def one_view(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
-    """One augmented crop (B, C, *size) of `volumes`, for methods that compare it with something else than a view."""
+def random_crop(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
+    """A crop (B, C, *size) of `volumes` anywhere, mirrored left to right half of the time and otherwise unchanged."""
     _check_fits(volumes, size)
-    last = _last_start(volumes.shape[2:], size, draws)
-    return _augmented(volumes, uniform_integers(draws, 0, last + 1, 3).unsqueeze(1), size, draws)[0]
+    starts = uniform_integers(draws, 0, _last_start(volumes.shape[2:], size, draws) + 1, 3).unsqueeze(1)
+    sideways = draws.chance(0.5)
+    still = torch.zeros_like(sideways)
+    return _crops(volumes, starts, size, torch.stack([still, still, sideways], dim=1), still)
 
 
 def middle(volumes: Tensor, size: Sequence[int]) -> Tensor:
@@ -106,8 +108,11 @@ def _oriented_crops(volumes: Tensor, starts: Tensor, size: Sequence[int], draws:
     that plane makes the eight symmetries of a square equally likely, and so does a transposition, which stands for it
     here. It needs a square plane.
     """
-    mirrored = draws.chance(0.5, 3)
-    transposed = draws.chance(0.5)
+    return _crops(volumes, starts, size, draws.chance(0.5, 3), draws.chance(0.5))
+
+
+def _crops(volumes: Tensor, starts: Tensor, size: Sequence[int], mirrored: Tensor, transposed: Tensor) -> Tensor:
+    """Crops (B V, C, *size) at `starts` (B, V, 3): axes `mirrored` (B V, 3) backwards, planes `transposed` (B V,)."""
     corners = starts.flatten(0, 1)
     z, y, x = (_positions(corners[:, axis], size[axis], mirrored[:, axis]) for axis in range(3))
     height, width = volumes.shape[3:]

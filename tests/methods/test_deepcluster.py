@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,76 +35,106 @@ def deepcluster(**options: object) -> DeepCluster:
     return method
 
 
-def one_place(count: int) -> NDArray[np.int64]:
-    return np.zeros(count, dtype=np.int64)
-
-
-def grouped(places: NDArray[np.int64], groups: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Features of perfectly separated groups under an effect of the place that is five times as large; the groups."""
+def grouped(count: int, groups: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features of perfectly separated groups, and the group of each."""
     generator = np.random.default_rng(seed)
-    truth = generator.permutation(np.arange(len(places)) % groups)
-    features = generator.normal(size=(groups, 256))[truth] + 0.1 * generator.normal(size=(len(places), 256))
-    features += 5 * generator.normal(size=(places.max() + 1, 256))[places]
+    truth = generator.permutation(np.arange(count) % groups)
+    features = generator.normal(size=(groups, 256))[truth] + 0.1 * generator.normal(size=(count, 256))
     return features.astype(np.float32), truth
 
 
-def windows_of(preset: str) -> tuple[DeepCluster, NDArray[np.int64], NDArray[np.int64]]:
-    """DeepCluster as `preset` has it, and volume and place of the windows that it clusters of the preset's corpus."""
+class Numbered:
+    """A corpus whose windows hold their number."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def first_voxels(self, windows: Windows) -> NDArray[np.int64]:
+        return self.corpus.first_voxels(windows)
+
+    def batches(self, windows: Windows) -> Iterator[torch.Tensor]:
+        numbers = torch.arange(len(windows.volumes), dtype=torch.float32)
+        yield numbers.view(-1, 1, 1, 1, 1).expand(-1, 1, *[self.corpus.crop] * 3)
+
+
+def refreshed(method: DeepCluster, corpus: Corpus, features: NDArray[np.float32], seed: int = 0) -> DeepCluster:
+    """`method` after it has clustered windows of these features."""
+    known = torch.from_numpy(features)
+    method.backbone.pool = lambda views: known[views[:, 0, 0, 0, 0].long()]  # type: ignore[method-assign]
+    with torch.no_grad():
+        method.refresh(Numbered(corpus), 0, np.random.default_rng(seed))
+    return method
+
+
+def preset_and_corpus(preset: str) -> tuple[DeepCluster, Corpus]:
+    """DeepCluster as `preset` has it, and a corpus of as many volumes, as large, without content."""
     settings = load_preset(preset)
     method = deepcluster(crop=settings.pretraining.crop, **settings.methods.get("deepcluster", {}))
     shape, _ = voxel_grid(CardiacCT.field_of_view_mm, CardiacCT.spacing_mm, settings.cohort.detail)
     volumes = [np.broadcast_to(np.float32(0), shape)] * settings.cohort.corpus
-    return method, *method.distinct_windows(Corpus(volumes, method.region, "cpu"))
+    return method, Corpus(volumes, method.region, "cpu")
 
 
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.parametrize("seed", range(3))
-def test_as_many_planted_groups_as_clusters_are_found_with_the_defaults_of_every_preset(preset: str, seed: int) -> None:
-    method, _, places = windows_of(preset)
+def test_planted_groups_are_found_with_the_defaults_of_every_preset(preset: str, seed: int) -> None:
+    """As many groups of volumes as the preset has clusters: eight, and fifty in `paper`; in `smoke` each is its own."""
+    method, corpus = preset_and_corpus(preset)
     groups = method.options.clusters
     assert groups == (50 if preset == "paper" else 8)
-    features, truth = grouped(places, groups, seed)
-    found = cluster(features, places, method.options, np.random.default_rng(seed))
-    assert adjusted_rand_score(truth, found) >= 0.9
+    volumes, places = method.distinct_windows(corpus)
+    generator = np.random.default_rng(seed)
+    truth = generator.permutation(np.arange(len(corpus)) % groups)[volumes]
+    centres, of_place = generator.normal(size=(groups, 256)), generator.normal(size=(places.max() + 1, 256))
+    features = centres[truth] + 5 * of_place[places] + 0.1 * generator.normal(size=(len(places), 256))
+    found = refreshed(method, corpus, features.astype(np.float32), seed).assignments.numpy()
+    for place in np.unique(places):
+        assert adjusted_rand_score(truth[places == place], found[places == place]) >= 0.9
 
 
-def test_with_the_papers_many_clusters_none_mixes_eight_groups() -> None:
-    method, _, places = windows_of("paper")
-    features, truth = grouped(places, 8, 0)
-    found = cluster(features, places, method.options, np.random.default_rng(0))
+def test_of_the_papers_many_clusters_none_mixes_eight_groups() -> None:
+    method, corpus = preset_and_corpus("paper")
+    features, truth = grouped(len(corpus), 8, 0)
+    found = cluster(features, method.options, np.random.default_rng(0))
     common = [np.bincount(truth[found == label]).max() for label in np.unique(found)]
     assert sum(common) / len(truth) > 0.95
 
 
-@pytest.mark.parametrize("preset", preset_names())
-def test_clusters_do_not_tell_the_place_of_a_window(preset: str) -> None:
-    method, volumes, places = windows_of(preset)
+def test_clusters_do_not_tell_the_place_of_a_window_however_strong_its_effect() -> None:
+    method, corpus = preset_and_corpus("quick")
     generator = np.random.default_rng(0)
-    # Volumes that differ in four ways, each by little beside the place.
-    features = (generator.normal(size=(volumes.max() + 1, 4)) @ generator.normal(size=(4, 256)))[volumes]
-    features += (
-        5 * generator.normal(size=(places.max() + 1, 256))[places] + generator.normal(size=(len(places), 256)) / 3
-    )
-
-    def told(known: NDArray[np.int64]) -> float:
-        """Corrected for chance, which alone gives 0.2 to eight places of eight windows."""
-        found = cluster(features.astype(np.float32), known, method.options, np.random.default_rng(0))
-        return float(adjusted_mutual_info_score(places, found))
-
-    assert told(places) < 0.02
-    if places.max() > 0:
-        assert told(one_place(len(places))) > 0.04
+    volumes, places = method.distinct_windows(corpus)
+    # Volumes that differ in four ways, at one place more than at the other and with another mean.
+    of_volume = (generator.normal(size=(len(corpus), 4)) @ generator.normal(size=(4, 256)))[volumes]
+    features = of_volume + generator.normal(size=(len(places), 256)) / 3
+    features = features * np.array([1, 3])[places, None] + 5 * generator.normal(size=(2, 256))[places]
+    found = refreshed(method, corpus, features.astype(np.float32)).assignments.numpy()
+    assert adjusted_mutual_info_score(places, found) < 0.05
+    together = cluster(features.astype(np.float32), method.options, np.random.default_rng(0))
+    assert adjusted_mutual_info_score(places, together) > 0.1
 
 
-def test_as_many_components_as_points_would_lose_the_groups() -> None:
-    features, truth = grouped(one_place(128), 8, 0)
-    assert (
-        adjusted_rand_score(truth, cluster(features, one_place(128), DeepClusterConfig(), np.random.default_rng(0)))
-        == 1
-    )
-    # An eighth of the windows holds whatever is asked for.
-    many = DeepClusterConfig(components=127)
-    assert adjusted_rand_score(truth, cluster(features, one_place(128), many, np.random.default_rng(0))) == 1
+def test_classes_of_one_place_are_told_from_each_other_alone(corpus: Corpus) -> None:
+    method, volumes, draws = prepared("deepcluster", corpus, 8)
+    assert isinstance(method, DeepCluster)
+    losses = []
+    for place in (0, 1):
+        method.place = place
+        with torch.no_grad():
+            method.classifier[0].weight.zero_()
+            method.classifier[0].bias.copy_(torch.arange(2).repeat_interleave(8) * 50.0)
+        losses.append(float(method.training_step(volumes, draws)["loss"].detach()))
+    assert losses == pytest.approx([np.log(8)] * 2)
+
+
+def test_as_many_components_as_points_would_lose_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, truth = grouped(128, 8, 0)
+    for components in (32, 127):  # an eighth of the windows holds whatever is asked for
+        options = DeepClusterConfig(components=components)
+        assert adjusted_rand_score(truth, cluster(features, options, np.random.default_rng(0))) == 1
 
 
 @pytest.mark.parametrize(("components", "kept"), [(2, 2), (32, 10), (100, 10)])
@@ -116,7 +147,7 @@ def test_components_are_the_options_and_an_eighth_of_the_windows_at_most(
     fit = KMeans.fit_predict
     monkeypatch.setattr(KMeans, "fit_predict", lambda self, points: seen.append(points.shape) or fit(self, points))
     features = np.random.default_rng(0).normal(size=(80, 32)).astype(np.float32)
-    cluster(features, one_place(80), DeepClusterConfig(components=components), np.random.default_rng(0))
+    cluster(features, DeepClusterConfig(components=components), np.random.default_rng(0))
     assert seen == [(80, kept)]
 
 
@@ -124,13 +155,13 @@ def test_scale_of_a_channel_does_not_decide_since_features_are_whitened() -> Non
     generator = np.random.default_rng(0)
     truth = np.tile([0, 1], 40)
     features = np.stack([1000 * generator.normal(size=80), truth + 0.01 * generator.normal(size=80)], axis=1)
-    found = cluster(features.astype(np.float32), one_place(80), DeepClusterConfig(clusters=2), np.random.default_rng(1))
+    found = cluster(features.astype(np.float32), DeepClusterConfig(clusters=2), np.random.default_rng(1))
     assert abs(np.corrcoef(found, truth)[0, 1]) > 0.5
 
 
 def test_length_of_a_feature_does_not_decide_since_rows_are_of_unit_length() -> None:
     features = np.repeat([1.0, 20.0, -2.0], [40, 4, 60]).astype(np.float32)[:, None]  # their mean is 0
-    found = cluster(features, one_place(104), DeepClusterConfig(clusters=2), np.random.default_rng(1))
+    found = cluster(features, DeepClusterConfig(clusters=2), np.random.default_rng(1))
     assert len(set(found[:44])) == len(set(found[44:])) == 1
     assert found[0] != found[-1]
 
@@ -177,6 +208,7 @@ def test_a_batch_comes_from_one_place_and_is_of_different_volumes_and_of_the_clu
         assert len(set(windows.volumes.tolist())) == 8
         assert len(np.unique(windows.positions, axis=0)) == 1
         places.add(tuple(windows.positions[0]))
+        assert np.array_equal(method.positions()[method.place], windows.positions[0])
         chosen = zip(windows.volumes, windows.positions, strict=True)
         assert method.labels.tolist() == [cluster_of[(int(volume), *place)] for volume, place in chosen]
     assert places == {(0.5,) * 3, (0.0,) * 3}
@@ -233,12 +265,15 @@ def test_agreement_of_refreshes_and_sizes_of_clusters_are_measured(corpus: Corpu
             method.refresh(corpus.of_side(method.region), step, np.random.default_rng(step))
     measures = method.measures()
     after = method.assignments.numpy()
-    assert measures["nmi_of_last_refreshes"] == normalized_mutual_info_score(before, after)
+    here = [method.places.numpy() == place for place in (0, 1)]
+    of_places = [normalized_mutual_info_score(before[mask], after[mask]) for mask in here]
+    assert measures["nmi_of_last_refreshes"] == pytest.approx(np.mean(of_places))
     assert measures["nmi_of_refreshes"] == pytest.approx(np.mean(method.agreement))
-    assert measures["nmi_with_place"] == normalized_mutual_info_score(after, method.places.numpy())
-    sizes = [measures[f"cluster_{rank}"] for rank in range(1, len(set(after)) + 1)]
-    assert sizes == sorted(np.bincount(after).tolist(), reverse=True)
-    assert sum(sizes) == 32
+    for place in (0, 1):
+        sizes = np.bincount(after[here[place]])
+        names = [f"place_{place + 1}_cluster_{rank}" for rank in range(1, len(sizes) + 1)]
+        assert [measures[name] for name in names] == sorted(sizes.tolist(), reverse=True)
+        assert sizes.sum() == 16
 
 
 def test_clusters_go_through_a_checkpoint(corpus: Corpus) -> None:

@@ -125,7 +125,7 @@ def test_every_method_runs(method: str, store: Store, planner: Planner, runtime:
         assert len(pretrained.loss_curve) == 4
         assert pretrained.volumes_seen == record.volumes_seen_in_pretraining > 0
         assert pretrained.health["effective_rank"] >= 1
-        assert ("nmi_with_place" in pretrained.health) == (method == "deepcluster")
+        assert ("place_1_cluster_1" in pretrained.health) == (method == "deepcluster")
 
 
 def test_the_same_cell_twice_gives_the_same_bits(tmp_path: Path, planner: Planner, runtime: Runtime) -> None:

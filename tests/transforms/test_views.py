@@ -10,7 +10,7 @@ from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.synthetic.corpus import CardiacCT
 from ssl_bench.data.synthetic.sampling import voxel_grid
 from ssl_bench.transforms import views
-from ssl_bench.transforms.views import distinct_starts, middle, one_view, region_of_views, two_views, view_size
+from ssl_bench.transforms.views import distinct_starts, middle, random_crop, region_of_views, two_views, view_size
 from tests.transforms.support import assert_contract, streams, volumes
 
 
@@ -20,7 +20,7 @@ from tests.transforms.support import assert_contract, streams, volumes
 def test_both_views_keep_the_contract_of_transforms(size: tuple[int, int, int], crop: tuple[int, int, int]) -> None:
     assert_contract(lambda v, d: two_views(v, d, crop)[0], size)
     assert_contract(lambda v, d: two_views(v, d, crop)[1], size)
-    assert_contract(lambda v, d: one_view(v, d, crop), size)
+    assert_contract(lambda v, d: random_crop(v, d, crop), size)
 
 
 def test_the_two_views_of_a_sample_differ() -> None:
@@ -63,6 +63,20 @@ def test_two_views_are_never_the_same_crop_in_any_preset(name: str) -> None:
     assert (starts[:, 0] - starts[:, 1]).abs().amax() == region - size[0]
 
 
+def test_a_random_crop_lies_anywhere_and_is_mirrored_left_to_right_or_not() -> None:
+    given = volumes(1, 5, 4, 6)
+    crops = random_crop(given.expand(1200, -1, -1, -1, -1), streams(1200), (4, 4, 4))
+    whole = {
+        (z, x, mirrored): given[0, :, z : z + 4, :, x : x + 4].flip([3] if mirrored else [])
+        for z in range(2)
+        for x in range(3)
+        for mirrored in (False, True)
+    }
+    found = Counter(next(name for name, one in whole.items() if torch.equal(one, crop)) for crop in crops)
+    assert set(found) == set(whole)
+    assert min(found.values()) > 60
+
+
 def test_the_middle_is_cut_as_it_is() -> None:
     given = volumes(2, 9, 6, 5)
     assert torch.equal(middle(given, (4, 6, 2)), given[:, :, 2:6, :, 1:3])
@@ -100,4 +114,4 @@ def test_a_crop_larger_than_the_volume_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot crop"):
         two_views(volumes(1, 10, 10, 10), streams(1), (8, 11, 8))
     with pytest.raises(ValueError, match="cannot crop"):
-        one_view(volumes(1, 10, 10, 10), streams(1), (8, 8))
+        random_crop(volumes(1, 10, 10, 10), streams(1), (8, 8))

@@ -157,7 +157,7 @@ def test_corpus() -> None:
     scans = CardiacCT().grow("corpus", 5, 0.5, 0)
     held_out = CardiacCT().grow("held-out", 2, 0.5, 0)
     for scan in (*scans, *held_out):
-        assert (scan.image.shape, scan.image.dtype, scan.label) == ((24, 24, 24), np.float32, 0)
+        assert (scan.image.shape, scan.image.dtype, scan.label) == ((32, 32, 32), np.float32, 0)
         assert 0 <= scan.image.min() < scan.image.max() <= 1
     fewer = CardiacCT().grow("corpus", 3, 0.5, 0)
     assert [scan.image.tobytes() for scan in fewer] == [scan.image.tobytes() for scan in scans[:3]]
