@@ -22,7 +22,7 @@ from tests.pinned.made_up import Numbers
 FILE = Path(__file__).with_name("pinned.json")
 NUMERICS = "NUMERICS_VERSION in ssl_bench/spec/specification.py"
 KERNEL, NETWORK, TRAINED, ROUGH = 2e-5, 2e-4, 2e-3, 2e-2
-"""Relative tolerances: a kernel in float32, a network and back, training downstream, bf16 or whitened noise.
+"""Relative tolerances: of a kernel in float32, of a network and back, of training downstream, of bf16 and noise.
 
 Between instruction sets (SSE4 and AVX-512 were compared) at most half of each is seen.
 """
