@@ -72,7 +72,7 @@ class SearchSettings(ProtocolSettings):
     extensions: int = Field(default=2, ge=0)
     """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
     pilot: float = Field(default=0.1, gt=0)
-    """The share of the budget for which each rate is tried before the best goes on."""
+    """The share of the budget for which each rate is tried before the best goes on; at least one step."""
 
     @model_validator(mode="after")
     def pilots_fit_the_budget(self) -> Self:
@@ -130,7 +130,7 @@ class Training:
     draw: Callable[[int], Batch]
     """From the step's number to a batch on any device; the same step gives the same batch."""
     optimisers: tuple[OptimiserSettings, ...]
-    """Tried one after the other from the same start; the best on validation is tested."""
+    """Tried one after the other from the same start; the best on validation is tested, the earlier of equal ones."""
     loss: Callable[[Tensor, Tensor], Tensor]
     """From the module's output and the targets to a scalar, in float32."""
     search: Search | None = None

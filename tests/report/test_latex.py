@@ -72,14 +72,14 @@ def test_columns_stand_by_protocol_then_by_scene_then_by_task(store: Store) -> N
 def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store) -> None:
     for protocol in ("linear", "finetune"):
         keep(store, "gvsl", "shc", 0.5, protocol)
-    newer = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"protocol": "linear-v2"})
+    newer = planner().evaluation("gvsl", "shc", "linear", 0).evaluation.model_copy(update={"protocol": "linear-v3"})
     store.publish(
         planner().evaluation("gvsl", "shc", "linear", 0).model_copy(update={"spec": newer}),
         next(record for record in store.records() if record.spec.protocol == "linear-v2").model_copy(  # type: ignore[union-attr]
             update={"spec": newer}
         ),
     )
-    assert body(store)[0] == r" & 2:{Linear v1} & 2:{Fine-tuning} & 2:{Linear v2} \\"
+    assert body(store)[0] == r" & 2:{Linear v2} & 2:{Linear v3} & 2:{Fine-tuning} \\"
 
 
 def test_without_a_known_scene_there_is_no_line_of_scenes(store: Store) -> None:

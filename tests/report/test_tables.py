@@ -230,6 +230,20 @@ def test_marks_for_a_random_decoder_and_for_no_convergence(store: Store) -> None
     assert lines(store, "gvsl")[0][2] == "**70.0**†◦"
 
 
+def test_structures_that_are_never_predicted_are_marked_and_counted(store: Store) -> None:
+    keep(store, "gvsl", "shc", 0, 0.7, never_predicted=["myocardium", "aorta"])
+    keep(store, "gvsl", "shc", 1, 0.7, never_predicted=[])
+    keep(store, "scratch", "shc", 0, 0.5, never_predicted=[], steps_made=90, learning_rate=0.03)
+    keep(store, "simclr", "shc", 0, 0.5)
+    assert lines(store, "gvsl")[0][2].endswith("‡")
+    assert "‡" not in lines(store, "scratch")[0][2] + lines(store, "simclr")[0][2]
+    found = read(store).set_index(["method", "seed"])
+    assert found.never_predicted.fillna(-1).to_dict() == {
+        ("gvsl", 0): 2, ("gvsl", 1): 0, ("scratch", 0): 0, ("simclr", 0): -1,
+    }  # fmt: skip
+    assert (found.steps_made["scratch", 0], found.learning_rate["scratch", 0]) == (90, 0.03)
+
+
 def test_text_from_records_cannot_break_the_table(store: Store) -> None:
     cell = planner().evaluation("gvsl", "shc", "linear", 0)
     values = {"key": cell.key, "status": "failed", "reason": "a | b\n<script>x</script>", "setting": cell.setting}
