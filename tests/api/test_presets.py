@@ -33,7 +33,7 @@ def at(preset: str, path: str) -> Any:
         ("pretraining.crop", 128),
         ("pretraining.batch", 2),
         ("pretraining.steps", 200_000),
-        ("pretraining.optimiser", CONSTANT),
+        ("pretraining.optimiser", CONSTANT | {"weight_decay": 0.0}),
         *[
             (f"protocols.{protocol}.{name}", value)
             for protocol in ("linear-v1", "finetune-v1")

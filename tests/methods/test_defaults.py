@@ -44,10 +44,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gvsl": GVSL,
 }
 
+EVERY_METHODS = (
+    "learning_rate", "warmup_share", "weight_decay", "optimiser", "batch",
+    "finetune_learning_rate", "finetune_warmup_share", "finetune_weight_decay",
+)  # fmt: skip
+"""Unless they are given, the preset decides."""
+
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_options_and_their_defaults(name: str) -> None:
-    assert METHODS.load(name).Config().model_dump() == DEFAULTS[name]
+    assert METHODS.load(name).Config().model_dump() == dict.fromkeys(EVERY_METHODS) | DEFAULTS[name]
 
 
 @pytest.mark.parametrize(("option", "default"), GVSL.items())
