@@ -83,13 +83,12 @@ class Parts(NamedTuple):
 
 def mean_parts(values: Array) -> Parts:
     """The mean of `values` (..., seeds, cases); without variance for a single case."""
-    by_case = values.mean(-2)
+    by_case, parts = values.mean(-2), _parts(values, _mean_and_variance, values.shape[-1] - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         skewness = ((by_case - by_case.mean(-1)[..., None]) ** 3).mean(-1) / by_case.std(-1) ** 3
-    parts = _parts(values, _mean_and_variance, values.shape[-1] - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = parts.over_cases / parts.variance
-    return parts._replace(skewness=skewness / np.sqrt(values.shape[-1]) * share**1.5)
+        skewness = skewness / np.sqrt(values.shape[-1]) * (parts.over_cases / parts.variance) ** 1.5
+    # Without spread over cases there is none.
+    return parts._replace(skewness=np.nan_to_num(skewness))
 
 
 def auc_parts(components: Array, positive: NDArray[np.bool_]) -> Parts:

@@ -14,12 +14,22 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.report.changes import write_changes
-from ssl_bench.report.comparison import ColumnStatistics, compare_rows
+from ssl_bench.report.comparison import ColumnStatistics, compare_columns
+from ssl_bench.report.family import Family
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.notes import SEMI_REAL_TESTS
+from ssl_bench.report.notes import FAMILIES, METHODS, NETWORKS, SEMI_REAL_TESTS
 from ssl_bench.report.results import read_results
 from ssl_bench.report.significance import statistics_section
-from ssl_bench.report.statistics import auc_components, auc_difference, mean_estimate, sign_flip_p
+from ssl_bench.report.statistics import (
+    Interval,
+    auc_components,
+    auc_parts,
+    holm,
+    mean_interval,
+    mean_parts,
+    sign_flip_p,
+    t_test,
+)
 from ssl_bench.report.table import Row, tables_of
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
@@ -63,9 +73,12 @@ def keep(
 
 def column(store: Store, baseline: str = "scratch") -> ColumnStatistics:
     (table,) = tables_of(read_results(store))
-    found = compare_rows(table, table.columns[0], baseline)
-    assert found is not None
-    return found
+    return compare_columns(table, baseline)[table.columns[0]]
+
+
+def mean_estimate(*seeds: np.ndarray) -> Interval:
+    """The interval of the mean over seeds, each with its cases."""
+    return Interval(*map(float, mean_interval(mean_parts(np.stack(seeds)))))  # type: ignore[arg-type]
 
 
 def row(statistics: ColumnStatistics, method: str) -> Row:
@@ -77,29 +90,105 @@ def line(text: str, method: str) -> list[str]:
     return [part.strip() for part in found.strip("|").split("|")]
 
 
-def section(store: Store, baseline: str = "scratch") -> str:
+def section(store: Store, baseline: str = "scratch", family: Family = Family.column) -> str:
     (table,) = tables_of(read_results(store))
-    return statistics_section(table, baseline)
+    return statistics_section(table, baseline, family)
 
 
 def test_seeds_are_averaged_within_a_case_before_anything_else(store: Store) -> None:
     keep(store, "gvsl", BASE.tolist(), 0)
     keep(store, "gvsl", BETTER.tolist(), 1)
     summary = column(store).summaries[row(column(store), "gvsl")]
-    assert summary.estimate == pytest.approx(mean_estimate((BASE + BETTER) / 2))
+    assert summary.estimate == pytest.approx(mean_estimate(BASE, BETTER))
     assert summary.seed_spread == pytest.approx(np.std([BASE.mean(), BETTER.mean()], ddof=1))
 
 
 def test_one_seed_has_no_spread(store: Store) -> None:
     keep(store, "gvsl", BASE.tolist())
-    assert line(section(store), "gvsl")[2:4] == ["n/a", "n/a"]
+    assert line(section(store), "gvsl")[2] == "n/a"
 
 
-@pytest.mark.parametrize("seeds", [4, 5])
-def test_an_interval_for_new_seeds_needs_five(store: Store, seeds: int) -> None:
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4])
+def test_methods_are_compared_from_three_seeds_on_and_below_that_these_networks(store: Store, seeds: int) -> None:
+    generator, first, second = np.random.default_rng(0), [], []
     for seed in range(seeds):
-        keep(store, "gvsl", (BASE + 0.01 * seed).tolist(), seed)
-    assert (line(section(store), "gvsl")[3] == "n/a") == (seeds < 5)
+        first.append(BASE + generator.normal(0, 0.02, 12))
+        second.append(BETTER + generator.normal(0, 0.02, 12) + generator.normal(0, 0.03))
+        keep(store, "scratch", first[-1].tolist(), seed)
+        keep(store, "gvsl", second[-1].tolist(), seed)
+    found, page = column(store), write_markdown(store)
+    differences = np.stack(second) - np.stack(first)
+    difference = found.differences[row(found, "gvsl")]
+    assert difference.estimate == pytest.approx(mean_estimate(*differences))
+    assert found.summaries[row(found, "gvsl")].estimate == pytest.approx(mean_estimate(*second))
+    flips, method = sign_flip_p(differences.mean(0)[None], generator)[0], float(t_test(mean_parts(differences)))
+    assert difference.p == pytest.approx(method if seeds >= 3 else flips)
+    assert found.standings[row(found, "scratch")].best_p == pytest.approx(difference.p)
+    assert (NETWORKS in page, METHODS in page) == (seeds < 3, seeds >= 3)
+    assert ("these networks are compared, not methods." in page) == (seeds < 3)
+    assert (": methods are compared." in page) == (seeds >= 3)
+    by_seed = ", ".join(f"{100 * one:+.1f}" for one in differences.mean(1)) if seeds > 1 else "–"
+    assert line(section(store), "gvsl")[4] == by_seed
+
+
+def test_a_difference_over_fewer_seeds_than_its_column_is_of_networks_and_says_so(store: Store) -> None:
+    for seed in range(3):
+        keep(store, "scratch", (BASE + 0.01 * seed).tolist(), seed)
+    keep(store, "gvsl", BETTER.tolist(), 1)
+    found = column(store)
+    assert found.differences[row(found, "gvsl")].p == 2 / 2**12
+    assert "The difference of gvsl is over 1 of 3 seeds: of these networks, not of methods." in section(store)
+
+
+def test_holm_over_the_table_takes_the_comparisons_of_all_columns_together(store: Store) -> None:
+    """By hand: of three p, the smallest times three, the next times two."""
+    keep(store, "scratch", BASE.tolist())
+    keep(store, "gvsl", BETTER.tolist())
+    keep(store, "simclr", ALIKE.tolist())
+    keep(store, "scratch", BASE.tolist(), task="sac")
+    keep(store, "gvsl", (BASE + [0.01, 0.02, -0.01, 0.03] * 3).tolist(), task="sac")
+    (table,) = tables_of(read_results(store))
+    alone, together = (compare_columns(table, "scratch", family) for family in Family)
+    p = {(column, row): one.p for column, found in alone.items() for row, one in found.differences.items()}
+    order = sorted(p, key=lambda place: p[place])
+    expected, least = {}, 0.0
+    for place, factor in zip(order, (3, 2, 1), strict=True):
+        least = expected[place] = min(1.0, max(least, factor * p[place]))
+    corrected = {(column, row): one for column, found in together.items() for row, one in found.difference_p.items()}
+    assert corrected == pytest.approx(expected)
+    assert corrected != pytest.approx(
+        {(c, row): one for c, found in alone.items() for row, one in found.difference_p.items()}
+    )
+    assert [found.comparisons for found in together.values()] == [3, 3]
+    assert "Corrected over 3 comparisons with scratch." in section(store, family=Family.table)
+    assert FAMILIES[Family.table] in section(store, family=Family.table)
+    assert FAMILIES[Family.column] in section(store)
+
+
+def test_holm_over_the_table_takes_the_pairs_of_all_columns_together(store: Store) -> None:
+    for task in ("shc", "sac"):
+        keep(store, "scratch", BASE.tolist(), task=task)
+        keep(store, "gvsl", BETTER.tolist(), task=task)
+        keep(store, "simclr", ALIKE.tolist(), task=task)
+    (table,) = tables_of(read_results(store))
+    found = compare_columns(table, "scratch", Family.table)
+    values = np.stack([BASE, BETTER, ALIKE])
+    pairs = sign_flip_p(values[[0, 0, 1]] - values[[1, 2, 2]], np.random.default_rng(0))
+    corrected = holm(np.tile(pairs, 2))
+    for statistics in found.values():
+        assert statistics.pairs == 6
+        assert statistics.standings[row(statistics, "scratch")].best_p == pytest.approx(corrected[0])
+
+
+def test_a_family_too_large_for_so_few_cases_says_so(store: Store) -> None:
+    said = "With so few cases no two rows could be told apart over so many pairs."
+    for method, scores in (("scratch", BASE), ("gvsl", BETTER), ("simclr", ALIKE)):
+        keep(store, method, scores[:7].tolist())
+    assert said not in section(store)
+    for method, scores in (("scratch", BASE), ("gvsl", BETTER), ("simclr", ALIKE)):
+        keep(store, method, scores[:7].tolist(), task="sac")
+    assert said not in section(store)
+    assert said in section(store, family=Family.table)
 
 
 def test_the_bounds_of_a_mean_stay_between_nothing_and_all(store: Store) -> None:
@@ -189,7 +278,7 @@ def test_a_row_that_lacks_a_cell_of_another_column_is_not_ranked_in_this_one(sto
 def test_a_row_without_any_score_is_not_a_number(store: Store) -> None:
     keep(store, "scratch", BASE.tolist())
     keep(store, "gvsl", [None] * 12)
-    assert line(section(store), "gvsl")[1:] == ["n/a", "n/a", "n/a", "–", "–", "–", "–", "–", "–"]
+    assert line(section(store), "gvsl")[1:] == ["n/a", "n/a", "–", "–", "–", "–", "–", "–", "–"]
 
 
 def test_auc_is_compared_by_delong(store: Store) -> None:
@@ -199,9 +288,10 @@ def test_auc_is_compared_by_delong(store: Store) -> None:
     keep(store, "gvsl", gvsl, task="ccc")
     found = column(store)
     components = auc_components(np.array([gvsl, scratch]), positive)
-    estimate, p = auc_difference(components[0] - components[1], positive)
+    parts = auc_parts((components[0] - components[1])[None], positive)
+    estimate, p = mean_interval(parts), t_test(parts)
     difference = found.differences[row(found, "gvsl")]
-    assert [*difference.estimate, difference.p] == pytest.approx([*estimate, float(p)])
+    assert [*difference.estimate, difference.p] == pytest.approx([*map(float, estimate), float(p)])
     assert found.standings[row(found, "scratch")].best_p == pytest.approx(float(p))
 
 
@@ -223,7 +313,7 @@ def test_any_row_may_be_the_baseline(store: Store) -> None:
 def test_without_its_baseline_a_column_compares_with_nothing_and_still_ranks(store: Store) -> None:
     keep(store, "gvsl", BETTER.tolist())
     keep(store, "simclr", ALIKE.tolist())
-    assert line(section(store), "simclr")[4:8] == ["–"] * 4
+    assert line(section(store), "simclr")[3:8] == ["–"] * 5
     assert line(section(store), "simclr")[-1] == "2"
 
 

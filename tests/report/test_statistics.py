@@ -12,28 +12,27 @@ from scipy import stats
 
 from ssl_bench.report import statistics
 from ssl_bench.report.statistics import (
+    Interval,
     auc_components,
-    auc_difference,
-    auc_estimate,
+    auc_interval,
+    auc_parts,
     detectable_difference,
     holm,
-    mean_estimate,
-    new_seeds_interval,
+    mean_interval,
+    mean_parts,
     rank_intervals,
     sign_flip_p,
     smallest_p,
+    t_test,
 )
+from tests.report.simulated import SKEWED, beta
 
 Array = NDArray[np.float64]
 
 
-def beta(generator: np.random.Generator, mean: float, deviation: float, shape: tuple[int, ...]) -> Array:
-    total = mean * (1 - mean) / deviation**2 - 1
-    return generator.beta(mean * total, (1 - mean) * total, shape)
-
-
-# DSC-like scores: mean, standard deviation; their skewness is -0.8, -1.3 and 1.3.
-SKEWED = {"good": (0.85, 0.08), "nearly perfect": (0.9, 0.08), "low": (1 / 7, 0.1237)}
+def of_networks(values: Array) -> Interval:
+    """The mean over the cases of `values` (..., cases), as of one seed."""
+    return mean_interval(mean_parts(values[..., None, :]))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0], ids="seed spread {} errors".format)
@@ -44,13 +43,13 @@ def test_the_interval_of_a_mean_covers_the_truth_of_its_seeds(kind: str, cases: 
     seeds = spread * deviation / cases**0.5 * generator.normal(size=(10_000, 3, 1))
     noise = 0.3 * deviation * generator.normal(size=(10_000, 3, cases))
     scores = beta(generator, mean, deviation, (10_000, 1, cases)) + seeds + noise
-    estimate, truth = mean_estimate(scores.mean(1)), mean + seeds.mean((1, 2))
+    estimate, truth = of_networks(scores.mean(1)), mean + seeds.mean((1, 2))
     assert 0.93 <= np.mean((estimate.low <= truth) & (truth <= estimate.high)) <= 0.97
 
 
 def test_hall_s_transformation_takes_both_bounds_to_student_s_quantiles() -> None:
     values = np.array([0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.8])
-    estimate, cases = mean_estimate(values), len(values)
+    estimate, cases = of_networks(values), len(values)
     skewness = stats.skew(values)
     for bound, quantile in ((estimate.low, 0.975), (estimate.high, 0.025)):
         t = (values.mean() - bound) / values.std(ddof=1)
@@ -61,18 +60,18 @@ def test_hall_s_transformation_takes_both_bounds_to_student_s_quantiles() -> Non
 def test_without_skewness_the_interval_is_student_s() -> None:
     values = np.array([0.1, 0.3, 0.4, 0.6, 0.7, 0.9])
     expected = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
-    assert mean_estimate(values)[1:3] == pytest.approx(expected, abs=1e-6)
+    assert of_networks(values)[1:3] == pytest.approx(expected, abs=1e-6)
 
 
 def test_one_outlier_does_not_stretch_the_interval_beyond_use() -> None:
     values = np.array([0.05] * 11 + [0.6]) + np.linspace(0, 0.01, 12)
-    estimate, student = mean_estimate(values), stats.t.interval(0.95, 11, values.mean(), stats.sem(values))
+    estimate, student = of_networks(values), stats.t.interval(0.95, 11, values.mean(), stats.sem(values))
     assert estimate.high - estimate.low <= 1.3 * (student[1] - student[0])
 
 
 @pytest.mark.parametrize("values", [[0.3], [0.3, 0.3, 0.3], [0.1] * 7])
 def test_cases_without_spread_have_no_interval(values: list[float]) -> None:
-    estimate = mean_estimate(np.array(values))
+    estimate = of_networks(np.array(values))
     assert estimate.value == pytest.approx(values[0])
     assert np.isnan([estimate.low, estimate.high, estimate.error]).all()
 
@@ -99,10 +98,10 @@ def test_delong_by_hand() -> None:
     positive = np.array([True, True, False, False])
     components = auc_components(np.array([3.0, 1.0, 2.0, 0.0]), positive)
     assert components.tolist() == [1, 0.5, 0.5, 1]
-    estimate = auc_estimate(components, positive)
+    estimate = auc_interval(auc_parts(components[None], positive))
     assert estimate.value == 0.75
     assert estimate.error == pytest.approx((0.125 / 2 + 0.125 / 2) ** 0.5)
-    on_logit_scale = np.log(3) + stats.norm.ppf([0.025, 0.975]) * estimate.error / (0.75 * 0.25)
+    on_logit_scale = np.log(3) + stats.t.ppf([0.025, 0.975], 2) * estimate.error / (0.75 * 0.25)
     assert [estimate.low, estimate.high] == pytest.approx(1 / (1 + np.exp(-on_logit_scale)))
 
 
@@ -115,9 +114,10 @@ def test_paired_delong_agrees_with_the_covariance_formula() -> None:
     covariance = of_positive / 12 + of_negative / 18
     error = (covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) ** 0.5
     value = both[0][positive].mean() - both[1][positive].mean()
-    estimate, p = auc_difference(auc_components(first, positive) - auc_components(second, positive), positive)
+    parts = auc_parts((auc_components(first, positive) - auc_components(second, positive))[None], positive)
+    estimate = mean_interval(parts)
     assert (estimate.value, estimate.error) == pytest.approx((value, error))
-    assert p == pytest.approx(2 * stats.t.sf(abs(value) / error, 28))
+    assert t_test(parts) == pytest.approx(2 * stats.t.sf(abs(value) / error, 28))
     assert estimate.high - estimate.value == pytest.approx(stats.t.ppf(0.975, 28) * error)
 
 
@@ -126,30 +126,30 @@ def test_paired_delong_agrees_with_the_covariance_formula() -> None:
 def test_the_interval_of_an_auc_covers_at_sixty_cases(truth: float, share: float) -> None:
     generator, positive = np.random.default_rng(0), np.arange(60) < 60 * share
     scores = generator.normal(size=(8_000, 60)) + 2**0.5 * stats.norm.ppf(truth) * positive
-    estimate = auc_estimate(auc_components(scores, positive), positive)
+    estimate = auc_interval(auc_parts(auc_components(scores, positive)[:, None], positive))
     assert 0.93 <= np.mean((estimate.low <= truth) & (truth <= estimate.high)) <= 0.97
 
 
 @pytest.mark.parametrize("labels", [[True, True, True], [False, False, False], [True, False, False]])
 def test_an_auc_of_too_few_cases_of_a_class_has_no_interval(labels: list[bool]) -> None:
     positive = np.array(labels)
-    estimate = auc_estimate(auc_components(np.array([0.3, 0.2, 0.1]), positive), positive)
+    estimate = auc_interval(auc_parts(auc_components(np.array([[0.3, 0.2, 0.1]]), positive), positive))
     assert np.isnan([estimate.low, estimate.high]).all()
 
 
 def test_a_perfect_auc_has_no_interval() -> None:
     positive = np.arange(10) < 5
-    estimate = auc_estimate(auc_components(-np.arange(10.0), positive), positive)
+    estimate = auc_interval(auc_parts(auc_components(-np.arange(10.0)[None], positive), positive))
     assert estimate.value == 1
     assert np.isnan([estimate.low, estimate.high]).all()
 
 
 def test_equal_aucs_of_equal_predictions_do_not_differ() -> None:
     positive = np.arange(10) < 5
-    estimate, p = auc_difference(np.zeros(10), positive)
-    assert estimate.value == 0
-    assert p == 1
-    assert np.isnan(estimate.low)
+    parts = auc_parts(np.zeros((1, 10)), positive)
+    assert parts.value == 0
+    assert t_test(parts) == 1
+    assert np.isnan(mean_interval(parts).low)
 
 
 @pytest.mark.parametrize("cases", [1, 2, 7, 12])
@@ -239,45 +239,19 @@ def test_corrected_tests_of_equal_aucs_find_nothing(truth: float) -> None:
     shift = 2**0.5 * stats.norm.ppf(truth) * positive
     scores = generator.normal(size=(2_000, 1, 60)) + generator.normal(size=(2_000, 6, 60)) + 2**0.5 * shift
     components = auc_components(scores, positive)
-    _, p = auc_difference(components[:, first] - components[:, second], positive)
+    p = t_test(auc_parts((components[:, first] - components[:, second])[:, :, None], positive))
     found = [((holm(row[first == 0]) < 0.05).any(), (holm(row) < 0.05).any()) for row in p]
     assert np.mean(found, axis=0).max() <= at_most_five_percent(2_000)
 
 
 def test_the_detectable_difference_is_found_in_four_of_five_draws() -> None:
     generator, cases, level = np.random.default_rng(0), 16, 0.05 / 5
-    difference = detectable_difference(1 / cases**0.5, level, cases - 1)
+    values = generator.normal(size=cases)
+    parts = mean_parts(((values - values.mean()) / values.std(ddof=1))[None])
+    difference = detectable_difference(parts, level)
     p = sign_flip_p(generator.normal(difference, 1, (4_000, cases)), generator)
     assert np.mean(p < level) == pytest.approx(0.8, abs=0.03)
     assert stats.nct.sf(stats.t.ppf(1 - level / 2, 15), 15, difference * 4) == pytest.approx(0.8, abs=1e-4)
-
-
-def test_four_seeds_say_nothing_of_others() -> None:
-    assert np.isnan(new_seeds_interval(np.array([0.5, 0.6, 0.5, 0.6]), 0.01, 15)).all()
-
-
-def test_seeds_that_agree_leave_the_spread_over_cases() -> None:
-    low, high = new_seeds_interval(np.full(5, 0.5), 0.02, 15)
-    assert (low, high) == pytest.approx(stats.t.interval(0.95, 15, 0.5, 0.02))
-
-
-def test_cases_that_agree_leave_the_spread_over_seeds() -> None:
-    scores = np.array([0.5, 0.6, 0.55, 0.52, 0.7])
-    expected = stats.t.interval(0.95, 4, scores.mean(), stats.sem(scores))
-    assert new_seeds_interval(scores, 1e-9, 15) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("spread", [0.5, 1.0])
-@pytest.mark.parametrize("cases", [16, 40])
-def test_the_interval_for_new_seeds_covers_the_truth_of_all_seeds(cases: int, spread: float) -> None:
-    generator, deviation = np.random.default_rng(0), 0.08
-    seeds = spread * deviation / cases**0.5 * generator.normal(size=(4_000, 5, 1))
-    noise = 0.3 * deviation * generator.normal(size=(4_000, 5, cases))
-    scores = beta(generator, 0.85, deviation, (4_000, 1, cases)) + seeds + noise
-    intervals = np.array([
-        new_seeds_interval(draw.mean(1), float(mean_estimate(draw.mean(0)).error), cases - 1) for draw in scores
-    ])  # fmt: skip
-    assert 0.93 <= np.mean((intervals[:, 0] <= 0.85) & (intervals[:, 1] >= 0.85)) <= 0.97
 
 
 def test_ranks_leave_open_what_the_pairs_leave_open() -> None:
