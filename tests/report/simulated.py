@@ -12,7 +12,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.stats import rankdata
 
+from ssl_bench.report.mean_rank import DRAWS, _Cases, _Resampling
 from ssl_bench.report.statistics import (
     Array,
     auc_components,
@@ -125,9 +127,41 @@ def auc_coverage(draws: int, truth: float, seeds: int, share: float, spread: flo
     )
 
 
+def mean_rank_coverage(draws: int, seeds: int, spread: float, gaps: float) -> tuple[float, float]:
+    """How often the intervals of thirteen rows over eight columns of sixteen cases hold the mean rank to expect of a
+    repetition, and how often that of the true means.
+
+    Those lie `gaps` standard errors apart, on average, and are related over columns, as two columns share their cases.
+    """
+    generator, cases = np.random.default_rng(0), 16
+    row = generator.normal(size=13)
+    means = [gaps * (0.6 * row + 0.8 * generator.normal(size=13)) / cases**0.5 for _ in range(8)]
+    true, values, bounds = sum(rankdata(-one) for one in means) / 8, [], []
+    for _ in range(draws):
+        resampling, drawn = _Resampling(generator, seeds), np.zeros((13, DRAWS))
+        found = np.zeros(13)
+        for place, mean in enumerate(means):
+            own = mean[:, None, None] + generator.normal(size=(13, 1, cases))
+            own = own + 2 * generator.normal(size=(1, 1, cases)) + 0.5 * generator.normal(size=(13, seeds, cases))
+            own = own + spread / cases**0.5 * generator.normal(size=(13, seeds, 1))
+            one = _Cases(own, [np.ones(cases, dtype=bool)], (f"task {place // 2}",))
+            found += rankdata(-own.mean((1, 2))) / 8
+            drawn += rankdata(-resampling.scores(one), axis=0) / 8
+        values.append(found)
+        bounds.append(np.quantile(drawn, (0.025, 0.975), axis=1))
+    low, high = np.swapaxes(bounds, 0, 1)
+    expected = np.mean(values, axis=0)
+    return float(np.mean((low <= expected) & (expected <= high))), float(np.mean((low <= true) & (true <= high)))
+
+
 def documented() -> Iterator[str]:
     """The tables of docs/statistics.md, line by line."""
     yield from _documented_aucs()
+    yield "mean rank: to expect of a repetition, of the true means"
+    for seeds, gaps in product(SEEDS, (0.0, 1.0, 3.0, 10.0)):
+        found = [mean_rank_coverage(200, seeds, spread, gaps) for spread in (0.0, 1.0, 2.0)]
+        shown = " | ".join("{:.1f}, {:.1f}".format(*(100 * one for one in both)) for both in found)
+        yield f"| {seeds} | {gaps} | {shown} |"
     for noise in (0.3, 1.0):
         yield f"coverage, noise {noise}"
         for kind, seeds, cases in product(KINDS, SEEDS, (12, 40, 80)):

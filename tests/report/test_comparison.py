@@ -54,9 +54,12 @@ def keep(
     *overrides: str,
     preset: str = "quick",
     data: str = "semi-real (1 anatomy)",
+    protocol: str = "linear",
+    score: float = 0.5,
+    **extra: object,
 ) -> None:
     """Publish a cell with these DSCs; for the task ccc these probabilities, the first half of class 0."""
-    cell = Planner(load_preset(preset, overrides), overrides, "float32").evaluation(method, task, "linear", seed)
+    cell = Planner(load_preset(preset, overrides), overrides, "float32").evaluation(method, task, protocol, seed)
     rows: list[dict[str, object]] = [{"case": f"test-{case:03}", "dsc": score} for case, score in enumerate(scores)]
     if task == "ccc":
         rows = [
@@ -65,10 +68,10 @@ def keep(
         ]
     values = {
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": data, "provenance": {},
-        "spec": cell.spec, "score": 0.5, "paradigm": {"scratch": "none"}.get(method, "centroid-relative"),
+        "spec": cell.spec, "score": score, "paradigm": {"scratch": "none"}.get(method, "centroid-relative"),
         "cases": rows, "metric": "AUC" if task == "ccc" else "DSC",
     }  # fmt: skip
-    store.publish(cell, EvaluationRecord.model_validate(values))
+    store.publish(cell, EvaluationRecord.model_validate(values | extra))
 
 
 def column(store: Store, baseline: str = "scratch") -> ColumnStatistics:
