@@ -75,7 +75,7 @@ def test_differences_stand_beside_the_scores(page: Element) -> None:
         for cell, lines in zip(cells, tests, strict=True):
             (expected,) = [row for row in lines if row[0] == method]
             shown = " ".join(part.text for part in cell.find(class_="difference"))
-            assert shown == ("–" if expected[4] == "–" else f"{expected[4]} p {expected[6]}")
+            assert shown == ("–" if expected[3] == "–" else f"{expected[3]} p {expected[6]}")
             assert cell.find(class_="rank")[0].text == f"rank {expected[9]}"
             assert f"{cell.find(class_='score')[1].text} {cell.find('small')[0].text}" == expected[1]
 
