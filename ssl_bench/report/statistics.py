@@ -193,9 +193,9 @@ def auc_components(probabilities: Array, positive: NDArray[np.bool_]) -> Array:
     A positive case's is the share of negative cases ranked below it, a negative case's that of positive ones above it;
     ties count half. Their mean over either class is the AUC. NaN where a class has no case.
     """
-    ahead = _ranks(probabilities)
     components = np.full(probabilities.shape, np.nan)
     if positive.any() and not positive.all():
+        ahead = _ranks(probabilities)
         for label in (True, False):
             members = positive == label
             within = _ranks(probabilities[..., members])

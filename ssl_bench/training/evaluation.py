@@ -172,9 +172,13 @@ class NeverPredicted:
 
     def see(self, case: Case, prediction: Tensor) -> None:
         """Count one case with its `prediction`, class indices (D, H, W); of a classification nothing is counted."""
-        if self.facts.kind == "segmentation":
-            self._true |= set(np.unique(np.asarray(case.label)).tolist())
-            self._predicted |= set(prediction.unique().tolist())
+        if self.facts.kind == "classification":
+            return
+        for index in range(1, 1 + len(self.facts.classes)):
+            if index not in self._true and np.any(case.label == index):
+                self._true.add(index)
+            if index not in self._predicted and bool((prediction == index).any()):
+                self._predicted.add(index)
 
     def names(self) -> list[str]:
         """Their names, in the order of the task's classes."""

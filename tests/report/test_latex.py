@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ssl_bench.cli import app
 from ssl_bench.errors import UserError
+from ssl_bench.report.family import Family
 from ssl_bench.report.latex import write_latex
 from ssl_bench.report.latex_text import latex
 from ssl_bench.spec.record import EvaluationRecord
@@ -41,14 +42,19 @@ def keep(
     store.publish(cell, EvaluationRecord.model_validate(values | extra))
 
 
-def body(store: Store, baseline: str | None = None) -> list[str]:
+def body(store: Store, baseline: str | None = None, family: Family = Family.column) -> list[str]:
     """The lines between the rules, without what only sets them."""
-    (inside,) = re.findall(r"\\toprule\n(.*)\\bottomrule", write_latex(store, baseline), re.DOTALL)
+    (inside,) = re.findall(r"\\toprule\n(.*)\\bottomrule", write_latex(store, baseline, family), re.DOTALL)
     return [re.sub(r"\\multicolumn\{(\d+)\}\{[^}]*\{?\}?l?c?\}", r"\1:", line) for line in inside.splitlines()]
 
 
 def row(store: Store, method: str, baseline: str | None = None) -> list[str]:
-    (line,) = [line for line in body(store, baseline) if line.startswith(f"{latex(method)} &")]
+    """The cells of a row but for its mean rank."""
+    return whole_row(store, method, baseline)[:-2]
+
+
+def whole_row(store: Store, method: str, baseline: str | None = None, family: Family = Family.column) -> list[str]:
+    (line,) = [line for line in body(store, baseline, family) if line.startswith(f"{latex(method)} &")]
     return [cell.strip() for cell in line.removesuffix(r"\\").split("&")[1:]]
 
 
@@ -62,11 +68,11 @@ def test_columns_stand_by_protocol_then_by_scene_then_by_task(store: Store) -> N
             keep(store, "gvsl", task, 0.5, protocol)
     keep(store, "scratch", "shc", 0.5)
     protocols, rule, scenes, _, tasks, metrics, *_ = body(store)
-    assert protocols == r" & 6:{Linear} & 6:{Fine-tuning} & 6:{Linear probe} \\"
+    assert protocols == r" & 6:{Linear} & 6:{Fine-tuning} & 6:{Linear probe} & 2:{} \\"
     assert rule == r"\cmidrule(lr){2-7}\cmidrule(lr){8-13}\cmidrule(lr){14-19}"
-    assert scenes == " &" + " &".join([" 2:{Inner scene} & 4:{Inter scene}"] * 3) + r" \\"
-    assert tasks == "Pre-training &" + " &".join([" 2:{SHC} & 2:{CCC} & 2:{SBM}"] * 3) + r" \\"
-    assert metrics == " &" + " &".join([" 2:{DSC} & 2:{AUC} & 2:{DSC}"] * 3) + r" \\"
+    assert scenes == " &" + " &".join([" 2:{Inner scene} & 4:{Inter scene}"] * 3) + r" & 2:{} \\"
+    assert tasks == "Pre-training &" + " &".join([" 2:{SHC} & 2:{CCC} & 2:{SBM}"] * 3) + r" & 2:{Mean} \\"
+    assert metrics == " &" + " &".join([" 2:{DSC} & 2:{AUC} & 2:{DSC}"] * 3) + r" & 2:{rank} \\"
 
 
 def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store) -> None:
@@ -79,7 +85,7 @@ def test_versions_of_one_protocol_stand_under_headings_of_their_own(store: Store
             update={"spec": newer}
         ),
     )
-    assert body(store)[0] == r" & 2:{Linear v2} & 2:{Linear v3} & 2:{Fine-tuning} \\"
+    assert body(store)[0] == r" & 2:{Linear v2} & 2:{Linear v3} & 2:{Fine-tuning} & 2:{} \\"
 
 
 def test_without_a_known_scene_there_is_no_line_of_scenes(store: Store) -> None:
@@ -109,6 +115,27 @@ def test_differences_to_scratch_are_those_of_the_printed_numbers(store: Store) -
     assert row(store, "simclr") == ["10.0", r"\,{\tiny($-$11.9)}"]
 
 
+def test_differences_that_the_corrected_tests_find_bear_a_star(store: Store) -> None:
+    """Seven cases of one sign: p = 2 / 2^7, which passes once and twice corrected, and not over four comparisons."""
+    for task in ("shc", "sbm"):
+        for method, shift in (("scratch", 0.0), ("gvsl", 0.1), ("simclr", 0.2)):
+            cases = [{"case": f"{case}", "dsc": 0.01 * case**2 + shift * (1 + case)} for case in range(7)]
+            keep(store, method, task, 0.3 + shift, cases=cases)
+    assert row(store, "gvsl")[1] == r"\,{\tiny(+10.0)$^{*}$}"
+    assert whole_row(store, "gvsl", family=Family.table)[1] == r"\,{\tiny(+10.0)}"
+    assert r"$*$: $p < 0.05$ between these trained networks, not methods" in caption(store)
+    assert "Holm's correction over the column." in caption(store)
+    assert "Holm's correction over all columns." in write_latex(store, family=Family.table)
+
+
+def test_the_mean_rank_stands_last_with_its_interval(store: Store) -> None:
+    for method, score in (("scratch", 0.2), ("gvsl", 0.3)):
+        keep(store, method, "shc", score, cases=[{"case": f"{case}", "dsc": score} for case in range(7)])
+    assert whole_row(store, "gvsl")[-2:] == ["1.0", r"\,{\scriptsize{}[1.0, 1.0]}"]
+    assert whole_row(store, "scratch")[-2:] == ["2.0", r"\,{\scriptsize{}[2.0, 2.0]}"]
+    assert "Mean rank: over the columns, with a 95\\% interval by resampling test cases." in caption(store)
+
+
 def test_another_baseline_takes_the_place_of_scratch(store: Store) -> None:
     keep(store, "scratch", "shc", 0.2)
     keep(store, "gvsl", "shc", 0.3)
@@ -130,7 +157,7 @@ def test_an_incomplete_row_is_never_bold(store: Store) -> None:
         keep(store, "gvsl", task, 0.5)
     keep(store, "simclr", "shc", 0.9)
     assert row(store, "gvsl") == [r"\textbf{50.0}", "", r"\textbf{50.0}", ""]
-    assert row(store, "simclr") == ["90.0", "", "2:{--}"]
+    assert whole_row(store, "simclr") == ["90.0", "", "2:{--}", "2:{--}"]
 
 
 def test_marks_are_shown_and_explained(store: Store) -> None:

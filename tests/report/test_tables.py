@@ -15,6 +15,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.report.cells_csv import PANDAS, write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.markdown_table import markdown_table
+from ssl_bench.report.mean_rank import mean_ranks
 from ssl_bench.report.notes import SEMI_REAL
 from ssl_bench.report.paradigms import paradigm_summary
 from ssl_bench.report.results import CSV_COLUMNS, read_results
@@ -23,6 +24,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.spec.specification import ExternalBackbone, Origin
 from ssl_bench.store.store import Store
+from ssl_bench.training.scoring import POLICIES
 from tests.report.made_up import tables
 
 
@@ -89,7 +91,7 @@ def test_columns_that_differ_in_their_labels_are_told_apart_by_them_alone(store:
 def test_mean_and_spread_over_seeds(store: Store) -> None:
     for seed, score in enumerate((0.5, 0.6, 0.7)):
         keep(store, "gvsl", "shc", seed, score)
-    assert lines(store, "gvsl") == [["geometric", "gvsl", "**60.0 ± 10.0**", "60.0"]]
+    assert lines(store, "gvsl") == [["geometric", "gvsl", "**60.0 ± 10.0**", "1.0"]]
 
 
 def test_the_best_of_a_column_is_bold_and_only_it(store: Store) -> None:
@@ -111,11 +113,11 @@ def test_external_rows_carry_the_licence_of_their_weights(store: Store) -> None:
     assert row["licence"] == "for looking at only"
 
 
-def test_an_incomplete_row_is_shown_and_has_no_mean(store: Store) -> None:
+def test_an_incomplete_row_is_shown_and_has_no_rank(store: Store) -> None:
     keep(store, "gvsl", "shc", 0, 0.7)
     keep(store, "gvsl", "sbm", 0, 0.5)
     keep(store, "scratch", "shc", 0, 0.6)
-    assert lines(store, "gvsl")[0] == ["geometric", "gvsl", "**50.0**", "**70.0**", "60.0"]
+    assert lines(store, "gvsl")[0] == ["geometric", "gvsl", "**50.0**", "**70.0**", "1.0"]
     assert lines(store, "scratch")[0] == ["none", "scratch", "–", "60.0", "–"]
 
 
@@ -147,11 +149,15 @@ def test_a_paradigm_is_the_mean_of_its_complete_rows(store: Store) -> None:
         if sbm is not None:
             keep(store, method, "sbm", 0, sbm)
     sbm_column, shc_column = table(store).columns
-    relative, geometric = paradigm_summary(table(store))
+    found = table(store)
+    relative, geometric = paradigm_summary(found, mean_ranks(found))
     assert (relative.paradigm, relative.complete, relative.incomplete) == ("centroid-relative", 2, 1)
     assert relative.means == {shc_column: pytest.approx(0.3), sbm_column: pytest.approx(0.6)}
     assert (geometric.paradigm, geometric.complete, geometric.incomplete, geometric.means) == ("geometric", 0, 1, {})
-    assert "| centroid-relative | 2 of 3 | 60.0 | 30.0 |\n| geometric | 0 of 1 | – | – |" in write_markdown(store)
+    assert relative.rank is not None
+    assert (relative.rank.value, geometric.rank) == (1.5, None)
+    lines = "| centroid-relative | 2 of 3 | 60.0 | 30.0 | 1.5 |\n| geometric | 0 of 1 | – | – | – |"
+    assert lines in write_markdown(store)
 
 
 def test_a_row_that_lacks_a_seed_is_incomplete(store: Store) -> None:
@@ -159,7 +165,7 @@ def test_a_row_that_lacks_a_seed_is_incomplete(store: Store) -> None:
         keep(store, "gvsl", "shc", seed, 0.7)
     keep(store, "scratch", "shc", 0, 0.6)
     assert lines(store, "scratch")[0][-1] == "–"
-    assert lines(store, "gvsl")[0][-1] == "70.0"
+    assert lines(store, "gvsl")[0][-1] == "1.0"
 
 
 def test_an_undefined_score_is_not_a_number(store: Store) -> None:
@@ -219,6 +225,27 @@ def test_a_split_by_case_is_said(store: Store) -> None:
     assert "by case" not in write_markdown(store)
     keep(store, "gvsl", "sbm", 0, 0.5, data="real", split_by="case")
     assert "sbm: split by case, for nothing says which scans are of one patient." in write_markdown(store)
+
+
+def test_metrics_are_ranked_and_never_averaged(store: Store) -> None:
+    for method, shc, ccc in (("gvsl", 0.2, 0.9), ("simclr", 0.4, 0.6), ("byol", 0.3, 0.5)):
+        keep(store, method, "shc", 0, shc)
+        keep(store, method, "ccc", 0, ccc, metric="AUC")
+    assert [lines(store, method)[0][-1] for method in ("gvsl", "simclr", "byol")] == ["2.0", "1.5", "2.5"]
+    assert "| Mean rank |" in write_markdown(store)
+    assert "| Mean |" not in write_markdown(store)
+
+
+def test_a_table_that_counts_missed_classes_in_hd95_in_some_cells_only_says_so(store: Store) -> None:
+    said = (
+        "shc: HD95 leaves out classes that were missed in 1 older cells and counts them in 2; do not compare the two."
+    )
+    for method in ("gvsl", "simclr"):
+        keep(store, method, "shc", 0, 0.5, policy=POLICIES["DSC"])
+    keep(store, "gvsl", "ccc", 0, 0.5, policy=POLICIES["AUC"], metric="AUC")
+    assert "HD95" not in write_markdown(store)
+    keep(store, "scratch", "shc", 0, 0.5, policy="absent from one of them it scores 0, and its HD95 is null")
+    assert said in write_markdown(store)
 
 
 def test_marks_for_a_random_decoder_and_for_no_convergence(store: Store) -> None:

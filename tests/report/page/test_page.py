@@ -10,12 +10,14 @@ import pytest
 
 from ssl_bench.cli.report import Format, report
 from ssl_bench.errors import UserError
+from ssl_bench.report.family import Family
 from ssl_bench.report.markdown import write_markdown
-from ssl_bench.report.notes import SEMI_REAL
+from ssl_bench.report.notes import FAMILIES, METHODS, NETWORKS, SEMI_REAL
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.table import Table
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
+from ssl_bench.training.scoring import POLICIES
 from tests.report.page.conftest import REFERENCE, write
 from tests.report.page.reading import Element, read, rows
 from tests.report.page.stores import evaluation, keep, planner, pretraining
@@ -75,7 +77,7 @@ def test_differences_stand_beside_the_scores(page: Element) -> None:
         for cell, lines in zip(cells, tests, strict=True):
             (expected,) = [row for row in lines if row[0] == method]
             shown = " ".join(part.text for part in cell.find(class_="difference"))
-            assert shown == ("–" if expected[4] == "–" else f"{expected[4]} p {expected[6]}")
+            assert shown == ("–" if expected[3] == "–" else f"{expected[3]} p {expected[6]}")
             assert cell.find(class_="rank")[0].text == f"rank {expected[9]}"
             assert f"{cell.find(class_='score')[1].text} {cell.find('small')[0].text}" == expected[1]
 
@@ -137,6 +139,34 @@ def test_a_table_without_the_baseline_says_that_nothing_is_compared_with_it(tmp_
     said = "The baseline has no cell here, so that nothing is compared with it."
     assert said in read(write(keep(tmp_path, evaluation("gvsl"), evaluation("simclr")))).text
     assert said not in page.text
+
+
+def test_mean_ranks_sort_from_the_smallest_and_scores_from_the_largest(page: Element) -> None:
+    """The script takes the order of sorting from here."""
+    heads = page.find("table", class_="leaderboard")[0].find("thead")[0].find("th")
+    orders = {head.text: head.attributes.get("data-sort") for head in heads}
+    assert orders.pop("Mean rank") == "smallest first"
+    assert "smallest first" not in orders.values()
+    (paradigms,) = [t for t in page.find("table", class_="text") if "by paradigm" in t.find("caption")[0].text]
+    assert paradigms.find("th", data_sort="smallest first")[0].text == "Mean rank"
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_the_page_says_of_what_and_over_what_its_tests_are(family: Family) -> None:
+    page = read(write(REFERENCE, family=family)).text
+    assert NETWORKS in page
+    assert METHODS not in page
+    assert [one in page for one in FAMILIES.values()] == [one == family for one in FAMILIES]
+
+
+def test_hd95_of_older_records_is_said_to_leave_out_what_was_missed(tmp_path: Path) -> None:
+    cases = [{"case": "a", "dsc": 0.5, "hd95_mm_per_class": {"heart": 3.0}}]
+    said = "HD95 3.0 mm without the classes that were missed"
+    older, newer = evaluation("gvsl", cases=cases), evaluation("gvsl", cases=cases, policy=POLICIES["DSC"])
+    assert said in read(write(keep(tmp_path / "older", older))).text
+    page = read(write(keep(tmp_path / "newer", newer))).text
+    assert "HD95 3.0 mm" in page
+    assert said not in page
 
 
 def test_pictures_are_drawn_to_the_baseline_of_the_page() -> None:
