@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ssl_bench.api.cases import SPLITS
+from ssl_bench.api.cases import SPLITS, Case
 from ssl_bench.api.registry import TASKS, add_plugin_file
 from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance.task_checks import TaskUnderTest
@@ -18,6 +18,7 @@ from ssl_bench.data import generated
 from ssl_bench.data.folder_source import FolderCases
 from ssl_bench.data.generated import generator_source
 from ssl_bench.data.layouts.own_tasks import add_own, register_own
+from ssl_bench.data.source import cases_digest
 from ssl_bench.data.sources import DataSources, source_of
 from ssl_bench.data.split_files import write_splits
 from ssl_bench.data.splits import Splits
@@ -314,3 +315,19 @@ def test_another_process_registers_the_tasks_of_a_cells_folders(tmp_path: Path) 
     moved = Locations(data_roots={name: tmp_path / "Other"}, own_tasks={name: "nnunet"})
     with pytest.raises(UserError, match=f"Other: no longer defines task '{name}'; plan its cells again"):
         register_own(moved)
+
+
+def test_records_that_met_the_same_voxels_and_labels_have_one_digest_and_no_others() -> None:
+    image, label = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3, 4), np.uint8)
+    changed = [image.copy(), label.copy()]
+    for array in changed:
+        array[0, 1, 2] = 1
+    spacing = (1.0, 1.0, 1.0)
+    one, image_of_another, label_of_another = (
+        Case(name, *arrays, spacing)
+        for name, arrays in {"a": (image, label), "b": (changed[0], label), "c": (image, changed[1])}.items()
+    )
+    digest = cases_digest([one, label_of_another])
+    assert digest == cases_digest([Case("renamed", image.copy(), label.copy(), spacing), label_of_another])
+    others = [[one], [one, image_of_another], [label_of_another, one], [image_of_another, label_of_another]]
+    assert len({digest, *map(cases_digest, others)}) == 5

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ssl_bench.errors import UserError
+from ssl_bench.executors.cluster.cell_job import CellJob
 from ssl_bench.executors.cluster.settings import SlurmSettings
 from ssl_bench.executors.slurm import queued_cells, scripts, submit
 from ssl_bench.planning.graph import with_pretrainings
@@ -145,3 +148,20 @@ def test_an_answer_of_sbatch_without_a_number_is_an_error(site: Site, planner: P
     (site.commands / "sbatch").write_text("#!/bin/bash\necho 'welcome'\n")
     with pytest.raises(UserError, match="sbatch refused the job"):
         submit(cells_of(planner), store, SlurmSettings(), RUNTIME)
+
+
+def test_a_job_that_is_to_end_lets_its_cell_stop_and_is_queued_again(tmp_path: Path) -> None:
+    """What submitit asks of it before preemption or the time limit."""
+    job = CellJob(tmp_path, RUNTIME, SlurmSettings(minutes=9))
+    ends = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); print(flush=True); signal.pause()"
+    job.child = subprocess.Popen([sys.executable, "-c", f"import signal, sys; {ends}"], stdout=subprocess.PIPE)
+    assert job.child.stdout is not None
+    job.child.stdout.readline()
+    again = job.checkpoint("0123456789abcdef")
+    assert job.child.returncode == 3, "it was told to end and has ended in order"
+    assert (again.args, again.kwargs) == (("0123456789abcdef",), {})
+    assert isinstance(again.function, CellJob)
+    assert again.function is not job
+    assert (again.function.results, again.function.runtime, again.function.settings) == (
+        (job.results, job.runtime, job.settings)
+    )
