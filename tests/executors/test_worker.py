@@ -23,6 +23,7 @@ def test_events_are_lines_of_json_about_the_cell_at_hand(monkeypatch: pytest.Mon
     clock = iter([10.0, 10.0, 10.1, 10.25, 10.25])
     monkeypatch.setattr(worker.time, "monotonic", lambda: next(clock))
     reading, writing = os.pipe()
+    os.set_blocking(reading, False)
     events = Events(writing)
     events.key = "0123456789abcdef"
     events.send("started")
