@@ -162,19 +162,19 @@ def test_plans_for_another_scheduler_run_by_their_keys(
 def test_reset_plans_rows_of_their_own_and_leaves_out_what_it_would_not_change() -> None:
     options = ("--tasks", "shc,ccc", "--protocols", "finetune,probe", "--reset", "decoder", "--preset", "smoke")
     result = dry_run("--methods", "scratch,rotation,gvsl", *options)
-    assert titles(result) == ["gvsl pre-training, seed 0", "gvsl (reset decoder) shc finetune-v1, seed 0"]
+    assert titles(result) == ["gvsl pre-training, seed 0", "gvsl (reset decoder) shc finetune-v2, seed 0"]
     assert result.stderr.splitlines() == [
         "--reset leaves out: scratch pre-trains nothing, so that its decoder is random anyway",
         "--reset leaves out: rotation pre-trains the encoder alone, so that its decoder is random anyway",
-        "--reset leaves out: shc under probe-v1 reads the encoder alone",
-        "--reset leaves out: ccc under finetune-v1 reads the encoder alone",
-        "--reset leaves out: ccc under probe-v1 reads the encoder alone",
+        "--reset leaves out: shc under probe-v2 reads the encoder alone",
+        "--reset leaves out: ccc under finetune-v2 reads the encoder alone",
+        "--reset leaves out: ccc under probe-v2 reads the encoder alone",
     ]
 
 
 def test_a_file_may_say_reset(file: Path) -> None:
     file.write_text(f'{FILE}reset = "encoder"\n'.replace('"simsiam"', '"gvsl"'))
-    assert "gvsl (reset encoder) shc linear-v1, seed 1" in titles(dry_run(file))
+    assert "gvsl (reset encoder) shc linear-v2, seed 1" in titles(dry_run(file))
 
 
 @pytest.mark.parametrize(

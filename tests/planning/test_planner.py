@@ -240,7 +240,7 @@ def test_a_tuned_row_carries_what_it_was_tuned_on(tmp_path: Path) -> None:
     assert tuned("methods.gvsl.batch=4").pretraining("gvsl", 0).setting.tuned_on is None, "changed by hand"
     with pytest.raises(UserError, match="seed 1001: options of this preset were tuned with it"):
         tuned().evaluation("gvsl", "sac", "finetune", 1001)
-    assert tuned().evaluation("gvsl", "sac", "finetune", 1001, "validation").spec.seed == 1001
+    assert tuned().evaluation("gvsl", "sac", "finetune", 1001, scored_on="validation").spec.seed == 1001
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from ssl_bench.training.runtime import Runtime
 from ssl_bench.tuning.halving import Trial
 from ssl_bench.tuning.trials import Search, Trials, shortened
 
-SHORT = ("pretraining.steps=2", "protocols.finetune.steps=2", "protocols.finetune.validate_every=1")
+SHORT = ("pretraining.steps=2", "protocols.finetune-v1.steps=2", "protocols.finetune-v1.validate_every=1")
 
 
 def search(**changes: Any) -> Search:
@@ -40,10 +40,10 @@ def trials(folder: Path, preset: str = "small", **changes: Any) -> Trials:
 
 
 def test_a_share_of_the_steps_shortens_warm_up_and_validation_alike() -> None:
-    preset = load_preset("small", ["protocols.finetune.steps=301"])
+    preset = load_preset("small", ["protocols.finetune-v1.steps=301"])
     assert shortened(preset, "finetune-v1", Fraction(1, 4)) == [
-        "pretraining.steps=100", "protocols.finetune.steps=76", "protocols.finetune.validate_every=13",
-        "pretraining.optimiser.warmup_steps=5", "protocols.finetune.optimiser.warmup_steps=2",
+        "pretraining.steps=100", "protocols.finetune-v1.steps=76", "protocols.finetune-v1.validate_every=13",
+        "pretraining.optimiser.warmup_steps=5", "protocols.finetune-v1.optimiser.warmup_steps=2",
     ]  # fmt: skip
     assert shortened(preset, "finetune-v1", Fraction(1)) == []
     with pytest.raises(UserError, match=r"--protocol other-v3: preset small has no steps for it"):
