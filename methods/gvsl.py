@@ -7,7 +7,7 @@ features predict (Z-matching), while the backbone restores a corrupted version o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ssl_bench.api.backbone import Backbone, Features
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts, scale_voxels
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import LogUniform
 from ssl_bench.nn.blocks import CHANNELS_PER_GROUP, DoubleConv
 from ssl_bench.nn.heads import InFloat32, RestorationHead
 from ssl_bench.nn.losses import ncc_loss, smoothness_loss
@@ -48,6 +49,8 @@ class PairConfig(AugmentationConfig):
     initial_std: float = Field(default=1e-3, gt=0)
     """Standard deviation of the last layers' initial weights, so that matching starts near the identity; PyTorch's
     default, which the released code keeps, is about 0.03."""
+    smoothness_weight: Annotated[float, LogUniform(0.1, 10)] = Field(default=1.0, ge=0)
+    """Of the smoothness in the loss; one in the paper (section 3.3) and in the released code."""
 
 
 class GVSLConfig(PairConfig):
@@ -122,7 +125,7 @@ class DeformableHead(nn.Sequential):
 
 
 class GVSL(Method):
-    """Restoration + Z-matching: mean squared error + normalised cross-correlation + smoothness, all weights one."""
+    """Restoration + Z-matching: mean squared error + normalised cross-correlation + weighted smoothness."""
 
     Config: ClassVar[type[PairConfig]] = GVSLConfig
     facts = MethodFacts(
@@ -174,7 +177,7 @@ class GVSL(Method):
         restoration = F.mse_loss(self.restoration(of_a.local).float(), a)
         ncc, smoothness = self.matching_losses(a, b, of_a, of_b)
         return {
-            "loss": ncc + smoothness + restoration,
+            "loss": ncc + self.options.smoothness_weight * smoothness + restoration,
             "ncc": ncc.detach(),
             "smoothness": smoothness.detach(),
             "restoration": restoration.detach(),

@@ -15,7 +15,7 @@ from .gvsl import GVSL, GVSLConfig
 
 
 class GVSLNoFundament(GVSL):
-    """Normalised cross-correlation + smoothness."""
+    """Normalised cross-correlation + weighted smoothness."""
 
     facts = dataclasses.replace(GVSL.facts, title="GVSL without fundament", version=2)
 
@@ -26,4 +26,8 @@ class GVSLNoFundament(GVSL):
     def losses(self, corrupted: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """Encode the corrupted A and B, match the pair."""
         ncc, smoothness = self.matching_losses(a, b, *self.encode(corrupted, b))
-        return {"loss": ncc + smoothness, "ncc": ncc.detach(), "smoothness": smoothness.detach()}
+        return {
+            "loss": ncc + self.options.smoothness_weight * smoothness,
+            "ncc": ncc.detach(),
+            "smoothness": smoothness.detach(),
+        }

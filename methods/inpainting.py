@@ -5,7 +5,7 @@ As usual in 3D there is no adversarial loss.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, MethodConfig, MethodFacts, scale_voxels
 from ssl_bench.api.rng import Draws
+from ssl_bench.api.search import Choice
 from ssl_bench.nn.heads import RestorationHead
 from ssl_bench.transforms.painting import block_mask, fill_with_noise
 
@@ -20,7 +21,7 @@ from ssl_bench.transforms.painting import block_mask, fill_with_noise
 class InPaintingConfig(MethodConfig):
     """What GVSL's comparison does not give."""
 
-    erased: float = Field(default=0.25, gt=0, lt=1)
+    erased: Annotated[float, Choice((0.25, 0.5, 0.75))] = Field(default=0.25, gt=0, lt=1)
     """Smallest share of the voxels that is erased; the paper's random blocks cover up to a quarter of the image."""
     block: float = Field(default=32, gt=0)
     """Side of a block in voxels of a crop of 128; scales with the crop."""

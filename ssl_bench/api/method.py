@@ -40,7 +40,8 @@ class MethodConfig(BaseModel):
     batch: Annotated[PositiveInt | None, Choice((4, 8))] = None
     """Volumes a step."""
     finetune_learning_rate: Annotated[PositiveFloat | None, LogUniform(1e-4, 1e-2)] = None
-    finetune_warmup_share: Annotated[float | None, Field(ge=0, lt=1), Choice((0.0, 0.05, 0.2))] = None
+    finetune_warmup_share: Annotated[float | None, Field(ge=0, lt=1), Choice((0.0, 0.05))] = None
+    """A tenth of the steps is the pilot of a learning rate under finetune-v2; a longer warm-up would decide it."""
     finetune_weight_decay: Annotated[float | None, Field(ge=0), Choice((0.0, 0.01, 0.1))] = None
 
     def finetune_steps(self, common: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from ssl_bench.api.registry import METHODS
 
 AUGMENTATION: dict[str, Any] = {"spatial_augmentation": True, "order": "corrupt_first"}
-PAIR: dict[str, Any] = {**AUGMENTATION, "direction": "b_to_a", "initial_std": 0.001}
+PAIR: dict[str, Any] = {**AUGMENTATION, "direction": "b_to_a", "initial_std": 0.001, "smoothness_weight": 1.0}
 GVSL: dict[str, Any] = {
     **PAIR,
     "composition": "affine_of_deformed",

@@ -128,11 +128,16 @@ def test_tanh_keeps_a_gradient_where_the_clamp_has_none() -> None:
     assert reached == {"tanh": True, "clamp": False}
 
 
-def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity() -> None:
-    method = gvsl()
+@pytest.mark.parametrize(("options", "weight"), [({}, 1), ({"smoothness_weight": 2.5}, 2.5)])
+def test_losses_have_weight_one_and_held_out_pairs_also_score_the_identity(
+    options: dict[str, object], weight: float
+) -> None:
+    method = gvsl(**options)
     batch = volumes(4)
     losses = method.held_out_step(batch, Draws.keyed(0, samples=range(4)))
-    torch.testing.assert_close(losses["loss"], losses["ncc"] + losses["smoothness"] + losses["restoration"])
+    # Little, since matching starts near the identity, but not nothing.
+    assert losses["smoothness"] > 0
+    torch.testing.assert_close(losses["loss"], losses["ncc"] + weight * losses["smoothness"] + losses["restoration"])
     torch.testing.assert_close(losses["ncc of the identity"], ncc_loss(batch[0::2], batch[1::2], method.window))
 
 
