@@ -327,7 +327,7 @@ def test_a_plan_that_does_not_read_stays_where_it_is(plan: Plan, store: Store) -
     [
         ({"backbone": {"method_version": 99}}, "method 'gvsl' is another one here than in its plan"),
         ({"backbone": {"plugin_source": "0123456789abcdef"}}, "method 'gvsl' is another one here"),
-        ({"windows": 1}, "windows are cut otherwise here than in its plan"),
+        ({"numerics": 1}, "planned with version 1 of the shared numerical code"),
     ],
 )
 def test_a_plan_of_what_this_installation_has_otherwise_is_said_and_refused(

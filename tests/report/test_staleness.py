@@ -48,7 +48,7 @@ def test_a_column_of_two_sets_of_cases_is_refused(
     assert isinstance(result.exception, UserError)
     said = str(result.exception)
     assert said.startswith(
-        f"shc under linear-v1, preset quick: its cells met different cases: gvsl seed 0 [{stale}] those of digest aaaa "
+        f"shc under linear-v2, preset quick: its cells met different cases: gvsl seed 0 [{stale}] those of digest aaaa "
         "and scratch seed 0 ["
     )
     assert " and 2 more those of digest bbbb; run those that are stale anew with --rerun all" in said

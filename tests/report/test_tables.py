@@ -355,7 +355,7 @@ def test_two_versions_of_a_method_are_two_rows(store: Store) -> None:
     spec = first.spec.model_copy(update={"backbone": newer})
     second = first.model_copy(update={"spec": spec, "score": 0.9})
     (found,) = tables(first, second)
-    assert means(found) == {"gvsl (version 1)": 0.3, "gvsl (version 9)": 0.9}
+    assert means(found) == {"gvsl (version 2)": 0.3, "gvsl (version 9)": 0.9}
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -47,7 +47,7 @@ def plain(*overrides: str) -> Planner:
 
 
 def ended(planner: Planner, method: str, scored_on: ScoredOn = "test", seed: int = 0) -> EvaluationRecord:
-    cell = planner.evaluation(method, "shc", "linear", seed, scored_on)
+    cell = planner.evaluation(method, "shc", "linear", seed, scored_on=scored_on)
     return EvaluationRecord.model_validate({
         "key": cell.key, "status": "ok", "setting": cell.setting, "data": "semi-real (1 anatomy)", "provenance": {},
         "spec": cell.spec, "score": 0.5, "paradigm": "geometric", "converged": True,
@@ -103,7 +103,7 @@ def test_a_report_says_on_what_rows_were_tuned_and_which_were_not(tuned: Planner
 def test_trials_enter_no_table_no_csv_and_no_frame(tuned: Planner, tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     for record in (ended(tuned, "gvsl", "validation", 1000), ended(tuned, "scratch", "validation", 1001)):
-        cell = tuned.evaluation(record.spec.method, "shc", "linear", record.spec.seed, "validation")
+        cell = tuned.evaluation(record.spec.method, "shc", "linear", record.spec.seed, scored_on="validation")
         assert store.publish(cell, record)
     assert len(list(store.evaluations())) == 2
     assert "No cell has succeeded yet." in write_markdown(store)

@@ -26,7 +26,7 @@ from ssl_bench.nn.losses import soft_dice_loss
 from ssl_bench.nn.transfer import constant
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.specification import PretrainingSpec
-from ssl_bench.training.fitting import on_device
+from ssl_bench.training.descent import on_device
 from ssl_bench.training.pretraining import build_backbone, build_method
 
 GPU = torch.device("cuda:0")

@@ -31,7 +31,7 @@ def test_scores_are_said_by_their_spread_by_class_and_by_other_measures() -> Non
     assert case_facts(evaluation("gvsl", cases=SEGMENTED)) == [
         ("Test cases", "5; worst 20.0 (a), quartiles 35.0, 50.0, 70.0, best 100.0 (b); 1 undefined"),
         ("DSC by class", "atrium 55.0, wall 30.0"),
-        ("Also measured", "HD95 2.8 mm, centreline Dice 25.0 (means over cases)"),
+        ("Also measured", "HD95 2.8 mm without the classes that were missed, centreline Dice 25.0 (means over cases)"),
     ]
 
 

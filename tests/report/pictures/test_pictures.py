@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from ssl_bench.cli.report import Format, report
+from ssl_bench.cli.report import report
 from ssl_bench.errors import UserError
 from ssl_bench.report.pictures import Picture, pictures_of, style
 from ssl_bench.report.pictures.gallery import gallery_pictures
@@ -142,11 +142,11 @@ def test_an_unknown_baseline_is_refused_before_a_picture_is_written(tmp_path: Pa
     file.parent.mkdir(parents=True)
     file.write_bytes(as_json(RECORDS[0]))
     with pytest.raises(UserError, match="--baseline nobody: no such row"):
-        report(Format.md, None, tmp_path / "results", False, "nobody", None, tmp_path / "pictures")
+        report(results=tmp_path / "results", baseline="nobody", pictures=tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()
 
 
 def test_two_stores_compared_have_no_pictures(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--compare"):
-        report(Format.md, None, None, False, None, (tmp_path, tmp_path), tmp_path / "pictures")
+        report(compare=(tmp_path, tmp_path), pictures=tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()
