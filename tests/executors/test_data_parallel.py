@@ -98,7 +98,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Both]:
 @pytest.mark.parametrize("method", PARAMETERS)
 def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, both: Callable[[str], Both]) -> None:
     alone, together, *_ = both(method)
-    # Batch norm over the pooled features of so few volumes magnifies rounding: in the third step by 1.1e-5 for SimSiam and
+    # Batch norm over pooled features of so few volumes magnifies rounding: in the third step by 1.1e-5 for SimSiam and
     # 1.5e-3 for SimCLR, whose third loss also moves by 2.6e-3 where one process starts from weights changed by 6e-8.
     near = {"simsiam": 3e-5, "simclr": 5e-3}.get(method, 1e-5)
     assert together.loss_curve == pytest.approx(alone.loss_curve, rel=1e-5, abs=near)
@@ -113,7 +113,7 @@ def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[
     record, _, one, two = both(method)
     start = build_backbone(record.spec.width, 0).state_dict()
     alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
-    # Batch norm over so few volumes magnifies rounding, 0.012 for SimSiam, 0.018 for SimCLR; the others stay below 0.002.
+    # Batch norm over so few volumes magnifies rounding, 0.012 for SimSiam, 0.018 for SimCLR; others stay below 0.002.
     assert float((together - alone).norm() / alone.norm()) < (0.04 if method in ("simsiam", "simclr") else 0.01)
 
 
