@@ -331,3 +331,8 @@ def test_records_that_met_the_same_voxels_and_labels_have_one_digest_and_no_othe
     assert digest == cases_digest([Case("renamed", image.copy(), label.copy(), spacing), label_of_another])
     others = [[one], [one, image_of_another], [label_of_another, one], [image_of_another, label_of_another]]
     assert len({digest, *map(cases_digest, others)}) == 5
+
+
+def test_the_embedded_corpus_shows_none_of_a_data_sets_patients(tmp_path: Path) -> None:
+    """A real task whose patients are known may be met by networks that were pre-trained on it."""
+    assert DataSources(Locations(), PRESET.cohort).corpus.scans_of(["patient-1"], tmp_path, "") == []

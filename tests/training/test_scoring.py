@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ssl_bench.api.cases import Case
+from ssl_bench.api.registry import TASKS
 from ssl_bench.api.task import TaskFacts
 from ssl_bench.spec.record import COUNTS_MISSES
 from ssl_bench.training.inference import _most_probable
@@ -42,6 +43,17 @@ def test_who_misses_a_structure_does_not_come_nearest() -> None:
     assert missed["hd95_mm_per_class"]["core"] > 2
     assert missed["surface_dice_per_class"]["core"] == 0
     assert COUNTS_MISSES in policy_of(FACTS)
+
+
+def test_the_policy_says_the_choices_of_its_metric_and_of_tubes_alone() -> None:
+    """Records keep it, and tables tell by it which of them may be compared."""
+    said = {name: policy_of(TASKS.load(name).facts) for name in ("shc", "sac", "ccc")}
+    assert "absent from one of them it scores 0" in said["shc"]
+    assert "centreline" not in said["shc"]
+    assert said["sac"].startswith(said["shc"])
+    assert "centreline Dice version 2" in said["sac"]
+    assert "all of one class" in said["ccc"]
+    assert COUNTS_MISSES not in said["ccc"]
 
 
 def test_a_healthy_subject_in_whom_nothing_is_found_is_left_out_of_the_mean() -> None:
