@@ -279,6 +279,8 @@ def detectable_difference(parts: Parts, level: float) -> float:
     freedom = [float(parts.case_freedom), float(parts.seed_freedom or parts.case_freedom)]
     bounds = sorted(float(special.stdtrit(one, 1 - level / 2)) for one in freedom)
     if bounds[0] < bounds[1]:
+        # Where cases or seeds are all of the variance, the answer is a bound itself, up to rounding.
+        bounds = [bounds[0] * (1 - 1e-6), bounds[1] * (1 + 1e-6)]
         bounds[0] = optimize.brentq(lambda t: float(_tails(t, np.asarray(weight), parts)) - level, *bounds)
     return float(special.nctdtrinc(float(parts.freedom), 0.2, bounds[0])) * error
 

@@ -100,6 +100,20 @@ def test_nothing_differs_where_nothing_does() -> None:
     assert t_test(mean_parts(np.zeros((2, 3, 12)))).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("all_of_it", ["cases", "seeds"])
+def test_where_one_thing_is_all_of_the_variance_its_degrees_of_freedom_decide(all_of_it: str) -> None:
+    """Every share of the variance from nothing to all: at the ends the critical value is that of one t."""
+    generator = np.random.default_rng(0)
+    for level, cases in ((0.05, 12), (0.05 / 12, 24), (0.05 / 300, 80)):
+        size = (1, cases) if all_of_it == "cases" else (3, 1)
+        parts = mean_parts(np.broadcast_to(generator.normal(size=size), (3, cases)).copy())
+        freedom = cases - 1 if all_of_it == "cases" else 2
+        found = detectable_difference(parts, level)
+        power = stats.nct.sf(stats.t.ppf(1 - level / 2, freedom), freedom, found / float(parts.error))
+        assert power == pytest.approx(0.8, abs=1e-3)
+
+
+
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_the_detectable_difference_of_methods_is_found_in_about_four_of_five_draws(spread: float) -> None:
     """Given the true variances: twelve seeds and forty cases, of which each draw estimates its own."""
