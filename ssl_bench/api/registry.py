@@ -150,6 +150,10 @@ class Registry(Generic[Plugin]):
                 return versions[max(versions)]
         return name
 
+    def newest_names(self) -> list[str]:
+        """Of every bare name the newest version, sorted."""
+        return sorted({self.newest(name.rpartition("-v")[0]) for name in self.names()})
+
     def _plugin_class(self, module: ModuleType, name: str, origin: str, attribute: str | None = None) -> type[Plugin]:
         if self.versioned and not re.search(r"-v\d+$", name):
             way_out = f"end its name in a version: {name}_v1.py, or {name}-v1 as an entry point"

@@ -125,6 +125,8 @@ class Preset(Settings):
     """Options of methods that differ from their defaults; validated by the method."""
     data: dict[str, dict[str, Any]] = {}
     """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by `Preprocessing`."""
+    not_in_all: dict[str, str] = {}
+    """Tasks that ``--tasks all`` leaves out, each with the reason; named, they run."""
     tuning: TuningSettings | None = None
     """How the options in `methods` were found; None where nobody looked."""
 

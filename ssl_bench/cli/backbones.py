@@ -95,7 +95,7 @@ def evaluate(
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
-    protocols = names(protocol, "--protocol", PROTOCOLS.names)
+    protocols = names(protocol, "--protocol", PROTOCOLS.newest_names)
     for name in protocols:
         resolve_protocol(name)
 

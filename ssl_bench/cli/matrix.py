@@ -12,7 +12,7 @@ from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, placed, plan_with, without_pointless
+from ssl_bench.cli.planning import all_tasks, locations_of, names, placed, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -58,8 +58,8 @@ def matrix(
 
     executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
-    chosen_tasks = names(tasks, "--tasks", lambda: options.usable_names(TASKS))
-    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.names)
+    chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
+    chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
     for name in chosen_methods:
         METHODS.check(name)
     for name in chosen_protocols:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ssl_bench.api.registry import TASKS
+from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import (
     CorpusData,
     Execution,
@@ -69,6 +70,16 @@ def placed(
 def warn(line: str) -> None:
     """Say what may be meant and probably is not, however quiet the progress is."""
     typer.echo(f"warning: {line}", err=True)
+
+
+def all_tasks(resolution: Resolution) -> list[str]:
+    """What ``--tasks all`` means under the preset; on stderr, what it leaves out."""
+    from ssl_bench.api.settings import load_preset
+
+    preset = load_preset(resolution.preset, resolution.set_ or [], resolution.tuned)
+    for task, reason in preset.not_in_all.items():
+        typer.echo(f"--tasks all leaves out {task} under preset {preset.name}: {reason}; name it to run it", err=True)
+    return [name for name in options.usable_names(TASKS) if name not in preset.not_in_all]
 
 
 def without_pointless(cells: Sequence[Cell]) -> list[Cell]:

@@ -51,7 +51,7 @@ class Planner:
         self.data = data or DataSources(Locations(), preset.cohort)
         BACKBONES.check(preset.backbone)
         # Fields that presets did not always have are left out while they say nothing, as in a cell's key.
-        left_out = {"name", "methods", "ranked", "tuning"}
+        left_out = {"name", "methods", "ranked", "not_in_all", "tuning"}
         comparable = preset.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         comparable |= {"precision": precision, "numerics": NUMERICS_VERSION}
         digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()[:8]
