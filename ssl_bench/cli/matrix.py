@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
+from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
@@ -58,13 +58,13 @@ def matrix(
 
     executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
-    chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
     for name in chosen_methods:
         METHODS.check(name)
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = seed_list(seeds)
+    chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
     cells = [

@@ -28,7 +28,7 @@ def reproduce(
 ) -> None:
     """Print, as a shell script, how to run a cell again: installation, commit, plan, command, where bits may differ.
 
-    Example: ssl-bench reproduce 5e51c81feb3b8a2f > again.sh
+    Example: ssl-bench reproduce 640647c7e0aa4d18 > again.sh
     """
     from ssl_bench.planning.reproduction import cell_of, reproduction_of
     from ssl_bench.store.store import Store, results_folder

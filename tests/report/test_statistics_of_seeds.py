@@ -113,7 +113,6 @@ def test_where_one_thing_is_all_of_the_variance_its_degrees_of_freedom_decide(al
         assert power == pytest.approx(0.8, abs=1e-3)
 
 
-
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_the_detectable_difference_of_methods_is_found_in_about_four_of_five_draws(spread: float) -> None:
     """Given the true variances: twelve seeds and forty cases, of which each draw estimates its own."""
