@@ -159,6 +159,23 @@ def test_plans_for_another_scheduler_run_by_their_keys(
     assert command("matrix", *cells, "--executor", "plan", "--results", "store").stdout == ""
 
 
+def test_all_tasks_are_those_that_the_preset_has_the_steps_for_and_all_protocols_the_newest() -> None:
+    result = dry_run("--methods", "scratch", "--protocols", "all", "--preset", "quick")
+    assert titles(result) == [
+        f"scratch {task} {protocol}-v2, seed 0"
+        for task in ("ccc", "sbm", "shc")
+        for protocol in ("finetune", "linear", "probe")
+    ]
+    assert result.stderr.splitlines() == [
+        "--tasks all leaves out sac under preset quick: coronary arteries are too thin for a training of minutes; "
+        "name it to run it"
+    ]
+    named = dry_run("--methods", "scratch", "--tasks", "sac", "--protocols", "linear", "--preset", "quick")
+    assert titles(named) == ["scratch sac linear-v2, seed 0"]
+    assert named.stderr == ""
+    assert "scratch sac linear-v2, seed 0" in titles(dry_run("--methods", "scratch", "--preset", "smoke"))
+
+
 def test_reset_plans_rows_of_their_own_and_leaves_out_what_it_would_not_change() -> None:
     options = ("--tasks", "shc,ccc", "--protocols", "finetune,probe", "--reset", "decoder", "--preset", "smoke")
     result = dry_run("--methods", "scratch,rotation,gvsl", *options)
