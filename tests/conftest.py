@@ -29,8 +29,8 @@ _PROCESSES.set_forkserver_preload(["torch", "monai.metrics", "sklearn.metrics", 
 """Of which each has all that takes seconds to import."""
 
 NOT_FAST = (
-    *("chaos", "benchmarks/test_quick.py", "conformance", "training", "cli", "api/test_plugins.py", "executors"),
-    *("gpu", "slurm", "report/pictures", "pinned"),
+    *("chaos", "benchmarks/test_quick.py", "conformance", "training", "cli", "executors"),
+    *("api/test_plugins.py", "api/test_throwaway_plugins.py", "gpu", "slurm", "report/pictures", "pinned"),
     *(f"data/synthetic/test_{name}.py" for name in ("coronary", "covid", "growth")),
     *(f"data/preprocessing/test_{name}.py" for name in ("parallel", "preparing_trouble")),
     *("benchmarks/test_corruption_reference.py", "methods/test_gvsl.py", "transforms/test_corruption.py"),
