@@ -169,7 +169,12 @@ def tables_of(frames: StoreFrames) -> list[Table]:
         for corpus in (*corpora,) or (None,):
             here = {id(made): made in (corpus, None) for made in made_by}
             tables.append(_table(group[[here[id(made)] for made in made_by]], corpus, frames, _shared_setting(group)))
-    return sorted(tables, key=lambda table: (not table.setting.ranked, table.setting.preset, table.setting.digest))
+
+    def place(table: Table) -> tuple[bool, str, int, str]:
+        setting = table.setting
+        return not setting.ranked, setting.preset, len(setting.overrides), setting.digest
+
+    return sorted(tables, key=place)
 
 
 def _shared_setting(group: pd.DataFrame) -> Setting:
