@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ssl_bench.api.settings import load_preset, preset_names
 from ssl_bench.report.cell_text import percent
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.results import changed_options
+from ssl_bench.report.row_options import changed_options
 from ssl_bench.report.table import Row, Table, column_parts
 
 ON_SEMI_REAL = (

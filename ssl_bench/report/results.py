@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import gc
 import statistics
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ssl_bench.errors import UserError
+from ssl_bench.report.columns import Columns, as_float
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
+from ssl_bench.report.row_options import changed_options, row_options
 from ssl_bench.spec.collapse import collapsed_stages
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title, reset_title
 from ssl_bench.store.store import Store
@@ -119,7 +119,7 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         reader = _Reader(details)
         pretrainings = list(store.read("pretraining", parser_of(reader.pretraining)))
         cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation))), _CELLS)
-        cells["_options"] = pd.Series(_row_options(cells), dtype=object)
+        cells["_options"] = pd.Series(row_options(cells), dtype=object)
         labels = [
             f"{method} ({said})" if said else method
             for method, said in zip(cells["method"], cells["_options"], strict=True)
@@ -135,82 +135,6 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         )
 
 
-def _row_options(cells: pd.DataFrame) -> list[str]:
-    """The options of each line, and the version of the code or file where its table holds several under one name."""
-    versions = cells["_version"].where(_several_versions(cells), "")
-    return [", ".join(filter(None, pair)) for pair in zip(_shown_options(cells), versions, strict=True)]
-
-
-def _shown_options(cells: pd.DataFrame) -> list[str]:
-    """The options of each line; in place of those that tuning chose a word, where the method has other rows too."""
-    row = [cells[name] for name in ("setting", "data", "paradigm", "method", "options")]
-    trials = pd.Series([one.tuned_on.trials if one.tuned_on else "" for one in cells["_setting"]], cells.index, object)
-    # A cell may have run before tuning chose its options: one that ran afterwards speaks for the row.
-    trials = trials.groupby(row, sort=False, dropna=False).transform("max")
-    alone = cells["options"].groupby(row[:-1], sort=False, dropna=False).transform("nunique") == 1
-    chosen = trials.where(cells["options"] != "", "")
-    unique = chosen.where(chosen != "").groupby(row[:-1], sort=False, dropna=False).transform("nunique") <= 1
-    return [
-        options if not digest else "" if sole else "tuned" if one else f"tuned, trials {digest}"
-        for options, digest, sole, one in zip(cells["options"], chosen, alone, unique, strict=True)
-    ]
-
-
-def _several_versions(cells: pd.DataFrame) -> pd.Series:
-    same = ["setting", "data", "paradigm", "method", "options"]
-    return cells.groupby(same, sort=False, dropna=False)["_version"].transform("nunique") > 1
-
-
-def changed_options(options: Mapping[str, Any]) -> str:
-    """The options that differ from a method's defaults, in words."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
-
-
-class _Columns:
-    """Numbers by column, some lines at a time; texts are kept once."""
-
-    def __init__(self, numbers: Sequence[str], texts: Sequence[str]) -> None:
-        self._places = array("i")
-        self._numbers = {name: array("d") for name in numbers}
-        self._codes = {name: array("i") for name in texts}
-        self._texts: dict[str, dict[str, int]] = {name: {} for name in texts}
-        self._known: dict[tuple[str, tuple[str, ...]], array[int]] = {}
-        self._undefined = array("d", [nan])
-
-    def add(self, place: int, texts: Mapping[str, Sequence[str]], numbers: Mapping[str, Sequence[Any]]) -> None:
-        """Append lines about the cell at `place`, as many as the columns are long; numbers not given are NaN."""
-        count = len(next(iter(texts.values())))
-        for name, values in texts.items():
-            self._codes[name].extend(self._codes_of(name, tuple(values)))
-        for name, column in self._numbers.items():
-            given = numbers.get(name)
-            if given is None:
-                column.extend(self._undefined * count)
-            elif set(map(type, given)) <= {float, bool}:
-                column.extend(given)
-            else:
-                column.extend(map(as_float, given))
-        self._places.extend(array("i", [place]) * count)
-
-    def _codes_of(self, name: str, values: tuple[str, ...]) -> array[int]:
-        """The codes of `values`; most cells have the cases of another one, so that they are worked out once."""
-        codes = self._known.get((name, values))
-        if codes is None:
-            known = self._texts[name]
-            codes = array("i", [known.setdefault(value, len(known)) for value in values])
-            self._known[name, values] = codes
-        return codes
-
-    def frame(self) -> pd.DataFrame:
-        """All lines, in the order in which they came."""
-        texts = {
-            name: pd.Categorical.from_codes(np.asarray(codes), list(self._texts[name]))
-            for name, codes in self._codes.items()
-        }
-        numbers = {name: np.asarray(values) for name, values in self._numbers.items()}
-        return pd.DataFrame({"cell": np.asarray(self._places), **texts, **numbers})
-
-
 class _Reader:
     """Takes records apart: a line of `StoreFrames` each, and lines for their cases, classes and curves."""
 
@@ -218,10 +142,10 @@ class _Reader:
         self._details = details
         self._evaluations = self._pretrainings = 0
         self._told: dict[int, tuple[Any, ...]] = {}
-        self.cases = _Columns(["dsc", "probability", "label"], ["case"])
-        self.classes = _Columns(list(_MEASURES), ["case", "structure"])
-        self.curves = _Columns(["step", "value"], ["curve"])
-        self.pretraining_curves = _Columns(["step", "value"], ["curve"])
+        self.cases = Columns(["dsc", "probability", "label"], ["case"])
+        self.classes = Columns(list(_MEASURES), ["case", "structure"])
+        self.curves = Columns(["step", "value"], ["curve"])
+        self.pretraining_curves = Columns(["step", "value"], ["curve"])
 
     def evaluation(self, record: ParsedRecord) -> tuple[Any, ...] | None:
         """The line of an evaluation, None for a trial of tuning. Everything is parsed before anything is kept."""
@@ -275,7 +199,7 @@ class _Reader:
         )
 
 
-def _add_curves(columns: _Columns, place: int, what: str, points: Sequence[Mapping[str, float | None]]) -> None:
+def _add_curves(columns: Columns, place: int, what: str, points: Sequence[Mapping[str, float | None]]) -> None:
     for name in dict.fromkeys(name for point in points for name in point if name != "step"):
         here = [point for point in points if name in point and "step" in point]
         values = {quantity: [point[key] for point in here] for quantity, key in (("step", "step"), ("value", name))}
@@ -403,14 +327,6 @@ def _frame(lines: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pd.DataFra
     return pd.DataFrame(
         {name: pd.Series(column, dtype=TYPES.get(name, object)) for name, column in zip(names, columns, strict=True)}
     )
-
-
-def as_float(value: Any) -> float:
-    """The number that a record holds; NaN where it is none, or an integer larger than any float."""
-    try:
-        return float(value) if isinstance(value, int | float) else nan
-    except OverflowError:
-        return nan
 
 
 def _by_key(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from ssl_bench.report.columns import as_float
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
-from ssl_bench.report.results import as_float
 from ssl_bench.spec.record import COUNTS_MISSES, EvaluationRecord
 
 OTHER_MEASURES = {
