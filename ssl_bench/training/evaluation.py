@@ -31,7 +31,7 @@ from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
-from ssl_bench.training.scoring import describe, policy_of, score
+from ssl_bench.training.scoring import NeverPredicted, describe, policy_of, score
 from ssl_bench.weights.loading import build_external, load_weights, module_report, reset_part, scene_of
 from ssl_bench.weights.released import Match
 
@@ -160,30 +160,6 @@ class ModelOnCases:
             dropped.see(case, prediction)
             examples.see(case, rows[-1], prediction)
         return rows, dropped.names()
-
-
-class NeverPredicted:
-    """Which structures of a segmentation are in the truth of some case and in the prediction of none."""
-
-    def __init__(self, facts: TaskFacts) -> None:
-        self.facts = facts
-        self._true: set[int] = set()
-        self._predicted: set[int] = set()
-
-    def see(self, case: Case, prediction: Tensor) -> None:
-        """Count one case with its `prediction`, class indices (D, H, W); of a classification nothing is counted."""
-        if self.facts.kind == "classification":
-            return
-        for index in range(1, 1 + len(self.facts.classes)):
-            if index not in self._true and np.any(case.label == index):
-                self._true.add(index)
-            if index not in self._predicted and bool((prediction == index).any()):
-                self._predicted.add(index)
-
-    def names(self) -> list[str]:
-        """Their names, in the order of the task's classes."""
-        missing = self._true - self._predicted
-        return [name for index, name in enumerate(self.facts.classes, 1) if index in missing]
 
 
 def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:

@@ -63,6 +63,30 @@ def score(facts: TaskFacts, rows: list[dict[str, Any]]) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
+class NeverPredicted:
+    """Which structures of a segmentation are in the truth of some case and in the prediction of none."""
+
+    def __init__(self, facts: TaskFacts) -> None:
+        self.facts = facts
+        self._true: set[int] = set()
+        self._predicted: set[int] = set()
+
+    def see(self, case: Case, prediction: Tensor) -> None:
+        """Count one case with its `prediction`, class indices (D, H, W); of a classification nothing is counted."""
+        if self.facts.kind == "classification":
+            return
+        for index in range(1, 1 + len(self.facts.classes)):
+            if index not in self._true and np.any(case.label == index):
+                self._true.add(index)
+            if index not in self._predicted and bool((prediction == index).any()):
+                self._predicted.add(index)
+
+    def names(self) -> list[str]:
+        """Their names, in the order of the task's classes."""
+        missing = self._true - self._predicted
+        return [name for index, name in enumerate(self.facts.classes, 1) if index in missing]
+
+
 def _named(facts: TaskFacts, values: list[float]) -> dict[str, float | None]:
     return {name: _number(value) for name, value in zip(facts.classes, values, strict=True)}
 

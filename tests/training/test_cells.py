@@ -20,9 +20,9 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.store.store import Store
 from ssl_bench.training import pretraining
-from ssl_bench.training.evaluation import NeverPredicted
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime
+from ssl_bench.training.scoring import NeverPredicted
 
 SILENT = Progress(shown=False)
 
