@@ -38,8 +38,9 @@ _SAYS_NOTHING = frozenset(("and", "blood", "cavity", "heart", "of", "the"))
 def with_structures(root: Path, structures: Mapping[str, int], preprocessing: Preprocessing) -> Dataset:
     """The nnU-Net data set in `root` as one of the classes `structures`, in their order.
 
-    They are found in ``dataset.json`` by name, whatever its case, order of words and separators (``Left-Thalamus-Proper``
-    is ``left thalamus``), or by the number that `structures` gives each (``17`` is the left hippocampus in CANDI).
+    They are found in ``dataset.json`` by name, whatever its case, order of words and separators
+    (``Left-Thalamus-Proper`` is ``left thalamus``), or by the number that `structures` gives each (``17`` is the left
+    hippocampus in CANDI).
     Other labels are background. Raises UserError that lists the structures without a label, and for two labels of one.
     """
     path = root / DESCRIPTION

@@ -34,7 +34,7 @@ def structures(task: str) -> dict[str, int]:
 
 
 def write_set(root: Path, names: Sequence[str], cases: int = 5) -> Path:
-    """An nnU-Net set whose label `k` is the k-th of `names`: each case is an image, and one voxel pair of each label."""
+    """An nnU-Net set whose label `k` is the k-th of `names`: each case has a voxel of every label."""
     rng = np.random.default_rng(0)
     for number in range(cases):
         labels = np.zeros((8, 10, 12), np.uint8)
