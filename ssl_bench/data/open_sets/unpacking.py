@@ -86,4 +86,10 @@ def _of_zip(opened: zipfile.ZipFile) -> Iterator[Member]:
 def _of_tar(opened: tarfile.TarFile) -> Iterator[Member]:
     for entry in opened:
         if not entry.isdir():
-            yield Member(entry.name, entry.isreg(), lambda entry=entry: opened.extractfile(entry))  # type: ignore[misc]
+            yield Member(entry.name, entry.isreg(), lambda entry=entry: _read(opened, entry))  # type: ignore[misc]
+
+
+def _read(opened: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    source = opened.extractfile(entry)
+    assert source is not None, "asked of files alone"
+    return source

@@ -36,9 +36,9 @@ def lay(files: Mapping[str, Path], folder: Path, most_bytes: int, subject_of: Ca
     for image in sorted([*folder.glob("imagesTr/*"), *folder.glob("imagesTs/*")]):
         _number_channels(image, len(channels))
     cases = sorted(file.name.removesuffix(_ENDING) for file in folder.glob("labelsTr/*"))
-    labels = {name: int(value) for value, name in described.pop("labels").items()}
-    kept = {key: described[key] for key in ("name", "description", "reference", "licence") if key in described}
-    written = {"channel_names": channels, "labels": labels, "numTraining": len(cases), "file_ending": _ENDING, **kept}
+    written = {key: described[key] for key in ("name", "description", "reference", "licence") if key in described}
+    written |= {"channel_names": channels, "numTraining": len(cases), "file_ending": _ENDING}
+    written["labels"] = {name: int(value) for value, name in described["labels"].items()}
     (folder / "dataset.json").write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     if subject_of:
         with (folder / SUBJECTS).open("w", newline="", encoding="utf-8") as table:
@@ -65,6 +65,7 @@ def _number_channels(path: Path, channels: int) -> None:
     """``case.nii.gz`` as ``case_0000.nii.gz``; one of four axes as a file for each step of the last."""
     import nibabel as nib
     import numpy as np
+    from nibabel.filebasedimages import ImageFileError
 
     case = path.name.removesuffix(_ENDING)
     try:
@@ -79,7 +80,7 @@ def _number_channels(path: Path, channels: int) -> None:
             voxels = np.asarray(image.dataobj[..., channel])
             alone = nib.Nifti1Image(voxels.astype(image.get_data_dtype(), copy=False), image.affine, image.header)
             nib.save(alone, path.with_name(f"{case}_{channel:04d}{_ENDING}"))
-    except (nib.filebasedimages.ImageFileError, EOFError) as error:
+    except (ImageFileError, EOFError) as error:
         raise UserError(f"{path.name}: is no NIfTI file ({error})") from error
     path.unlink()
 
@@ -144,7 +145,8 @@ SETS = (
         good_for="segmentation with four channels",
         known=(
             "scans of BraTS 2016 and 2017 under other names: no BraTS set may be the corpus of this task",
-            "its labels are older than those of later BraTS and less exact, as nnU-Net's authors say (issue 634)",
+            "its labels are older than those of later BraTS and less exact, as an author of nnU-Net says (MIC-DKFZ/nnUNet, "
+            "issue 634)",
             "the labels of the 266 test cases are not public",
         ),
         download_gb=7.6,

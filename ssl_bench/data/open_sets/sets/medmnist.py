@@ -45,7 +45,7 @@ def lay(files: Mapping[str, Path], folder: Path, most_bytes: int, classes: tuple
 def _arrays(archive: Path, most_bytes: int) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
     import numpy as np
 
-    found = []
+    found: list[tuple[str, NDArray[Any], NDArray[Any]]] = []
     try:
         with zipfile.ZipFile(archive) as members:
             if sum(member.file_size for member in members.infolist()) > most_bytes:
@@ -95,8 +95,10 @@ _ALL = {
     "organ": _Facts(
         {28: "a0c5a1ff56af4f155c46d46fbb45a2fe", 64: "58a2205adf14a9d0a189cb06dc78bf10"},
         (971, 161, 610),
-        ("liver", "kidney-right", "kidney-left", "femur-right", "femur-left", "bladder", "heart", "lung-right")
-        + ("lung-left", "spleen", "pancreas"),
+        (
+            *("liver", "kidney-right", "kidney-left", "femur-right", "femur-left", "bladder", "heart"),
+            *("lung-right", "lung-left", "spleen", "pancreas"),
+        ),
         201,
         "CT",
         "classification of 11 organs in their boxes",
@@ -109,8 +111,8 @@ _ALL = {
         None,
         "CT",
         "classification of lung nodules as malignant or not",
-        "whose a nodule is, is not published, and 1,633 nodules come from about 1,000 scans of LIDC-IDRI: one person may "
-        "be on both sides of its split; malignancy is what radiologists guess, the middle grade is left out",
+        "whose a nodule is, is not published, and its 1,633 nodules come from about 1,000 scans of LIDC-IDRI: one person "
+        "may be on both sides of its split; malignancy is what radiologists guessed, the middle grade is left out",
     ),
     "fracture": _Facts(
         {28: "6aa7b0143a6b42da40027a9dda61302f", 64: "f01d7e6316aedf4210da0da5b7437b42"},
@@ -171,7 +173,7 @@ def _declared(organ: str, facts: _Facts, size: int) -> OpenSet:
         download_gb=gigabytes,
         disk_gb=gigabytes,
         folder=stem,
-        remote=at(RemoteFile(f"{stem}.npz", f"{_SERVER}/{stem}.npz", f"md5:{facts.md5[size]}")),
+        remote=at(RemoteFile(f"{stem}.npz", f"{_SERVER}/{stem}.npz?download=1", f"md5:{facts.md5[size]}")),
         lay=lambda files, folder, most_bytes: lay(files, folder, most_bytes, facts.classes),
         settings=(f"data.{name}.intensity=percentile", f"data.{name}.spacing_mm=null"),
         options=("--split", f"{{folder}}/{SPLIT}"),

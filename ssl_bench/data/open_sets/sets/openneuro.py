@@ -41,9 +41,8 @@ def _keys(server: str, prefix: str) -> Iterator[str]:
     by_hand = f"download {prefix}*/anat/*_T1w.nii.gz by hand into a folder, which is a corpus as it is: --corpus DIR"
     token: str | None = ""
     while token is not None:
-        url = f"{server}/?list-type=2&prefix={quote(prefix)}" + (
-            f"&continuation-token={quote(token, safe='')}" if token else ""
-        )
+        page_of = f"&continuation-token={quote(token, safe='')}" if token else ""
+        url = f"{server}/?list-type=2&prefix={quote(prefix)}{page_of}"
         try:
             page = ElementTree.fromstring(read_text(url, by_hand))
         except ElementTree.ParseError as error:

@@ -37,8 +37,8 @@ SETS = (
         good_for="a corpus of routine CT of all regions, for tasks on CT",
         known=(
             "resampled to 1.5 mm: finer structures are gone",
-            "some of its masks are wrong (hearts in the abdomen, humeri: issues 245 and 299 of its project); masks "
-            "are not laid here",
+            "some of its masks are wrong (hearts in the abdomen, humeri: wasserth/TotalSegmentator, issues 245 and "
+            "299); masks are not laid here",
         ),
         download_gb=23.6,
         disk_gb=30,
@@ -46,7 +46,7 @@ SETS = (
         remote=at(
             RemoteFile(
                 "Totalsegmentator_dataset_v201.zip",
-                "https://zenodo.org/records/10047292/files/Totalsegmentator_dataset_v201.zip",
+                "https://zenodo.org/records/10047292/files/Totalsegmentator_dataset_v201.zip?download=1",
                 "md5:fe250e5718e0a3b5df4c4ea9d58a62fe",  # As its project's issues 245 and 299 name it.
             )
         ),
