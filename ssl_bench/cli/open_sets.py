@@ -134,6 +134,7 @@ def _bytes(title: str, shown: bool) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True, quiet=not shown), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
         task = bars.add_task(title, total=None)
         yield lambda have, whole: bars.update(task, completed=have, total=whole)

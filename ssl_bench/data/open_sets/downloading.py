@@ -26,7 +26,8 @@ TRIES = 4
 """Without a byte in between; each waits longer than the one before."""
 WAIT_SECONDS = 1.0
 _TIMEOUT_SECONDS = 30.0
-_CHUNK = 2**18
+CHUNK = 2**16
+"""In bytes: what a broken connection may lose."""
 _NO_SUCH_RANGE = 416
 
 
@@ -121,7 +122,7 @@ class _Resuming:
             whole = have + int(length) if length else None
             self.version.write_text(response.headers.get("ETag", ""), "utf-8")
             with self.part.open("ab" if have else "wb") as written:
-                for chunk in response.iter_content(_CHUNK):
+                for chunk in response.iter_content(CHUNK):
                     written.write(chunk)
                     have += len(chunk)
                     self.advance(have, whole)

@@ -36,7 +36,9 @@ def lay(files: Mapping[str, Path], folder: Path, most_bytes: int, subject_of: Ca
     for image in sorted([*folder.glob("imagesTr/*"), *folder.glob("imagesTs/*")]):
         _number_channels(image, len(channels))
     cases = sorted(file.name.removesuffix(_ENDING) for file in folder.glob("labelsTr/*"))
-    written = {key: described[key] for key in ("name", "description", "reference", "licence") if key in described}
+    written: dict[str, Any] = {
+        key: described[key] for key in ("name", "description", "reference", "licence") if key in described
+    }
     written |= {"channel_names": channels, "numTraining": len(cases), "file_ending": _ENDING}
     written["labels"] = {name: int(value) for value, name in described["labels"].items()}
     (folder / "dataset.json").write_text(json.dumps(written, indent=1) + "\n", "utf-8")
@@ -145,8 +147,8 @@ SETS = (
         good_for="segmentation with four channels",
         known=(
             "scans of BraTS 2016 and 2017 under other names: no BraTS set may be the corpus of this task",
-            "its labels are older than those of later BraTS and less exact, as an author of nnU-Net says (MIC-DKFZ/nnUNet, "
-            "issue 634)",
+            "its labels are older than those of later BraTS and less exact, as an author of nnU-Net says "
+            "(MIC-DKFZ/nnUNet, issue 634)",
             "the labels of the 266 test cases are not public",
         ),
         download_gb=7.6,

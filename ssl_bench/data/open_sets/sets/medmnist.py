@@ -55,11 +55,9 @@ def _arrays(archive: Path, most_bytes: int) -> list[tuple[str, NDArray[Any], NDA
                 found.append((split, arrays[f"{theirs}_images"], arrays[f"{theirs}_labels"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{archive}: does not hold MedMNIST's arrays ({error}); remove it and fetch again") from error
-    for split, images, labels in found:
+    for name, images, labels in found:
         if images.ndim != 4 or images.dtype != np.uint8 or labels.size != len(images) or not len(images):
-            raise UserError(
-                f"{archive}: its {split} images are {images.dtype} {images.shape}; expected uint8 (N,D,H,W)"
-            )
+            raise UserError(f"{archive}: {name} images are {images.dtype} {images.shape}, not uint8 (N, D, H, W)")
     return found
 
 
@@ -111,8 +109,8 @@ _ALL = {
         None,
         "CT",
         "classification of lung nodules as malignant or not",
-        "whose a nodule is, is not published, and its 1,633 nodules come from about 1,000 scans of LIDC-IDRI: one person "
-        "may be on both sides of its split; malignancy is what radiologists guessed, the middle grade is left out",
+        "whose a nodule is, is not published, and its 1,633 nodules come from about 1,000 scans of LIDC-IDRI: one "
+        "person may be on both sides of its split; malignancy is what radiologists guessed, without the middle grade",
     ),
     "fracture": _Facts(
         {28: "6aa7b0143a6b42da40027a9dda61302f", 64: "f01d7e6316aedf4210da0da5b7437b42"},
