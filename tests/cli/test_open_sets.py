@@ -16,7 +16,7 @@ from ssl_bench.cli import open_sets as command
 from ssl_bench.data.open_sets import registry
 from ssl_bench.data.open_sets.declaration import at
 from ssl_bench.data.open_sets.registry import open_sets
-from tests.cli.test_real_data import Invoke
+from tests.cli.test_real_data import Invoke, the_record
 from tests.cli.test_real_data import invoke as invoke
 from tests.data.open_sets import tiny
 from tests.data.open_sets.server import Server, serving
@@ -74,12 +74,24 @@ def test_what_is_fetched_is_checked_by_the_command_that_is_told(
     assert (again.code, "is there already, whole" in again.out, again.err) == (0, True, "")
 
 
-@pytest.mark.parametrize("name", ["msd-hippocampus", "nodulemnist3d"])
-def test_the_other_command_that_is_told_runs(name: str, server: Server, invoke: Invoke, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "split_by", "task"),
+    [
+        ("msd-hippocampus", "patient", "nnunet-Dataset004_Hippocampus"),
+        ("nodulemnist3d", "case", "folder-nodulemnist3d"),
+    ],
+)
+def test_the_cell_that_is_told_runs(
+    name: str, split_by: str, task: str, server: Server, invoke: Invoke, tmp_path: Path
+) -> None:
     done = invoke("data", "fetch", name, "--to", tmp_path, "--mirror", server.url, "--accept-licence")
-    run = shlex.split(done.out.splitlines()[-1])
-    planned = invoke(*run[1:], "--preset", "smoke", "--dry-run", "--results", tmp_path / "results")
-    assert (planned.code, planned.err.count("by case")) == (0, 0), planned.err
+    run = shlex.split(done.out.splitlines()[-1].replace("gvsl", "scratch"))
+    few = [f"--set=protocols.linear.{option}=1" for option in ("steps", "validate_every")]
+    store = tmp_path / "results"
+    ran = invoke(*run[1:], "--preset", "smoke", "--protocol", "linear", *few, "--results", store, "--quiet")
+    assert ran.code == 0, ran.err
+    record = the_record(store)
+    assert (record.split_by, record.spec.task) == (split_by, task)
 
 
 def test_without_a_terminal_the_licence_needs_the_option(server: Server, invoke: Invoke, tmp_path: Path) -> None:
