@@ -175,6 +175,11 @@ def test_two_classes_of_medmnist_are_a_classification_with_its_own_split(
     assert found.problems == []
     assert len(found.cases) == 18
     assert [case.label for case in found.cases[:4]] == [0, 1, 0, 1]
+    assert (root / "labels.csv").read_text().splitlines()[:3] == [
+        "image,label,class",
+        "images/train_0000.nii.gz,0,benign",
+        "images/train_0001.nii.gz,1,malignant",
+    ]
     (fold,) = read_splits(
         root / "split.json", "folder-x", found.cases, data_set(labelled_folder_task(root)).split_counts
     ).folds
@@ -190,8 +195,14 @@ def test_many_classes_of_medmnist_have_their_names_in_the_table(fetched: Callabl
     root = fetched("organmnist3d", **{"organmnist3d.npz": tiny.medmnist(tiny.ORGANS, (12, 2, 1))})
     with (root / "labels.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert [row["label"] for row in rows] == [*map(str, range(11)), "0", "0", "1", "0"]
-    assert [rows[number]["class"] for number in (0, 6, 10)] == ["liver", "heart", "pancreas"]
+    assert [rows[number]["label"] for number in (0, 6, 10, 11, 13)] == [
+        "liver",
+        "heart",
+        "pancreas",
+        "liver",
+        "kidney-right",
+    ]
+    assert [row["class"] for row in rows] == [row["label"] for row in rows]
     assert all((root / row["image"]).is_file() for row in rows)
 
 
@@ -286,7 +297,7 @@ def test_hearts_of_sunnybrook_are_the_first_phase_with_their_group(fetched: Call
     )
     with (root / "labels.csv").open() as opened:
         rows = list(csv.DictReader(opened))
-    assert [row["class"] for row in rows] == [
+    assert [row["label"] for row in rows] == [
         "heart failure with infarction",
         "healthy",
         "heart failure without infarction",

@@ -29,15 +29,15 @@ def lay(files: Mapping[str, Path], folder: Path, most_bytes: int, classes: tuple
     The arrays of the archive are ``train_images`` (N, D, H, W) of uint8, ``train_labels`` (N, 1) and their likes.
     """
     (archive,) = files.values()
-    rows: list[tuple[str, int, str]] = []
+    rows: list[tuple[str, int]] = []
     fold: dict[str, tuple[str, ...]] = {}
     for split, images, labels in _arrays(archive, most_bytes):
         names = [f"images/{split}_{number:04d}.nii.gz" for number in range(len(images))]
         for name, image in zip(names, images, strict=True):
             _save(image, folder / name)
-        rows += [(name, label, classes[label]) for name, label in zip(names, _whole(labels, classes), strict=True)]
+        rows += zip(names, _whole(labels, classes), strict=True)
         fold[split] = tuple(scan_identifiers([folder / name for name in names], folder))
-    write_table(folder, rows)
+    write_table(folder, rows, classes)
     splits = Splits(task=f"folder-{archive.stem}", note="the data set's own", folds=(Fold(**fold),))
     write_splits(splits, folder / SPLIT)
 

@@ -46,11 +46,11 @@ def lay(files: Mapping[str, Path], folder: Path, most_bytes: int) -> None:
         series = max(sorted(patient.iterdir()), key=lambda series: len(list(series.iterdir())))
         for file in _first_phase(sorted(series.iterdir())):
             file.rename(scan / file.name)
-        rows.append((f"images/{patient.name}", list(_GROUPS).index(group), _GROUPS[group]))
+        rows.append((f"images/{patient.name}", list(_GROUPS).index(group)))
     if not rows:
         raise UserError("the archives hold no short-axis cine (SCD0000101/CINESAX_300/*.dcm)")
     _remove(everything)
-    write_table(folder, rows)
+    write_table(folder, rows, list(_GROUPS.values()))
 
 
 def _place(name: str) -> str | None:
