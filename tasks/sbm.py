@@ -106,5 +106,6 @@ class SBM(Task):
         label_values=tuple(_STRUCTURES),
         background_values=_NO_CLASS,
         namings=_NAMINGS,
+        structures=tuple(_STRUCTURES.values()),
     )
     generator = Brains

@@ -86,5 +86,6 @@ class SHC(Task):
         label_values=tuple(_STRUCTURES),
         label_synonyms={421: 420},
         namings=_NAMINGS,
+        structures=tuple(_STRUCTURES.values()),
     )
     generator = Hearts

@@ -35,6 +35,13 @@ class Dataset(ABC):
     background_values: tuple[int, ...] = ()
     """Label values that are no class of the task, besides 0."""
 
+    def at(self, root: Path) -> Dataset:
+        """The data set as it lies in the folder `root`, for one that comes in several formats.
+
+        Raises UserError where the folder says of itself that it holds something else.
+        """
+        return self
+
     def split_file(self, root: Path) -> Path | None:
         """A file beside the data in the folder `root` that says how they are split, if there is one."""
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ssl_bench.api.registry import TASKS
-from ssl_bench.cli import options
+from ssl_bench.cli import open_sets, options
 from ssl_bench.cli.option_groups import CorpusData, TaskData
 from ssl_bench.cli.planning import locations_of, warn
 from ssl_bench.data.doubts import doubt_lines, named
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from ssl_bench.data.source import DataSource
     from ssl_bench.training.progress import Progress
 
-app = typer.Typer(help="Check, prepare, split and look at the volumes of a task.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Check, prepare, split and look at the volumes of a task; fetch open data sets.", rich_markup_mode=None
+)
+app.command("sets")(open_sets.sets)
+app.command("fetch")(open_sets.fetch)
 
 TaskName = Annotated[
     str,
@@ -39,7 +43,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: al
 
 @app.callback()
 def data() -> None:
-    """Check, prepare, split and look at the volumes of a task."""
+    """Check, prepare, split and look at the volumes of a task; fetch open data sets."""
 
 
 @app.command()

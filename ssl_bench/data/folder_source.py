@@ -151,11 +151,13 @@ class FolderCases(FolderSource[DataSpec]):
 
         `subjects` says who was scanned, see `with_subjects`.
 
-        Raises UserError for a task without a data set, and for a change that makes no sense.
+        Raises UserError for a task without a data set, for a change that makes no sense, and for a folder that says of
+        itself that it holds other classes.
         """
         dataset = TASKS.load(task).dataset
         if dataset is None:
             raise UserError(f"--data-root: task {task!r} has no reader for real data; leave the option out")
+        dataset = dataset.at(root)
         preprocessing = changed(dataset.preprocessing, changes, task)
         find = partial(_find_with_subjects, dataset=dataset, subjects=subjects)
         super().__init__(root, task, "--data-root", find, preprocessing, preparation)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl_bench.api.cases import Found, Problem
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.data.layouts.folders import existing_folder, files_below, pair
+from ssl_bench.data.layouts.named_structures import DESCRIPTION, with_structures
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class PairedFiles(Dataset):
 
     namings: tuple[Naming, ...]
     """Those of its releases, which hold the same patients: two of them in one folder are a problem."""
+    structures: tuple[str, ...] = ()
+    """Names of the classes, in the order of `label_values`, by which a data set in nnU-Net's raw format is read too."""
+
+    def at(self, root: Path) -> Dataset:
+        """See `Dataset`: where the folder has nnU-Net's ``dataset.json``, the classes are found by their names."""
+        if not self.structures or not (root / DESCRIPTION).is_file():
+            return self
+        return with_structures(root, dict(zip(self.structures, self.label_values, strict=True)), self.preprocessing)
 
     def find(self, root: Path) -> Found:
         """See `Dataset`."""
