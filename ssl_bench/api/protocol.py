@@ -69,7 +69,7 @@ class SearchSettings(ProtocolSettings):
     """Validations without a gain after which a training ends."""
     learning_rate_ratio: float = Field(default=3.0, gt=1)
     """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid."""
-    extensions: int = Field(default=2, ge=0)
+    extensions: int = Field(default=1, ge=0)
     """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
     pilot: float = Field(default=0.1, gt=0)
     """The share of the budget for which each rate is tried before the best goes on; at least one step."""
@@ -98,7 +98,8 @@ class Search:
 
     Each rate is tried for `pilot_steps` from the same start. Where the best on validation lies at the edge of those
     tried, the next beyond it is tried too. The best then goes on from where its pilot ended until validation has
-    stopped to gain, or the budget of all trainings is spent. What is validated and kept are averaged weights.
+    stopped to gain, or it has made the steps of the budget that the pilots of all others leave where every extension is
+    tried: how long a cell may train does not depend on how many it tried. What is validated and kept are averaged weights.
     """
 
     pilot_steps: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ssl_bench.api.protocol import ProtocolSettings, Training
+from ssl_bench.api.protocol import ProtocolSettings, Search, Training
 from ssl_bench.api.settings import OptimiserSettings
 from ssl_bench.spec.record import has_converged
 from ssl_bench.training.attempt import Attempt, State
@@ -78,7 +78,7 @@ class Fitting:
                 current = None
             best = self._leading()
             if search:
-                best = self._finish(current or self._leader, search.patience, advance)
+                best = self._finish(current or self._leader, search, advance)
         module.load_state_dict(best.best)
         return self._outcome(best)
 
@@ -110,15 +110,20 @@ class Fitting:
         if search and leads:
             self._leader = copy.deepcopy(descent.state())
 
-    def _finish(self, state: State, patience: int, advance: Callable[[str], None]) -> Fit:
-        """Go on with the best rate until validation has stopped to gain, or what is left of the budget is spent."""
+    def _finish(self, state: State, search: Search, advance: Callable[[str], None]) -> Fit:
+        """Go on with the best rate until validation has stopped to gain, or its share of the budget is spent.
+
+        The share is what the pilots leave when all extensions are tried: cells that tried fewer train no longer.
+        """
         if not state:
             raise FloatingPointError("the training diverged under every learning rate of the grid")
         leading = self._leading()
         others = self._made() - leading.steps
         optimiser = self.training.optimisers[0].model_copy(update={"learning_rate": leading.learning_rate})
         descent = self._descent(optimiser, others, state)
-        descent.train(self.settings.steps - others, self._done(descent, advance), patience)
+        most_others = len(self.training.optimisers) - 1 + search.extensions
+        share = self.settings.steps - most_others * search.pilot_steps
+        descent.train(share, self._done(descent, advance), search.patience)
         return descent.fit
 
     def _descent(self, optimiser: OptimiserSettings, before: int, state: State | None) -> Descent:

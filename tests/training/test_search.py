@@ -99,11 +99,14 @@ def test_the_grid_grows_towards_the_best_rate_until_it_is_interior_or_the_extens
     assert found.interior == interior
 
 
-def test_the_budget_holds_for_all_trainings_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Scripted(peaked(1.0), monkeypatch).run()
-    assert found.steps == STEPS
-    assert found.best.steps == STEPS - 2 * PILOT
-    assert [look["step"] for look in found.best.curve] == list(range(5, 81, 5))
+@pytest.mark.parametrize(("best", "extended"), [(1.0, 0), (3.0, 1), (9.0, 2)])
+def test_the_budget_holds_for_all_trainings_together_and_the_best_trains_as_long_however_many_were_tried(
+    best: float, extended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Scripted(peaked(best), monkeypatch).run()
+    assert found.steps == STEPS - (2 - extended) * PILOT
+    assert found.best.steps == STEPS - 4 * PILOT
+    assert [look["step"] for look in found.best.curve] == list(range(5, 61, 5))
     assert not found.converged, "it was still gaining"
 
 
@@ -117,14 +120,14 @@ def test_a_training_ends_when_validation_has_stopped_to_gain(monkeypatch: pytest
 def test_of_rates_that_are_equally_good_the_middle_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Scripted(lambda rate, step: 0.0, monkeypatch).run()
     assert (found.best.learning_rate, found.interior) == (CENTRE, True)
-    assert found.steps == STEPS, "a score of zero has not begun to gain"
+    assert found.best.steps == STEPS - 4 * PILOT, "a score of zero has not begun to gain"
     assert not found.converged
 
 
 def test_a_rate_that_diverges_only_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Scripted(peaked(500.0), monkeypatch, diverging=(3.0,)).run()
     assert found.best.learning_rate == CENTRE
-    assert found.best.steps == STEPS - PILOT, "the diverged one made none"
+    assert found.steps == STEPS - 3 * PILOT, "the diverged one made none"
     with pytest.raises(FloatingPointError, match="every learning rate"):
         Scripted(peaked(1.0), monkeypatch, diverging=(1.0, 1 / 3, 3.0)).run()
 
