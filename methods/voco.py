@@ -128,4 +128,3 @@ def crops_at(volumes: Tensor, starts: Tensor, side: int) -> Tensor:
     channels, count = volumes.shape[1], math.prod(voxel.shape[1:])
     found = volumes.flatten(2).gather(2, voxel.view(len(volumes), 1, count).expand(-1, channels, -1))
     return found.view(len(volumes), channels, *voxel.shape[1:]).transpose(1, 2)
-

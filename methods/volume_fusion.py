@@ -82,6 +82,6 @@ def level_map(size: Sequence[int], draws: Draws, levels: int) -> Tensor:
 
 
 def _inside(start: Tensor, side: Tensor, length: int) -> Tensor:
-    """Which of `length` places along an axis lie in the boxes from `start` on, of `side`, (B,) each; bool (B, length)."""
+    """Which of `length` places along an axis lie in boxes from `start` on, of `side`, (B,) each; bool (B, length)."""
     offset = torch.arange(length, device=start.device) - start.unsqueeze(1)
     return (offset >= 0) & (offset < side.unsqueeze(1))

@@ -7,7 +7,6 @@ computed where it is needed and where it is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -96,7 +95,7 @@ def visible_group_norm(features: Tensor, seen: Tensor, norm: nn.GroupNorm) -> Te
         return torch.where(seen, centred * scale + norm.bias.view(-1, 1, 1, 1), 0).to(features.dtype)
 
 
-KNOWN: Sequence[type[nn.Module]] = (nn.Conv3d, nn.GroupNorm, nn.MaxPool3d, nn.ReLU, nn.LeakyReLU)
+KNOWN = (nn.Conv3d, nn.GroupNorm, nn.MaxPool3d, nn.ReLU, nn.LeakyReLU)
 """Layers whose sparse form is known; activations among them map zero to zero."""
 
 
@@ -106,15 +105,14 @@ def require_sparse(backbone: Backbone, method: str) -> None:
     Its stages must be chains of known layers: that is tried with everything visible, on which it must not differ.
     """
     way_out = f"the method {method} cannot hide voxels from it; use --set backbone=unet3d"
+    encoder = f"the encoder of the backbone {backbone.facts.title}"
     for name in backbone.encoder_modules:
         for layer in SparseStage(getattr(backbone, name)).layers:
-            if not isinstance(layer, tuple(KNOWN)):
-                raise UserError(f"the backbone {backbone.facts.title} has a {type(layer).__name__} in {name}: {way_out}")
-    weight = next(backbone.parameters())
-    probe = torch.linspace(0, 1, backbone.channels_in * backbone.stride**3, device=weight.device)
-    probe = probe.sqrt().view(1, -1, *[backbone.stride] * 3)
+            if not isinstance(layer, KNOWN):
+                raise UserError(f"{encoder} has a {type(layer).__name__} in {name}: {way_out}")
+    probe = torch.linspace(0, 1, backbone.channels_in * backbone.stride**3).sqrt().view(1, -1, *[backbone.stride] * 3)
     with torch.no_grad():
         sparse = sparse_stages(backbone, probe, torch.ones_like(probe[:, :1], dtype=torch.bool)).stages
         dense = backbone.stages(probe)
     if not all(a.shape == b.shape and torch.allclose(a, b, atol=1e-3) for a, b in zip(sparse, dense, strict=True)):
-        raise UserError(f"the encoder of the backbone {backbone.facts.title} is more than its layers in turn: {way_out}")
+        raise UserError(f"{encoder} is more than its layers in turn: {way_out}")

@@ -99,7 +99,8 @@ def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     rows = json.loads(command("methods", "--json").stdout)
     assert [row["name"] for row in rows] == [
         "byol", "deepcluster", "denoising", "gvsl", "gvsl_no_affine", "gvsl_no_fundament", "gvsl_no_zmatching",
-        "inpainting", "models_genesis", "rotation", "scratch", "simclr", "simsiam",
+        "inpainting", "mae", "models_genesis", "rotation", "scratch", "simclr", "simmim", "simsiam", "spark",
+        "swin_pretext", "voco", "volume_fusion",
     ]  # fmt: skip
     assert all(row.keys() >= {"title", "paper", "year", "version", "paradigm", "pretrains"} for row in rows)
     assert "gvsl" in command("methods").stdout
