@@ -56,6 +56,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gvsl_no_fundament": GVSL,
     "gvsl_no_affine": PAIR,
     "gvsl": GVSL,
+    "gemini": {
+        "smoothness_weight": 0.4,
+        "semantic_weight": 0.8,
+        "restoration_weight": 100.0,
+        "initial_std": 0.001,
+    },
 }
 
 EVERY_METHODS = (
