@@ -39,7 +39,7 @@ class GEMINIConfig(MethodConfig):
     smoothness_weight: Annotated[float, LogUniform(0.04, 4)] = Field(default=0.4, ge=0)
     semantic_weight: Annotated[float, LogUniform(0.08, 8)] = Field(default=0.8, ge=0)
     """Of the similarity of features."""
-    restoration_weight: Annotated[float, LogUniform(1, 100)] = Field(default=100.0, ge=0)
+    restoration_weight: Annotated[float, LogUniform(10, 1000)] = Field(default=100.0, ge=0)
     initial_std: float = Field(default=1e-3, gt=0)
     """Standard deviation of the last layer's initial weights, so that matching starts near the identity."""
 
