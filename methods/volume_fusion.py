@@ -60,7 +60,8 @@ class VolumeFusion(Method):
 
 def partners(volumes: Tensor) -> Tensor:
     """The foreground of each of `volumes` (B, ...): the other of its pair; without one, the first of all."""
-    pairs = volumes[: len(volumes) // 2 * 2].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    swapped = volumes[: len(volumes) // 2 * 2].reshape(-1, 2, *volumes.shape[1:]).flip(1)
+    pairs = swapped.reshape(-1, *volumes.shape[1:])
     return torch.cat([pairs, volumes[:1]]) if len(volumes) % 2 else pairs
 
 

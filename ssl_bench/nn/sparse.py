@@ -87,8 +87,8 @@ def visible_group_norm(features: Tensor, seen: Tensor, norm: nn.GroupNorm) -> Te
 
         def mean_of_group(values: Tensor) -> Tensor:
             """(B, c, 1, 1, 1): the mean over the seen voxels of a channel's group."""
-            sums = values.sum(dim=(2, 3, 4)).unflatten(1, (-1, size)).sum(2)
-            return (sums / count).repeat_interleave(size, dim=1)[:, :, None, None, None]
+            sums = values.sum(dim=(2, 3, 4)).view(len(values), -1, size).sum(2)
+            return (sums / count).repeat_interleave(size, dim=1).view(len(values), -1, 1, 1, 1)
 
         centred = (precise - mean_of_group(precise)).masked_fill(~seen, 0)
         scale = (mean_of_group(centred.square()) + norm.eps).rsqrt() * norm.weight.view(-1, 1, 1, 1)
