@@ -16,6 +16,7 @@ from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.api.settings import load_preset
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.data.windows import Corpus
+from ssl_bench.nn.sparse import SparseStages, sparse_stages
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.loss_curve import LossCurve
@@ -131,7 +132,15 @@ def backbone_passes(stepper: Stepper) -> list[Pass]:
         passes.append((shape, True, learns))
         return decode(self, found)
 
-    with patch.object(UNet3D, "stages", noted_stages), patch.object(UNet3D, "decode", noted_decode):
+    def noted_sparse(backbone: UNet3D, volumes: Tensor, visible: Tensor) -> SparseStages:
+        passes.append((tuple(volumes.shape), False, torch.is_grad_enabled()))
+        return sparse_stages(backbone, volumes, visible)
+
+    with (
+        patch.object(UNet3D, "stages", noted_stages),
+        patch.object(UNet3D, "decode", noted_decode),
+        patch("ssl_bench.methods.spark.sparse_stages", noted_sparse),
+    ):
         stepper()
     return passes
 

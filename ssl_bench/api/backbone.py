@@ -52,10 +52,14 @@ class Backbone(nn.Module, ABC):
     modality: Literal["CT", "MR"] = "CT"
     """The modality of the volumes that will come; for a network whose weights expect another scale of intensities."""
 
-    def __init__(self, width: int) -> None:
-        """`width`: channels at full resolution, a multiple of 8. A subclass may raise ValueError for one it lacks."""
+    def __init__(self, width: int, channels_in: int = 1) -> None:
+        """`width`: channels at full resolution, a multiple of 8. A subclass may raise ValueError for one it lacks.
+
+        `channels_in`: channels of the volumes. A subclass whose `__init__` does not take it reads one.
+        """
         super().__init__()
         self.width = width
+        self.channels_in = channels_in
 
     @property
     @abstractmethod

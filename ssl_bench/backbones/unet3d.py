@@ -85,8 +85,8 @@ class UNet3D(Backbone):
     decoder_modules = ("up1", "up2", "up3", "up4")
 
     def __init__(self, width: int = 32, channels_in: int = 1) -> None:
-        """`width`: channels at full resolution, a multiple of 8. Raises ValueError otherwise."""
-        super().__init__(width)
+        """`width`: channels at full resolution, a multiple of 8; raises ValueError otherwise."""
+        super().__init__(width, channels_in)
         if width % CHANNELS_PER_GROUP:
             raise ValueError(f"backbone width must be a multiple of {CHANNELS_PER_GROUP}, got {width}")
         self.inc = DoubleConv(channels_in, width)

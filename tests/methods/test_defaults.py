@@ -39,9 +39,29 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "simsiam": {"hidden": 512, "output": 128, "bottleneck": 64},
     "byol": {"hidden": 1024, "output": 256, "momentum": 0.996, "start_left": 0.01},
     "simclr": {"temperature": 0.5, "hidden": 512, "output": 128},
+    "mae": {"hidden": 0.75, "patch": 16.0, "normalised": False},
+    "spark": {"hidden": 0.6, "normalised": True},
+    "simmim": {"hidden": 0.6},
+    "volume_fusion": {"levels": 5},
+    "voco": {"crops": 4, "regularisation": 1.0, "momentum": 0.9, "hidden": 512, "output": 128},
+    "swin_pretext": {
+        "cut_out": 0.3,
+        "block": 32.0,
+        "temperature": 0.5,
+        "embedding": 512,
+        "inpainting_weight": 1.0,
+        "contrast_weight": 1.0,
+        "rotation_weight": 1.0,
+    },
     "gvsl_no_fundament": GVSL,
     "gvsl_no_affine": PAIR,
     "gvsl": GVSL,
+    "gemini": {
+        "smoothness_weight": 0.4,
+        "semantic_weight": 0.8,
+        "restoration_weight": 100.0,
+        "initial_std": 0.001,
+    },
 }
 
 EVERY_METHODS = (

@@ -8,9 +8,9 @@ from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
 
 def test_it_is_found() -> None:
-    assert METHODS.load("volume_fusion").facts.title == "Volume fusion"
+    assert METHODS.load("octant").facts.title == "Octant"
 
 
 @pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.promise)
 def test_it_keeps_its_promises(check: Check[MethodUnderTest]) -> None:
-    assert check.problem(MethodUnderTest("volume_fusion")) is None
+    assert check.problem(MethodUnderTest("octant")) is None
