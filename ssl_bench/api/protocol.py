@@ -69,7 +69,7 @@ class SearchSettings(ProtocolSettings):
     """Validations without a gain after which a training ends."""
     learning_rate_ratio: float = Field(default=3.0, gt=1)
     """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid."""
-    extensions: int = Field(default=1, ge=0)
+    extensions: int = Field(ge=0)
     """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
     pilot: float = Field(default=0.1, gt=0)
     """The share of the budget for which each rate is tried before the best goes on; at least one step."""
