@@ -139,7 +139,7 @@ class DenseContrast(Method):
         }
 
     def projected(self, volumes: Tensor, draws: Draws) -> tuple[Projected, Projected]:
-        """Queries of one view of `volumes` (b, C, D, H, W) and keys, without gradient, of another; for the whole batch."""
+        """Queries of one view of `volumes` (b, C, D, H, W), keys without gradient of another; of the whole batch."""
         first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         queries = project(self.backbone.encode(first), self.projection, self.dense_projection)
         with torch.no_grad():
@@ -170,7 +170,7 @@ def project(encoded: Tensor, head: InFloat32, dense_head: InFloat32) -> Projecte
 
 @torch.no_grad()
 def matches(features: Tensor, others: Tensor) -> Tensor:
-    """For each place of `features` (B, S, C) that of `others` (B, T, C) with the largest cosine: (B, S) (DenseCL, 3.3)."""
+    """(B, S): for each place of `features` (B, S, C) the one of `others` (B, T, C) most like it (DenseCL, 3.3)."""
     with torch.autocast(features.device.type, enabled=False):
         return (F.normalize(features, dim=2) @ F.normalize(others, dim=2).mT).argmax(dim=2)
 
@@ -193,7 +193,8 @@ def spherical_k_means(rows: Tensor, clusters: int) -> Tensor:
         farthest = (rows @ centroids.T).amax(dim=1).argmin()
         centroids = torch.cat([centroids, rows.index_select(0, farthest.view(1))])
     for _ in range(ITERATIONS):
-        members = F.one_hot((rows @ centroids.T).argmax(dim=1), clusters).to(rows.dtype)
+        nearest = (rows @ centroids.T).argmax(dim=1, keepdim=True)
+        members = (nearest == torch.arange(clusters, device=rows.device)).to(rows.dtype)
         sums = members.T @ rows
         centroids = torch.where(members.sum(dim=0).unsqueeze(1) > 0, F.normalize(sums, dim=1), centroids)
     return centroids

@@ -29,8 +29,8 @@ class DINOConfig(MethodConfig):
     teacher_temperature: Annotated[float, Choice((0.02, 0.04, 0.06))] = Field(default=0.04, gt=0)
     """Lower is sharper."""
     centre_momentum: float = Field(default=0.9, ge=0, lt=1)
-    small_views: int = Field(default=8, ge=0)
-    """Local views a volume; as all are half as long as the two large ones, eight cost as much as one of those."""
+    small_views: int = Field(default=6, ge=0)
+    """Local views a volume, half as long as the two large ones: eight would cost as much as one of those."""
     hidden: int = Field(default=512, gt=0)
     bottleneck: int = Field(default=64, gt=0)
     output: int = Field(default=2048, gt=1)
@@ -92,8 +92,7 @@ class DINO(Method):
         if self.options.small_views:
             small = small_views(volumes, draws, small_view_size(self.crop, stride), self.options.small_views)
             heard = torch.cat([heard, self.student_of_many(small)])
-        if self.training:
-            self.newest = said.mean(dim=(0, 1))
+        self.newest = said.mean(dim=(0, 1))
         return {"loss": self.loss(said, heard)}
 
     def loss(self, said: Tensor, heard: Tensor) -> Tensor:
