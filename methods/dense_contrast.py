@@ -83,9 +83,10 @@ class DenseContrast(Method):
         self.options = config
         self.region = region_of_views(crop, backbone.stride)
         sizes = backbone.global_channels, config.hidden, config.output
-        self.projection = InFloat32(MoCoProjectionHead(*sizes))
+        # The papers' networks normalise over the batch; this backbone does not, so that the heads do.
+        self.projection = InFloat32(MoCoProjectionHead(*sizes, batch_norm=True))
         # On rows of places: the paper's two convolutions 1x1.
-        self.dense_projection = InFloat32(MoCoProjectionHead(*sizes))
+        self.dense_projection = InFloat32(MoCoProjectionHead(*sizes, batch_norm=True))
         self.key_encoder = encoder_of(backbone)
         self.key_projection = still_copy(self.projection)
         self.key_dense_projection = still_copy(self.dense_projection)

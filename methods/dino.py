@@ -66,6 +66,7 @@ class DINO(Method):
         super().__init__(backbone, config, crop)
         self.options = config
         self.region = region_of_views(crop, backbone.stride)
+        # The paper's convolutional networks normalise over the batch; this backbone does not, so that the head does.
         self.head = InFloat32(
             nn.Linear(backbone.global_channels, config.hidden, bias=False),
             nn.BatchNorm1d(config.hidden),

@@ -65,6 +65,7 @@ class MoCo(Method):
         self.region = region_of_views(crop, backbone.stride)
         self.third = config.variant == "v3"
         channels, hidden, output = backbone.global_channels, config.hidden, config.output
+        # v2's network normalises over the batch; this backbone does not, so that the head does.
         head = MoCoProjectionHead(channels, hidden, output, 3 if self.third else 2, batch_norm=True)
         self.projection = InFloat32(head)
         self.key_encoder = encoder_of(backbone)

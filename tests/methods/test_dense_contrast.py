@@ -57,7 +57,7 @@ def parts(method: DenseContrast, volumes: Tensor, draws: Draws) -> dict[str, Arr
         ("k", second, method.key_encoder, method.key_projection, method.key_dense_projection),
     ):
         features = encoder.encode(view).flatten(2).transpose(1, 2)
-        projected = torch.stack([places(one) for one in features])
+        projected = places(features.reshape(-1, features.shape[2])).view(*features.shape[:2], -1)
         found |= {f"{name} features": unit(features), f"{name} places": unit(projected)}
         found |= {f"{name} pooled": unit(projected.mean(dim=1)), f"{name} whole": unit(whole(features.mean(dim=1)))}
     return found

@@ -98,10 +98,11 @@ def test_a_key_of_the_querys_own_volume_is_no_negative(corpus: Corpus) -> None:
         key = torch.from_numpy(queries[:1]).float()
         if taken:
             method.queue.add(key, torch.tensor([own]))
-        losses.append(float(method.training_step(volumes, draws)["loss"]))
+        losses.append(float(method.training_step(volumes, draws)["loss"].detach()))
         if taken:
             method.queue.volumes[0] = other
-            losses.append(float(method.training_step(volumes, Draws.keyed("test", 0, samples=range(BATCH)))["loss"]))
+            again = Draws.keyed("test", 0, samples=range(BATCH))
+            losses.append(float(method.training_step(volumes, again)["loss"].detach()))
     without, as_own, as_anothers = losses
     assert as_anothers > as_own + 0.1
     assert without < as_anothers
