@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -56,13 +57,10 @@ class VICReg(Method):
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Compare two views of each of `volumes` (B, C, D, H, W), and the features of the batch among themselves."""
-        # Its terms are the paper's; its sum, as that of the released code, halves the variance, and the paper does not.
-        from lightly.loss.vicreg_loss import covariance_loss, invariance_loss, variance_loss
-
         views = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         one, other = (self.expand(view) for view in views)
         with torch.autocast(volumes.device.type, enabled=False):
-            invariance = invariance_loss(one, other)
+            invariance = F.mse_loss(one, other)
             variance = variance_loss(one) + variance_loss(other)
             covariance = covariance_loss(one) + covariance_loss(other)
         weights = self.options
@@ -79,3 +77,18 @@ class VICReg(Method):
         """Views (b, C, d, h, w) -> embeddings (B, output) of the whole batch, also where ranks share it."""
         expanded: Tensor = self.expander(gathered(self.backbone.pool(views)))
         return expanded
+
+
+# lightly's loss halves the variance, as the released code does and Eq. 6 does not, and its covariance waits for a GPU.
+
+
+def variance_loss(embeddings: Tensor) -> Tensor:
+    """How far the deviations of the columns of (B, D) over the batch fall short of one, on average (Eq. 1, 2)."""
+    return F.relu(1 - (embeddings.var(dim=0) + 1e-4).sqrt()).mean()
+
+
+def covariance_loss(embeddings: Tensor) -> Tensor:
+    """The squared covariances of different columns of (B, D) over the batch, their sum over D (Eq. 3, 4)."""
+    centred = embeddings - embeddings.mean(dim=0)
+    covariance = centred.T @ centred / (len(embeddings) - 1)
+    return (covariance - torch.diag(covariance.diagonal())).square().sum() / embeddings.shape[1]
