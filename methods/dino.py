@@ -111,9 +111,10 @@ class DINO(Method):
 
     def student_of_many(self, views: Tensor) -> Tensor:
         """Views (b, V, C, d, h, w) in one pass -> (V, B, output)."""
-        pooled = gathered(self.backbone.pool(views.flatten(0, 1)).unflatten(0, views.shape[:2]))
+        count = views.shape[1]
+        pooled = gathered(self.backbone.pool(views.flatten(0, 1)).view(len(views), count, -1))
         out: Tensor = self.head(pooled.transpose(0, 1).flatten(0, 1))
-        return out.unflatten(0, (views.shape[1], -1))
+        return out.view(count, len(pooled), -1)
 
     @torch.no_grad()
     def teach(self, views: Tensor) -> Tensor:
