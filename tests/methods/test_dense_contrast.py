@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ssl_bench.api.rng import Draws
 from ssl_bench.data.windows import Corpus
-from ssl_bench.methods.dense_contrast import DenseContrast, matches, spherical_k_means
+from ssl_bench.methods.dense_contrast import DenseContrast, Projected, matches, spherical_k_means
 from ssl_bench.nn.momentum import constant_momentum
 from ssl_bench.nn.queue import NO_VOLUME
 from ssl_bench.transforms.views import two_views, view_size
@@ -103,6 +103,20 @@ def test_a_place_is_matched_with_itself_wherever_the_other_view_has_it() -> None
     order = torch.randperm(27, generator=torch.Generator().manual_seed(1))
     moved = 3 * features[:, order] + 0.01
     assert torch.equal(matches(moved, features), order.expand(2, 27))
+
+
+def test_the_positive_of_a_place_is_the_key_of_its_match() -> None:
+    method, generator = dense(), torch.Generator().manual_seed(0)
+    features, order = torch.randn(2, 27, 8, generator=generator), torch.randperm(27, generator=generator)
+    places = F.normalize(torch.randn(2, 27, 16, generator=generator), dim=2)
+    pooled = F.normalize(places.mean(dim=1), dim=1)
+    queries = Projected(features, pooled, places, pooled)
+    keys = Projected(features[:, order], pooled, places[:, order], pooled)
+    negatives = pooled, torch.arange(2)
+    found = method.losses(queries, keys, torch.arange(2), negatives, negatives)["dense"]
+    rows = places.double().numpy()
+    expected = [contrast(rows[i, s], rows[i, s], [pooled[1 - i].double().numpy()]) for i in range(2) for s in range(27)]
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_planted_groups_of_places_are_found_whatever_their_sizes() -> None:

@@ -130,14 +130,14 @@ def test_no_more_keys_are_looked_at_than_the_corpus_has_volumes(corpus: Corpus) 
             windows = method.choose_windows(8, BATCH, np.random.default_rng(step))
             found = method.training_step(volumes.read(windows), Draws.keyed("test", step, samples=range(BATCH)))
             method.after_step(step, 10)
-        losses.append(float(found["loss"]))
+        losses.append(float(found["loss"].detach()))
     assert losses[0] == losses[1]
 
 
 def test_held_out_volumes_meet_each_other_and_leave_the_queue_alone(corpus: Corpus) -> None:
     method = moco()
     volumes, draws = chosen(method, corpus)
-    found = float(method.held_out_step(volumes, draws)["loss"])
+    found = float(method.held_out_step(volumes, draws)["loss"].detach())
     (queries, _), (_, keys) = queries_and_keys(method, volumes, Draws.keyed("test", 0, samples=range(BATCH)))
     negatives = [[key for j, key in enumerate(keys) if j != i] for i in range(BATCH)]
     assert found == pytest.approx(contrast(queries, keys, negatives, 0.2), rel=1e-4)
@@ -169,7 +169,7 @@ def test_keys_have_no_gradient_and_their_network_follows(variant: str, corpus: C
 def test_v3_contrasts_within_the_batch_both_ways_behind_a_predictor(corpus: Corpus) -> None:
     method = moco(variant="v3", temperature=0.3)
     volumes, draws = chosen(method, corpus)
-    found = float(method.training_step(volumes, draws)["loss"])
+    found = float(method.training_step(volumes, draws)["loss"].detach())
     (q1, k1), (q2, k2) = queries_and_keys(method, volumes, Draws.keyed("test", 0, samples=range(BATCH)))
     expected = 0.0
     for queries, keys in ((q1, k2), (q2, k1)):
