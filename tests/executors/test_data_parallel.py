@@ -100,8 +100,8 @@ def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, b
     alone, together, *_ = both(method)
     # Batch norm over pooled features of so few volumes magnifies rounding: in the third step by 1.1e-5 for SimSiam and
     # 1.5e-3 for SimCLR, whose third loss also moves by 2.6e-3 where one process starts from weights changed by 6e-8.
-    # Barlow Twins, whose losses are about 160, normalises once more: 0.35 in the third, 0.0015 in the second. One process
-    # from weights changed by 6e-8: 0.10 and 0.0033, and weights that moved by 0.43 of their way elsewhere.
+    # Barlow Twins, whose losses are about 160, normalises once more: 0.35 in the third, 0.0015 in the second. From
+    # weights changed by 6e-8 one process has 0.10 and 0.0033, and its weights move elsewhere by 0.43 of their way.
     near = {"simsiam": 3e-5, "simclr": 5e-3, "barlow_twins": 1.0}.get(method, 1e-5)
     assert together.loss_curve == pytest.approx(alone.loss_curve, rel=1e-5, abs=near)
     assert together.loss_curve[:1] == pytest.approx(alone.loss_curve[:1], rel=1e-5, abs=1e-5)
