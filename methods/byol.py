@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from typing import Annotated
 
 import torch
@@ -16,6 +14,7 @@ from ssl_bench.api.rng import Draws
 from ssl_bench.api.search import Choice
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
+from ssl_bench.nn.momentum import encoder_of, follow, rising_momentum, still_copy
 from ssl_bench.transforms.views import region_of_views, two_views, view_size
 
 
@@ -57,8 +56,8 @@ class BYOL(Method):
         self.options = config
         self.projection = InFloat32(BYOLProjectionHead(backbone.global_channels, config.hidden, config.output))
         self.prediction = InFloat32(BYOLPredictionHead(config.output, config.hidden, config.output))
-        self.target_encoder = encoder_of(backbone).requires_grad_(False)
-        self.target_projection = copy.deepcopy(self.projection).requires_grad_(False)
+        self.target_encoder = encoder_of(backbone)
+        self.target_projection = still_copy(self.projection)
         self.criterion = NegativeCosineSimilarity()
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
@@ -81,27 +80,6 @@ class BYOL(Method):
 
     def after_step(self, step: int, steps: int) -> None:
         """The target follows the online network: target = m target + (1 - m) online."""
-        from lightly.models.utils import update_momentum
-        from lightly.utils.scheduler import cosine_schedule
-
-        momentum = cosine_schedule(step, steps, first_momentum(steps, self.options), 1.0)
-        for name in self.backbone.encoder_modules:
-            update_momentum(getattr(self.backbone, name), getattr(self.target_encoder, name), momentum)
-        update_momentum(self.projection, self.target_projection, momentum)
-
-
-def first_momentum(steps: int, options: BYOLConfig) -> float:
-    """Where the momentum m_k starts, so that of the target's own start at most `start_left` is left after `steps`.
-
-    The product of all m_k is what is left. It is at most exp(-sum(1 - m_k)), and along the paper's cosine (section 3.3)
-    that sum is (1 - m_0) steps / 2. With the paper's 0.996, 370 steps would leave 48 %; from 2,303 steps on it holds.
-    """
-    return min(options.momentum, max(0.0, 1 - 2 * math.log(1 / options.start_left) / steps))
-
-
-def encoder_of(backbone: Backbone) -> Backbone:
-    """A copy of `backbone` that can only `encode` and `pool`."""
-    encoder = copy.deepcopy(backbone)
-    for name in backbone.decoder_modules:
-        delattr(encoder, name)
-    return encoder
+        momentum = rising_momentum(step, steps, self.options.momentum, self.options.start_left)
+        follow(self.target_encoder, self.backbone, momentum)
+        follow(self.target_projection, self.projection, momentum)

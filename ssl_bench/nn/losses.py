@@ -21,11 +21,6 @@ def ncc_loss(warped: Tensor, fixed: Tensor, window: int = 9) -> Tensor:
     too, as in the published code. The value lies in [0, 1]; a flat neighbourhood counts as uncorrelated, so the
     background sets a floor above 0.
     """
-    return 1 - squared_correlation(warped, fixed, window).mean()
-
-
-def squared_correlation(warped: Tensor, fixed: Tensor, window: int) -> Tensor:
-    """The squared local correlation of `ncc_loss` at every voxel, (B, C, D, H, W)."""
     if window < 1 or window % 2 == 0:
         raise ValueError(f"the window of the cross-correlation must be odd, not {window}")
     if warped.shape != fixed.shape:
@@ -38,7 +33,7 @@ def squared_correlation(warped: Tensor, fixed: Tensor, window: int) -> Tensor:
         # Rounding can make the variance of a flat window negative; the product must stay clear of minus epsilon.
         variance_i = (sum_ii - sum_i * sum_i / voxels).clamp(min=0)
         variance_j = (sum_jj - sum_j * sum_j / voxels).clamp(min=0)
-        return cross * cross / (variance_i * variance_j + 1e-5)
+        return 1 - (cross * cross / (variance_i * variance_j + 1e-5)).mean()
 
 
 def smoothness_loss(displacement: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ def rising_momentum(step: int, steps: int, largest: float, start_left: float) ->
     """The momentum m_k of `step`, along a cosine from `first_momentum` to 1 in the last step (BYOL, section 3.3)."""
     from lightly.utils.scheduler import cosine_schedule
 
-    return cosine_schedule(step, steps, first_momentum(steps, largest, start_left), 1.0)
+    momentum: float = cosine_schedule(step, steps, first_momentum(steps, largest, start_left), 1.0)
+    return momentum
 
 
 def first_momentum(steps: int, largest: float, start_left: float) -> float:
@@ -66,4 +67,4 @@ def constant_momentum(steps: int, largest: float, start_left: float) -> float:
 
     After K steps m^K is left: of 0.999 in 400 steps 67 %.
     """
-    return min(largest, start_left ** (1 / steps))
+    return min(largest, math.pow(start_left, 1 / steps))

@@ -27,6 +27,16 @@ def two_views(volumes: Tensor, draws: Draws, size: Sequence[int], min_overlap: f
     return first, second
 
 
+def small_views(volumes: Tensor, draws: Draws, size: Sequence[int], count: int) -> Tensor:
+    """So many independently augmented crops (B, count, C, *size) from anywhere in `volumes` (B, C, D, H, W).
+
+    The local views of multi-crop (Caron et al., NeurIPS 2020, section 3.2). Raises ValueError where they do not fit.
+    """
+    _check_fits(volumes, size)
+    starts = uniform_integers(draws, 0, _last_start(volumes.shape[2:], size, draws) + 1, count, 3)
+    return torch.stack(_augmented(volumes, starts, size, draws), dim=1)
+
+
 def random_crop(volumes: Tensor, draws: Draws, size: Sequence[int]) -> Tensor:
     """A crop (B, C, *size) of `volumes` anywhere, mirrored left to right half of the time and otherwise unchanged."""
     _check_fits(volumes, size)
@@ -51,6 +61,12 @@ def view_size(crop: int, stride: int) -> tuple[int, int, int]:
     different that what they share can hardly be learnt.
     """
     side = min(crop, max(64, int(0.75 * crop) // stride * stride))
+    return side, side, side
+
+
+def small_view_size(crop: int, stride: int) -> tuple[int, int, int]:
+    """Half the side of `view_size` in whole strides, at least one: 48 of 96, 32 of 64, 16 of 48 and of 32 by 16."""
+    side = min(view_size(crop, stride)[0], max(stride, view_size(crop, stride)[0] // 2 // stride * stride))
     return side, side, side
 
 

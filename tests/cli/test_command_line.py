@@ -98,10 +98,9 @@ def test_debug_shows_the_traceback(command: Command) -> None:
 def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     rows = json.loads(command("methods", "--json").stdout)
     assert [row["name"] for row in rows] == [
-        "byol", "deepcluster", "denoising", "gemini", "gvsl", "gvsl_no_affine", "gvsl_no_fundament",
-        "gvsl_no_zmatching",
-        "inpainting", "mae", "models_genesis", "rotation", "scratch", "simclr", "simmim", "simsiam", "spark",
-        "swin_pretext", "voco", "volume_fusion",
+        "barlow_twins", "byol", "deepcluster", "denoising", "dense_contrast", "dino", "gvsl", "gvsl_no_affine",
+        "gvsl_no_fundament", "gvsl_no_zmatching", "inpainting", "mae", "moco", "models_genesis", "rotation", "scratch",
+        "simclr", "simmim", "simsiam", "spark", "swin_pretext", "vicreg", "voco", "volume_fusion",
     ]  # fmt: skip
     assert all(row.keys() >= {"title", "paper", "year", "version", "paradigm", "pretrains"} for row in rows)
     assert "gvsl" in command("methods").stdout

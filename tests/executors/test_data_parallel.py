@@ -100,7 +100,9 @@ def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, b
     alone, together, *_ = both(method)
     # Batch norm over pooled features of so few volumes magnifies rounding: in the third step by 1.1e-5 for SimSiam and
     # 1.5e-3 for SimCLR, whose third loss also moves by 2.6e-3 where one process starts from weights changed by 6e-8.
-    near = {"simsiam": 3e-5, "simclr": 5e-3}.get(method, 1e-5)
+    # Barlow Twins, whose losses are about 160, normalises once more: 0.35 in the third, 0.0015 in the second. From
+    # weights changed by 6e-8 one process has 0.10 and 0.0033, and its weights move elsewhere by 0.43 of their way.
+    near = {"simsiam": 3e-5, "simclr": 5e-3, "barlow_twins": 1.0}.get(method, 1e-5)
     assert together.loss_curve == pytest.approx(alone.loss_curve, rel=1e-5, abs=near)
     assert together.loss_curve[:1] == pytest.approx(alone.loss_curve[:1], rel=1e-5, abs=1e-5)
     # Only the first evaluation is of the same weights: batch norm over two held-out volumes magnifies any difference.
@@ -114,7 +116,9 @@ def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[
     start = build_backbone(record.spec.width, 0).state_dict()
     alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
     # Batch norm over so few volumes magnifies rounding, 0.012 for SimSiam, 0.018 for SimCLR; others stay below 0.002.
-    assert float((together - alone).norm() / alone.norm()) < (0.04 if method in ("simsiam", "simclr") else 0.01)
+    # Of Barlow Twins 0.056; a gradient that is wrong by the number of processes would make it 0.5 or more.
+    near = {"simsiam": 0.04, "simclr": 0.04, "barlow_twins": 0.15}.get(method, 0.01)
+    assert float((together - alone).norm() / alone.norm()) < near
 
 
 def test_only_the_first_rank_looks_at_what_was_learned(

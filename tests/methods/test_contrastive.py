@@ -37,7 +37,9 @@ def loss_and_gradients(method: Method, loss: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("preset", preset_names())
-@pytest.mark.parametrize("name", ["simclr", "simsiam", "byol", "deepcluster"])
+@pytest.mark.parametrize(
+    "name", ["simclr", "simsiam", "byol", "deepcluster", "moco", "dense_contrast", "barlow_twins", "vicreg", "dino"]
+)
 def test_views_are_taken_out_of_a_larger_window_in_every_preset(name: str, preset: str) -> None:
     crop = load_preset(preset).pretraining.crop
     method = build(name, crop=crop)

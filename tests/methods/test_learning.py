@@ -85,7 +85,7 @@ def test_hidden_voxels_are_restored_better_than_by_their_mean_or_interpolation(
     assert found["restored"] < min(found["mean"], found["interpolated"]), found
 
 
-@pytest.mark.parametrize("name", ["mae", "spark", "simmim", "volume_fusion", "voco", "swin_pretext", "gemini"])
+@pytest.mark.parametrize("name", ["mae", "spark", "simmim", "volume_fusion", "voco", "swin_pretext"])
 def test_no_stage_that_is_pre_trained_collapses(name: str, parts: dict[str, Corpus]) -> None:
     """Fifty steps at the rate of the preset `quick`, on the ranks of a random start."""
     method, shown = build(name), centred(parts["held-out"])[:2]

@@ -19,7 +19,7 @@ from ssl_bench.transforms.patches import hidden_patches
 
 from .conftest import CROP, build
 
-NEW = ("mae", "spark", "simmim", "volume_fusion", "voco", "swin_pretext", "gemini")
+NEW = ("mae", "spark", "simmim", "volume_fusion", "voco", "swin_pretext")
 
 
 def volumes(side: int = CROP, channels: int = 1) -> Tensor:

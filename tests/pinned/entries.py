@@ -26,7 +26,8 @@ KERNEL, NETWORK, TRAINED, ROUGH = 2e-5, 2e-4, 2e-3, 2e-2
 
 Between instruction sets (SSE4 and AVX-512 were compared) at most half of each is seen.
 """
-TOLERANCES = {"method deepcluster": ROUGH}
+TOLERANCES = {"method deepcluster": ROUGH, "method dense_contrast": ROUGH}
+"""Of what takes the nearest: a place or a cluster that two are about as near to may change with the last digit."""
 
 
 class Entry(NamedTuple):

@@ -29,7 +29,7 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
 def test_every_row_and_column_of_the_table_is_there() -> None:
     places = read_published().keys()
     assert len(places) == 13 * 8
-    assert {place.method for place in places} == set(METHODS.names())
+    assert {place.method for place in places} <= set(METHODS.names())
     assert {place.task for place in places} == set(TASKS.names())
     assert {place.protocol for place in places} == {"linear", "finetune"}
 

@@ -12,6 +12,7 @@ from scipy import stats
 from ssl_bench.api.registry import METHODS
 from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
+from ssl_bench.report.published import read_published
 from ssl_bench.report.results import load_results
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
@@ -29,7 +30,7 @@ CELLS = {
     "quick": {(method, task, p) for method in QUICK_METHODS for task in TASKS for p in ("linear-v1", "finetune-v1")},
     "small": {
         (method, task, protocol)
-        for method in METHODS.names()
+        for method in {place.method for place in read_published()}
         for task in TASKS
         for protocol in ("linear-v1", "finetune-v1", "probe-v1")
     }

@@ -90,6 +90,8 @@ def one_step(method: Any, spec: PretrainingSpec) -> Tensor:
     claim_to_be_on_gpu(method)
     if method.refresh_every:
         method.labels = torch.zeros(spec.batch, dtype=torch.int64)
+    else:
+        method.choose_windows(spec.batch, spec.batch, np.random.default_rng(0))
     volumes = [np.zeros((method.region + 3,) * 3, np.float32)] * spec.batch
     windows = Windows(np.arange(spec.batch), np.full((spec.batch, 3), 0.5))
     batch = Corpus(volumes, method.region, GPU).read(windows)
