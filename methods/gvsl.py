@@ -145,7 +145,7 @@ class GVSL(Method):
         self.options = config
         self.affine_head = AffineHead(backbone.global_channels, config).requires_grad_(not config.detached_affine)
         self.deformable_head = DeformableHead(backbone.local_channels, config.initial_std)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
         # Smaller windows of coarse volumes hold too few voxels to tell anatomy from noise, and see too short a way.
         self.window = odd(scale_voxels(9, crop, smallest=9))
 

@@ -31,7 +31,7 @@ class GVSLNoZMatching(Method):
     def __init__(self, backbone: Backbone, config: AugmentationConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Restore `volumes` (B, 1, D, H, W) as the spatial augmentation moves them."""

@@ -46,7 +46,7 @@ class InPainting(Method):
         super().__init__(backbone, config, crop)
         self.options = config
         self.side = round(scale_voxels(config.block, crop, smallest=1))
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Restore what is erased of `volumes` (B, 1, D, H, W) from what is left of them."""

@@ -29,7 +29,7 @@ class ModelsGenesis(Method):
 
     def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Restore `volumes` (B, 1, D, H, W) from their corrupted versions."""

@@ -85,8 +85,8 @@ class UNet3D(Backbone):
     decoder_modules = ("up1", "up2", "up3", "up4")
 
     def __init__(self, width: int = 32, channels_in: int = 1) -> None:
-        """`width`: channels at full resolution, a multiple of 8. Raises ValueError otherwise."""
-        super().__init__(width)
+        """`width`: channels at full resolution, a multiple of 8; raises ValueError otherwise."""
+        super().__init__(width, channels_in)
         if width % CHANNELS_PER_GROUP:
             raise ValueError(f"backbone width must be a multiple of {CHANNELS_PER_GROUP}, got {width}")
         self.inc = DoubleConv(channels_in, width)
@@ -106,7 +106,7 @@ class UNet3D(Backbone):
         return tuple(2**level * self.width for level, _ in enumerate(self.encoder_modules))
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""
+        """(B, C, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""
         stages = [self.run(self.inc, self.pad(volumes))]
         for down in (self.down1, self.down2, self.down3, self.down4):
             stages.append(self.run(down, stages[-1]))

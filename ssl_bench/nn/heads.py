@@ -23,7 +23,7 @@ class PaperDownstream(Downstream):
         return InFloat32(nn.Linear(self.backbone.global_channels, 1), nn.Flatten(0))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """(B, 1, D, H, W) -> local features, or pooled global ones (B, channels)."""
+        """(B, C, D, H, W) -> local features, or pooled global ones (B, channels)."""
         if self.kind == "segmentation":
             return (self.backbone(volumes).local,)
         return (self.backbone.pool(volumes),)
@@ -45,11 +45,12 @@ class RestorationHead(nn.Sequential):
     After the released GVSL network: half the width, four channels a group, no output activation.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, restored: int = 1) -> None:
+        """From `channels` of local features to `restored` channels of the volume."""
         hidden = channels // 2
         super().__init__(
             nn.Conv3d(channels, hidden, 3, padding=1),
             GroupNorm(max(1, hidden // 4), hidden),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv3d(hidden, 1, 1),
+            nn.Conv3d(hidden, restored, 1),
         )
