@@ -45,7 +45,7 @@ class Denoising(Method):
         self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) from the noise."""
+        """Restore `volumes` (B, C, D, H, W) from the noise."""
         restored = self.restoration(self.backbone(self.noisy(volumes, draws)).local)
         return {"loss": F.mse_loss(restored.float(), volumes)}
 

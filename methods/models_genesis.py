@@ -32,7 +32,7 @@ class ModelsGenesis(Method):
         self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) from their corrupted versions."""
+        """Restore `volumes` (B, C, D, H, W) from their corrupted versions."""
         target = random_flip(volumes, draws)
         restored = self.restoration(self.backbone(corrupt(target, draws, MODELS_GENESIS)).local)
         return {"loss": F.mse_loss(restored.float(), target)}

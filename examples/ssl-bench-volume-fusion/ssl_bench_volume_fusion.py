@@ -39,7 +39,7 @@ class VolumeFusion(Method):
         self.head = nn.Conv3d(backbone.local_channels, config.levels, 3, padding=1)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Mix each of `volumes` (B, 1, D, H, W) with its neighbour in the batch and predict the level."""
+        """Mix each of `volumes` (B, C, D, H, W) with its neighbour in the batch and predict the level."""
         levels = self.level_map(volumes.shape[2:], draws)
         share = (levels / (self.options.levels - 1)).unsqueeze(1)
         fused = (1 - share) * volumes + share * volumes.roll(1, dims=0)

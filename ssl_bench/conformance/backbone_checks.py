@@ -25,10 +25,10 @@ class BackboneUnderTest:
         self.plugin = BACKBONES.load(name)
         self.facts = self.plugin.facts
 
-    def build(self, seed: int = 0) -> Backbone:
-        """The backbone with the weights of `seed`."""
+    def build(self, seed: int = 0, channels: int = 1) -> Backbone:
+        """The backbone with the weights of `seed`, for volumes of so many `channels`."""
         with seeded_initialisation(seed):
-            return self.plugin(WIDTH)
+            return self.plugin.reading(channels, WIDTH)
 
     @property
     def volumes(self) -> Tensor:
