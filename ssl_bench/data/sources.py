@@ -84,7 +84,8 @@ class DataSources:
 
         Raises UserError unless that is allowed.
         """
-        pairs = same_scans(self.corpus.signatures(), self.task(task).signatures())
+        # Of several channels two may be the same scan.
+        pairs = [*dict.fromkeys(same_scans(self.corpus.signatures(), self.task(task).signatures()))]
         of_patients = self._scans_of_patients(task)
         if (pairs or of_patients) and not self.locations.allow_overlap:
             found = pairs or of_patients

@@ -36,8 +36,7 @@ Part = Literal["", "encoder", "decoder"]
 """A part of a backbone; empty for none."""
 
 Stem = Literal["", "copy", "mean", "new"]
-"""How weights enter a backbone that reads another number of channels, see `ssl_bench.weights.stem`; empty where it reads
-as many."""
+"""How weights enter a backbone for other channels, see `ssl_bench.weights.stem`; empty where they are the same."""
 
 
 class _Keyed(Settings):

@@ -61,7 +61,10 @@ class EvaluationExamples:
             self.path = path
 
     def write(self, case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> None:
-        """Keep what was seen, and the features of `case`: `local_features` maps (1, C, D, H, W) to (1, channels, D, H, W)."""
+        """Keep what was seen, and the features of `case`.
+
+        `local_features` maps (1, C, D, H, W) to (1, channels, D, H, W).
+        """
         if self.path is not None and isinstance(case.label, np.ndarray):
             with _best_effort(self.path):
                 features = _local(case, local_features, crop)

@@ -3,7 +3,7 @@
 Kinds, order and probabilities follow the 3D SimCLR of nnssl; the strength of the noise, which depends on the scale of
 the intensities, is chosen here for [0, 1]. On one channel the recipe leaves 35 of 100 samples as they are, so that two
 views may differ in place alone: here at least one change happens, the others as often as they do in the recipe's other
-65 of 100. Of several channels each has a strength of its own, but for the noise, and blur and resolution choose a sample
+65 of 100. Of several channels each has a strength of its own, but for the noise; blur and resolution choose a sample
 and then each of its channels with one half.
 """
 

@@ -22,7 +22,10 @@ _PLANES = ("axial", "coronal", "sagittal")
 
 
 def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: Path, real: bool = False) -> None:
-    """Write a PNG with one column per case, of several channels the first; segmentations as contours, classes as text."""
+    """Write a PNG with one column per case; segmentations as contours, a whole-volume class as text.
+
+    Of several channels the first is shown.
+    """
     styles = [(_COLOURS[i % len(_COLOURS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]) for i in range(len(classes))]
     segmented = any(not isinstance(case.label, int) for case in cases)
     legend_rows = -(-len(classes) // 4) if segmented else 0

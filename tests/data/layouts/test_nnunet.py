@@ -66,7 +66,7 @@ CT_NAMES = (
 )
 OTHER_NAMES = (
     *("T1", "MRI", "OCT", "SPECT", "PET", "PET/CT", "CT1", "T1 CT", "duct", "artefact", "act", "optical tomography"),
-    *("emission computed tomography", "nonorm", "FLAIR", "subject", ""),
+    *("emission computed tomography", "FLAIR", "subject", ""),
 )
 
 
@@ -80,6 +80,12 @@ def test_a_channel_of_any_computed_tomography_is_ct(name: str, tmp_path: Path) -
 def test_a_channel_of_anything_else_is_not(name: str, tmp_path: Path) -> None:
     root = data_set(tmp_path, channel_names={"0": name})
     assert described(root).preprocessing.intensity == "mr"
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("noNorm", "none"), ("no norm", "none"), ("Percentile", "percentile")])
+def test_a_channel_s_name_may_be_its_recipe(name: str, recipe: str, tmp_path: Path) -> None:
+    root = data_set(tmp_path, channel_names={"0": name})
+    assert (nnunet_task(root).facts.modality, described(root).preprocessing.intensity) == ("MR", recipe)
 
 
 @pytest.mark.parametrize(
