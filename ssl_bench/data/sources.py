@@ -49,6 +49,7 @@ class DataSources:
             if name != "corpus" and name not in TASKS.names():
                 raise UserError(f"--set data.{name}: no such task; use corpus, {', '.join(TASKS.names())}")
         self.locations = locations
+        self.warn = warn
         self._cohort = cohort
         self._changes = changes or {}
         self._fold = fold

@@ -74,6 +74,7 @@ class Planner:
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
         self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
         self._leaks = functools.cache(self.data.leaks)
+        self._compare_channels = functools.cache(self._say_if_channels_differ)
         self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
 
     def changed(self, overrides: Sequence[str]) -> Planner:
@@ -159,7 +160,11 @@ class Planner:
 
     def _stem_of(self, backbone: PretrainingSpec | ExternalBackbone, task: str, channels: int, reset: Part) -> Stem:
         """How the weights of `backbone` enter a network for `channels`. Raises UserError if that is not said."""
-        if backbone.pretrains == "nothing" or reset == "encoder" or backbone.channels == channels:
+        if backbone.pretrains == "nothing" or reset == "encoder":
+            return ""
+        if backbone.channels == channels:
+            if backbone.corpus:
+                self._compare_channels(task)
             return ""
         if wrong := wrong_stem(self._stem, backbone.channels):
             raise UserError(
@@ -167,6 +172,15 @@ class Planner:
                 f"pre-trained on {channels_text(backbone.channels)}; {wrong}"
             )
         return self._stem
+
+    def _say_if_channels_differ(self, task: str) -> None:
+        """Warn where the corpus and `task` have as many channels with other names."""
+        pretrained, met = (data.recipe.get("channels", []) for data in (self.data.corpus.describe(), self._cases(task)))
+        if pretrained != met:
+            self.data.warn(
+                f"task {task!r}: its channels are {', '.join(met)}, those of the corpus {', '.join(pretrained)}: they "
+                "are taken for each other in this order"
+            )
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""

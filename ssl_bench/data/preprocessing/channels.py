@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -95,9 +96,9 @@ def of_one(doubt: Doubt, channel: Channel, preprocessing: Preprocessing) -> Doub
         return doubt
 
     def for_all(match: re.Match[str]) -> str:
-        recipes = [*preprocessing.intensities]
-        recipes[channel.index] = match[1]  # type: ignore[call-overload]
-        return f"--set 'data.TASK.intensity={recipes}'"
+        recipes: list[str] = [*preprocessing.intensities]
+        recipes[channel.index] = match[1]
+        return f"--set 'data.TASK.intensity={json.dumps(recipes)}'"
 
     return replace(doubt, what=f"channel {channel.name}: {doubt.what}", way_out=_INTENSITY.sub(for_all, doubt.way_out))
 
