@@ -163,7 +163,7 @@ class Planner:
         if backbone.pretrains == "nothing" or reset == "encoder":
             return ""
         if backbone.channels == channels:
-            if backbone.corpus:
+            if backbone.corpus and channels > 1:
                 self._compare_channels(task)
             return ""
         if wrong := wrong_stem(self._stem, backbone.channels):
