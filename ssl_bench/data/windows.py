@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ REFRESH_BATCH = 8
 def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
     """The window of side `crop` at `position` of a volume (..., D, H, W); see `first_voxel` and `padded`."""
     start = first_voxel(volume.shape[-3:], position, crop)
-    return padded(volume[..., *(slice(first, first + crop) for first in start)], (crop, crop, crop))
+    window: tuple[Any, ...] = (..., *(slice(first, first + crop) for first in start))
+    return padded(volume[window], (crop, crop, crop))
 
 
 def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) -> NDArray[np.int64]:

@@ -82,12 +82,12 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     reports: list[ChannelReport] = []
     doubts: list[Doubt] = []
     for channel in channels:
-        alone = preprocessing.of_channel(channel.index)
+        alone = preprocessing.of_channel(channel.number)
         image = normalised(grid.read(channel.scan.voxels, box, "linear"), alone, channel.path)
         contrast, values = Contrast.of(image), channel.values
         if outside is not None:
             image[outside] = 0
-        images[channel.index] = image
+        images[channel.number] = image
         found = ChannelReport(channel.name, alone.intensities[0], (values.low, values.high), contrast, channel.outline)
         reports.append(found)
         doubts += [of_one(doubt, channel, preprocessing) for doubt in doubts_of(values, contrast, alone)]
@@ -163,7 +163,7 @@ def _kept(
 
 def _lungs(channels: Sequence[Channel], preprocessing: Preprocessing) -> Lungs:
     """Those that the first CT channel shows."""
-    computed = [channel for channel in channels if preprocessing.intensities[channel.index] == "ct"]
+    computed = [channel for channel in channels if preprocessing.intensities[channel.number] == "ct"]
     if not computed:
         raise UserError(
             f"{channels[0].path}: lungs are found in CT alone; --set data.TASK.intensity=ct or choose another region"

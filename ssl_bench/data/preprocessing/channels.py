@@ -29,7 +29,8 @@ MISSING = "--set data.TASK.missing_channels=zero"
 class Channel(NamedTuple):
     """One channel of a case that is there."""
 
-    index: int
+    number: int
+    """Its place among all channels, from 0 on."""
     name: str
     """Empty where there is one channel."""
     path: Path
@@ -97,7 +98,7 @@ def of_one(doubt: Doubt, channel: Channel, preprocessing: Preprocessing) -> Doub
 
     def for_all(match: re.Match[str]) -> str:
         recipes: list[str] = [*preprocessing.intensities]
-        recipes[channel.index] = match[1]
+        recipes[channel.number] = match[1]
         return f"--set 'data.TASK.intensity={json.dumps(recipes)}'"
 
     return replace(doubt, what=f"channel {channel.name}: {doubt.what}", way_out=_INTENSITY.sub(for_all, doubt.way_out))
