@@ -61,7 +61,7 @@ class BYOL(Method):
         self.criterion = NegativeCosineSimilarity()
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Predict the target's projection of each of two views of `volumes` (B, 1, D, H, W) from the other view."""
+        """Predict the target's projection of each of two views of `volumes` (B, C, D, H, W) from the other view."""
         first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         towards_second = self.criterion(self.predict(first), self.target(second))
         towards_first = self.criterion(self.predict(second), self.target(first))

@@ -112,7 +112,7 @@ class DeepCluster(Method):
         return Windows(self.volumes.numpy()[chosen], self.positions()[places[chosen]])
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Predict the clusters of the windows last chosen, `volumes` (B, 1, D, H, W), from random crops of them."""
+        """Predict the clusters of the windows last chosen, `volumes` (B, C, D, H, W), from random crops of them."""
         crops = random_crop(volumes, draws, self.size)
         logits = self.classifier(self.normalise(gathered(self.backbone.pool(crops))))
         logits = logits.unflatten(1, (-1, self.options.clusters))[:, self.place]

@@ -42,10 +42,10 @@ class Denoising(Method):
     def __init__(self, backbone: Backbone, config: DenoisingConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.sigma = config.sigma
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) from the noise."""
+        """Restore `volumes` (B, C, D, H, W) from the noise."""
         restored = self.restoration(self.backbone(self.noisy(volumes, draws)).local)
         return {"loss": F.mse_loss(restored.float(), volumes)}
 

@@ -79,7 +79,7 @@ class Matching(NamedTuple):
     whole: Tensor
     """(B, 3, D, H, W), affine and deformation in one displacement field."""
     warped: Tensor
-    """(B, 1, D, H, W), the moving image under `whole`."""
+    """(B, C, D, H, W), the moving image under `whole`."""
 
 
 class AffineHead(nn.Module):
@@ -145,12 +145,12 @@ class GVSL(Method):
         self.options = config
         self.affine_head = AffineHead(backbone.global_channels, config).requires_grad_(not config.detached_affine)
         self.deformable_head = DeformableHead(backbone.local_channels, config.initial_std)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
         # Smaller windows of coarse volumes hold too few voxels to tell anatomy from noise, and see too short a way.
         self.window = odd(scale_voxels(9, crop, smallest=9))
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Volumes (B, 1, D, H, W) are paired: A, B, A, B, ...; an odd last one is paired with the first."""
+        """Volumes (B, C, D, H, W) are paired: A, B, A, B, ...; an odd last one is paired with the first."""
         a, b, draws = pair_up(volumes, draws)
         corrupted, a, b = corrupted_and_warped((a, b), draws, self.options)
         return self.losses(corrupted, a, b)
@@ -199,7 +199,7 @@ class GVSL(Method):
         return ncc_loss(matching.warped, fixed, self.window), smoothness_loss(smoothed)
 
     def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
-        """Z-matching: map the clean `moving` image (B, 1, D, H, W) onto the fixed one, resampling it once."""
+        """Z-matching: map the clean `moving` image (B, C, D, H, W) onto the fixed one, resampling it once."""
         matrix = self.affine_head(moving_features.global_, fixed_features.global_, moving.shape[2:])
         aligned = warp(moving_features.local, affine_displacement(matrix, moving.shape[2:]))
         fixed = fixed_features.local
@@ -210,13 +210,13 @@ class GVSL(Method):
 
 
 def pair_up(volumes: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Draws]:
-    """Volumes (B, 1, D, H, W), all different -> A and B (ceil(B/2), 1, D, H, W) and one random stream per pair."""
+    """Volumes (B, C, D, H, W), all different -> A and B (ceil(B/2), C, D, H, W) and one random stream per pair."""
     b = torch.cat([volumes[1::2], volumes[:1]]) if len(volumes) % 2 else volumes[1::2]
     return volumes[0::2], b, draws[0::2]
 
 
 def corrupted_and_warped(images: Sequence[Tensor], draws: Draws, options: AugmentationConfig) -> tuple[Tensor, ...]:
-    """The first of `images` (B, 1, D, H, W) corrupted, then all of them as they are; all moved by one spatial warp."""
+    """The first of `images` (B, C, D, H, W) corrupted, then all of them as they are; all moved by one spatial warp."""
     if options.spatial_augmentation and options.order == "warp_first":
         images = random_spatial(images, draws)
     images = (corrupt(images[0], draws, CORRUPTION), *images)

@@ -24,7 +24,7 @@ class GVSLNoAffine(GVSL):
         del self.affine_head
 
     def match(self, moving: Tensor, moving_features: Features, fixed_features: Features) -> Matching:
-        """Map the clean `moving` image (B, 1, D, H, W) onto the fixed one by the deformable map alone."""
+        """Map the clean `moving` image (B, C, D, H, W) onto the fixed one by the deformable map alone."""
         both = torch.cat([moving_features.local, fixed_features.local], dim=1)
         deformation = self.deformable_head(both).float()
         return Matching(deformation, deformation, warp(moving, deformation))

@@ -31,10 +31,10 @@ class GVSLNoZMatching(Method):
     def __init__(self, backbone: Backbone, config: AugmentationConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
         self.options = config
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) as the spatial augmentation moves them."""
+        """Restore `volumes` (B, C, D, H, W) as the spatial augmentation moves them."""
         corrupted, volumes = corrupted_and_warped((volumes,), draws, self.options)
         return self.loss(corrupted, volumes)
 
@@ -43,6 +43,6 @@ class GVSLNoZMatching(Method):
         return self.loss(corrupt(volumes, draws, CORRUPTION), volumes)
 
     def loss(self, corrupted: Tensor, volumes: Tensor) -> dict[str, Tensor]:
-        """Mean squared error of what is restored from `corrupted` (B, 1, D, H, W)."""
+        """Mean squared error of what is restored from `corrupted` (B, C, D, H, W)."""
         restored = self.restoration(self.backbone(corrupted).local)
         return {"loss": F.mse_loss(restored.float(), volumes)}

@@ -46,11 +46,11 @@ class InPainting(Method):
         super().__init__(backbone, config, crop)
         self.options = config
         self.side = round(scale_voxels(config.block, crop, smallest=1))
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore what is erased of `volumes` (B, 1, D, H, W) from what is left of them."""
-        mask = block_mask(volumes.shape[2:], draws, self.side, self.options.erased)
+        """Restore what is erased of `volumes` (B, C, D, H, W) from what is left of them."""
+        mask = block_mask(volumes.shape[2:], draws, self.side, self.options.erased).expand_as(volumes)
         seen = fill_with_noise(volumes, mask, draws) if self.options.fill == "noise" else volumes.masked_fill(mask, 0)
         error = (self.restoration(self.backbone(seen).local).float() - volumes).square() * mask
         return {"loss": (error.sum(dim=(1, 2, 3, 4)) / mask.sum(dim=(1, 2, 3, 4))).mean()}

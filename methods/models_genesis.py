@@ -29,10 +29,10 @@ class ModelsGenesis(Method):
 
     def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Restore `volumes` (B, 1, D, H, W) from their corrupted versions."""
+        """Restore `volumes` (B, C, D, H, W) from their corrupted versions."""
         target = random_flip(volumes, draws)
         restored = self.restoration(self.backbone(corrupt(target, draws, MODELS_GENESIS)).local)
         return {"loss": F.mse_loss(restored.float(), target)}

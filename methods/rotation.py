@@ -37,7 +37,7 @@ class Rotation(Method):
         self.classifier = InFloat32(nn.Linear(backbone.global_channels, len(ROTATIONS)))
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Turn each of `volumes` (B, 1, D, D, D) by a class drawn uniformly, and predict the class."""
+        """Turn each of `volumes` (B, C, D, D, D) by a class drawn uniformly, and predict the class."""
         classes = draws.integers(0, len(ROTATIONS))
         logits = self.classifier(self.backbone.pool(rotate(volumes, classes)))
         loss = F.cross_entropy(logits, classes)

@@ -49,7 +49,7 @@ class SimCLR(Method):
         self.criterion = NTXentLoss(config.temperature)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Contrast two views of each of `volumes` (B, 1, D, H, W)."""
+        """Contrast two views of each of `volumes` (B, C, D, H, W)."""
         first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         return {"loss": self.criterion(self.project(first), self.project(second))}
 

@@ -50,7 +50,7 @@ class SimSiam(Method):
         self.criterion = NegativeCosineSimilarity()
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Predict each of two views of `volumes` (B, 1, D, H, W) from the other."""
+        """Predict each of two views of `volumes` (B, C, D, H, W) from the other."""
         first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
         z_first, z_second = self.project(first), self.project(second)
         p_first, p_second = self.prediction(z_first), self.prediction(z_second)

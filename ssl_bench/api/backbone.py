@@ -5,15 +5,18 @@ Adding a backbone is adding one file to ``ssl_bench/backbones/`` with one subcla
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from ssl_bench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,18 @@ class Backbone(nn.Module, ABC):
         self.width = width
         self.channels_in = channels_in
 
+    @classmethod
+    def reading(cls, channels_in: int, width: int) -> Self:
+        """The backbone of `width` for volumes of so many channels. Raises UserError for one that reads one only."""
+        if channels_in == 1:
+            return cls(width)
+        if "channels_in" not in inspect.signature(cls).parameters:
+            raise UserError(
+                f"the backbone {cls.facts.title} reads one channel and the volumes have {channels_in}; "
+                "choose another --set backbone"
+            )
+        return cls(width, channels_in=channels_in)
+
     @property
     @abstractmethod
     def stage_channels(self) -> tuple[int, ...]:
@@ -78,7 +93,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
+        """(B, C, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
 
         Each stage has half the extent of the one before; the last one is the global features.
         """
@@ -88,18 +103,18 @@ class Backbone(nn.Module, ABC):
         """The encoder's `stages`, finest first -> local features of the zero-padded volumes."""
 
     def encode(self, volumes: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> global features (B, global_channels, ceil(D/stride), ...), by the encoder alone."""
+        """(B, C, D, H, W) -> global features (B, global_channels, ceil(D/stride), ...), by the encoder alone."""
         return self.stages(volumes)[-1]
 
     def pool(self, volumes: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> globally averaged global features (B, global_channels), float32 under any autocast.
+        """(B, C, D, H, W) -> globally averaged global features (B, global_channels), float32 under any autocast.
 
         Pooled features of similar volumes differ by less than bf16 resolves; so do not round them.
         """
         return self.encode(volumes).float().mean(dim=(2, 3, 4))
 
     def forward(self, volumes: Tensor) -> Features:
-        """(B, 1, D, H, W) -> global and local features."""
+        """(B, C, D, H, W) -> global and local features."""
         stages = self.stages(volumes)
         local = self.decode(stages)
         d, h, w = volumes.shape[2:]

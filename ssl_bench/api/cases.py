@@ -22,7 +22,7 @@ class SourceCase:
     identifier: str
     """Unique in the data set; letters, digits, ``.``, ``_`` and ``-`` only."""
     image: Path
-    """A file, or the folder of a DICOM series."""
+    """A file, or the folder of a DICOM series; of several channels, of the first that is there."""
     label: Path | int
     """A file of label values on the image's grid; or the class of the whole volume."""
     patient: str
@@ -36,6 +36,13 @@ class SourceCase:
     each stays what it was when it becomes known who was scanned."""
     may_be_label_map: bool = False
     """Whether nothing but its voxels tells whether `image` is a scan."""
+    channels: tuple[Path | None, ...] = ()
+    """The files of several channels in order, None for one that is missing; empty for one channel, which is `image`."""
+
+    @property
+    def images(self) -> tuple[Path | None, ...]:
+        """The file of every channel, None for one that is missing."""
+        return self.channels or (self.image,)
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,22 @@ class Case:
 
     identifier: str
     image: NDArray[np.float32]
-    """(D, H, W) in [0, 1]."""
+    """(D, H, W) in [0, 1]; (C, D, H, W) of several channels."""
     label: NDArray[np.uint8 | np.uint16] | int
     """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
+
+    @property
+    def channels(self) -> NDArray[np.float32]:
+        """The image as (C, D, H, W), also of one channel; a view."""
+        return self.image if self.image.ndim == 4 else self.image[None]
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(D, H, W)."""
+        depth, height, width = self.image.shape[-3:]
+        return depth, height, width
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class CorpusView(Protocol):
         """The number of volumes."""
 
     def batches(self, windows: Windows) -> Iterator[Tensor]:
-        """Those windows in order, (b, 1, D, H, W) each, on the device."""
+        """Those windows in order, (b, C, D, H, W) each, on the device."""
 
     def first_voxels(self, windows: Windows) -> NDArray[np.int64]:
         """(B, 3): where those windows begin; windows of one volume that begin at one voxel are the same."""
@@ -107,7 +107,7 @@ class Method(nn.Module, ABC):
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """The pretext loss of a batch.
 
-        `volumes` is (B, 1, D, H, W) in [0, 1] on the device; they are different images. `draws` holds one random
+        `volumes` is (B, C, D, H, W) in [0, 1] on the device; they are different images. `draws` holds one random
         stream per volume. Returns ``{"loss": scalar}``; further scalars are logged.
         """
 
@@ -124,9 +124,9 @@ class Method(nn.Module, ABC):
         return Windows(volumes, np.repeat(generator.random((1, 3)), batch, axis=0))
 
     def example(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor] | None:
-        """What the pretext makes of two held-out volumes (2, 1, D, H, W), to be looked at; None for nothing to show.
+        """What the pretext makes of two held-out volumes (2, C, D, H, W), to be looked at; None for nothing to show.
 
-        Titles to volumes (B, 1, D, H, W) in [0, 1], of which the report shows the middle slice of the first. Under the
+        Titles to volumes (B, C, D, H, W) in [0, 1], of which the report shows the middle slice of the first. Under the
         title `displacement` (B, 3, D, H, W) in voxels, channels (D, H, W), it draws a deformed grid. Called once,
         without gradients, when the pre-training has ended.
         """

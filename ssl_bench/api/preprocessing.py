@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ssl_bench.api.settings import Settings
+
+Intensity = Literal["ct", "mr", "percentile", "none"]
+"""`ct`: clip(value + offset, 0, 2048) / 2048. `mr`: negatives to 0, then the minimum to 0 and the maximum to 1.
+`percentile`: the 0.5th percentile to 0 and the 99.5th to 1, clipped, for values of any kind and with outliers.
+`none`: values as they are, for files that hold [0, 1] already."""
+
+
+_LATER = ("voxel_mm", "label_header", "channels", "missing_channels")
+"""Fields that cells had not when the first were planned."""
 
 
 class Preprocessing(Settings):
@@ -14,9 +30,8 @@ class Preprocessing(Settings):
 
     spacing_mm: PositiveFloat | None = 1.0
     """Isotropic spacing after resampling, linear for images and nearest for labels; None keeps the scanner's."""
-    intensity: Literal["ct", "mr", "percentile"]
-    """`ct`: clip(value + offset, 0, 2048) / 2048. `mr`: negatives to 0, then the minimum to 0 and the maximum to 1.
-    `percentile`: the 0.5th percentile to 0 and the 99.5th to 1, clipped, for values of any kind and with outliers."""
+    intensity: Intensity | tuple[Intensity, ...]
+    """One for all channels, or one for each in their order."""
     intensity_offset: float = 1024.0
     """Added to CT values: 1024 where the files hold HU, 0 where 1024 was added before. Ignored but for `ct`."""
     region: Literal["whole", "label", "lungs", "centre"]
@@ -33,12 +48,39 @@ class Preprocessing(Settings):
     label_header: Literal["own", "image"] = "own"
     """Where a label lies whose header puts it elsewhere than its image: as its `own` header says, which is refused; or
     voxel by voxel where its `image` lies, in the order of the files."""
+    channels: tuple[str, ...] = ()
+    """The names of several channels, in their order; empty for one."""
+    missing_channels: Literal["refuse", "zero"] = "refuse"
+    """What becomes of a case that lacks the file of a channel: it is refused, or the channel is 0 everywhere."""
+
+    @model_validator(mode="after")
+    def _channels_have_recipes(self) -> Self:
+        if len(self.channels) == 1 or len(set(self.channels)) < len(self.channels):
+            raise ValueError("channels names two or more, each once; leave it out for one")
+        if not isinstance(self.intensity, str) and len(self.intensity) != len(self.channels):
+            named = f"{len(self.channels)} channels" if self.channels else "one channel"
+            raise ValueError(f"intensity has {len(self.intensity)} recipes for {named}; give one for each")
+        return self
+
+    @property
+    def channel_count(self) -> int:
+        """Channels of every volume."""
+        return len(self.channels) or 1
+
+    @property
+    def intensities(self) -> tuple[Intensity, ...]:
+        """The recipe of every channel."""
+        return (self.intensity,) * self.channel_count if isinstance(self.intensity, str) else self.intensity
+
+    def of_channel(self, index: int) -> Preprocessing:
+        """That of one channel alone."""
+        return self.model_copy(update={"channels": (), "intensity": self.intensities[index]})
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came after the first cells were planned say nothing at their defaults, so that keys stay."""
         fields: dict[str, Any] = serialised(self)
-        later = {name: type(self).model_fields[name].default for name in ("voxel_mm", "label_header")}
+        later = {name: type(self).model_fields[name].default for name in _LATER}
         return {
             name: value for name, value in fields.items() if name not in later or getattr(self, name) != later[name]
         }

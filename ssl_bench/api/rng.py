@@ -51,6 +51,10 @@ class Draws:
     def __getitem__(self, index: slice) -> Draws:
         return Draws(self.generators[index])
 
+    def repeated(self, count: int) -> Draws:
+        """Each stream `count` times in a row: parts of a sample, which draw from its stream one after the other."""
+        return Draws([generator for generator in self.generators for _ in range(count)])
+
     @property
     def device(self) -> torch.device:
         """Where the drawn tensors live."""

@@ -87,10 +87,10 @@ class ModelsGenesis(Backbone):
     encoder_modules = ("down_tr64", "down_tr128", "down_tr256", "down_tr512")
     decoder_modules = ("up_tr256", "up_tr128", "up_tr64")
 
-    def __init__(self, width: int = 64) -> None:
-        """`width`: channels at full resolution; 64 is the released network."""
-        super().__init__(width)
-        self.down_tr64 = DownTransition(1, width)
+    def __init__(self, width: int = 64, channels_in: int = 1) -> None:
+        """`width`: channels at full resolution; 64 and one channel of the volumes are the released network."""
+        super().__init__(width, channels_in)
+        self.down_tr64 = DownTransition(channels_in, width)
         self.down_tr128 = DownTransition(width, 2 * width)
         self.down_tr256 = DownTransition(2 * width, 4 * width)
         self.down_tr512 = DownTransition(4 * width, 8 * width)
@@ -105,7 +105,7 @@ class ModelsGenesis(Backbone):
         return tuple(2**level * self.width for level, _ in enumerate(self.encoder_modules))
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> four stages, (B, width, D, H, W) to (B, 8 * width, D/8, ...) of the padded size."""
+        """(B, C, D, H, W) -> four stages, (B, width, D, H, W) to (B, 8 * width, D/8, ...) of the padded size."""
         if self.modality == "CT":
             volumes = to_genesis_scale(volumes)
         stages = [self.run(self.down_tr64, self.pad(volumes))]

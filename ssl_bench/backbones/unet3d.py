@@ -106,7 +106,7 @@ class UNet3D(Backbone):
         return tuple(2**level * self.width for level, _ in enumerate(self.encoder_modules))
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""
+        """(B, C, D, H, W) -> five stages, (B, width, D, H, W) to (B, 16*width, D/16, ...) of the padded size."""
         stages = [self.run(self.inc, self.pad(volumes))]
         for down in (self.down1, self.down2, self.down3, self.down4):
             stages.append(self.run(down, stages[-1]))

@@ -106,7 +106,7 @@ def evaluate(
     found = read_weights(backbone, weights)
     external = describe_external(backbone, found)
     (task,), locations = locations_of([task], data, skip_problems=skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.external(backbone, external, task, name, seed, reset.value) for name in protocols]
     cells = without_pointless(cells)
     Progress(shown=not execution.quiet).say(f"{backbone}: {found}")

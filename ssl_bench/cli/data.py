@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ssl_bench.api.cases import Doubt, Problem, SourceCase
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
+    from ssl_bench.data.preprocessing.channels import ChannelReport
     from ssl_bench.data.source import DataSource
     from ssl_bench.training.progress import Progress
 
@@ -245,9 +246,18 @@ def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
         "label": report.case.label if isinstance(report.case.label, int) else str(report.case.label),
         "shape": report.shape,
         "spacing_mm": report.spacing_mm,
-        "value_range": report.value_range,
+        "channels": [
+            {
+                "name": channel.name,
+                "intensity": channel.intensity,
+                "value_range": channel.value_range,
+                "prepared": channel.contrast._asdict(),
+            }
+            for channel in report.channels
+        ],
+        "value_range": report.channels[0].value_range,
         "label_ml": report.label_ml,
-        "prepared": report.contrast._asdict(),
+        "prepared": report.channels[0].contrast._asdict(),
         "notes": [*report.notes, *(named(str(doubt), name) for doubt in report.doubts)],
     }
 
@@ -262,7 +272,7 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
             report.case.identifier,
             " x ".join(map(str, report.shape)),
             " x ".join(f"{size:.3g}" for size in report.spacing_mm),
-            f"{report.value_range[0]:g} to {report.value_range[1]:g}",
+            "; ".join(map(_values, report.channels)),
             millilitres or (str(label) if isinstance(label, int) else ""),
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -270,6 +280,12 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
     for row, said in zip(rows, notes, strict=True):
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         yield from (f"    {note}" for note in said)
+
+
+def _values(channel: ChannelReport) -> str:
+    """The range of a channel's values; of several with its name and its recipe."""
+    low, high = channel.value_range
+    return f"{channel.name} ({channel.intensity}) {low:g} to {high:g}" if channel.name else f"{low:g} to {high:g}"
 
 
 def _warn_of(doubts: Mapping[str, Sequence[Doubt]], name: str) -> None:

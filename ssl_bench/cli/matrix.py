@@ -66,7 +66,7 @@ def matrix(
     chosen_seeds = seed_list(seeds)
     chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [
         planner.evaluation(method, task, protocol, seed, reset.value)
         for seed in chosen_seeds

@@ -40,6 +40,7 @@ class TaskData:
     subjects: options.Subjects = None
     fold: options.Fold = 0
     label_fraction: options.LabelFraction = 1.0
+    stem: options.StemOption = options.Stem.none
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,15 @@ class Reset(StrEnum):
     decoder = "decoder"
 
 
+class Stem(StrEnum):
+    """How weights enter a backbone that reads another number of channels."""
+
+    none = ""
+    copy = "copy"
+    mean = "mean"
+    new = "new"
+
+
 class Log(StrEnum):
     """For whom a cell writes its numbers as they come."""
 
@@ -195,6 +204,16 @@ ResetOption = Annotated[
         metavar="encoder|decoder",
         show_default=False,
         help="Evaluate with this part of the backbone as the seed draws it: tells which part carries good or harm.",
+    ),
+]
+StemOption = Annotated[
+    Stem,
+    typer.Option(
+        "--stem",
+        metavar="copy|mean|new",
+        show_default=False,
+        help="Where a task has other channels than the pre-training: the first layer copies its one channel, has the "
+        "mean of its channels, or starts anew.",
     ),
 ]
 DataRoot = Annotated[

@@ -34,7 +34,12 @@ NO_DATA, NO_CORPUS = TaskData(), CorpusData()
 
 
 def plan_with(
-    resolution: Resolution, execution: Execution, locations: Locations, fold: int = 0, label_fraction: float = 1.0
+    resolution: Resolution,
+    execution: Execution,
+    locations: Locations,
+    fold: int = 0,
+    label_fraction: float = 1.0,
+    stem: options.Stem = options.Stem.none,
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.api.settings import load_preset
@@ -49,7 +54,7 @@ def plan_with(
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
     data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, warn)
-    return Planner(loaded, overrides, precision, data), runtime
+    return Planner(loaded, overrides, precision, data, stem.value), runtime
 
 
 def placed(

@@ -12,6 +12,8 @@ from ssl_bench.api.registry import BACKBONES
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.conformance import Check, checks_of
 from ssl_bench.conformance.method_under_test import WIDTH, same, some
+from ssl_bench.errors import UserError
+from ssl_bench.weights.stem import entering
 
 BATCH = 2
 
@@ -25,10 +27,10 @@ class BackboneUnderTest:
         self.plugin = BACKBONES.load(name)
         self.facts = self.plugin.facts
 
-    def build(self, seed: int = 0) -> Backbone:
-        """The backbone with the weights of `seed`."""
+    def build(self, seed: int = 0, channels: int = 1) -> Backbone:
+        """The backbone with the weights of `seed`, for volumes of so many `channels`."""
         with seeded_initialisation(seed):
-            return self.plugin(WIDTH)
+            return self.plugin.reading(channels, WIDTH)
 
     @property
     def volumes(self) -> Tensor:
@@ -151,6 +153,19 @@ def mixed_precision_works(subject: BackboneUnderTest) -> str | None:
     return None if error <= 0.1 * size else f"the features are {size:.3g} large and off by {error:.3g} under bf16"
 
 
+def equal_channels_change_nothing(subject: BackboneUnderTest) -> str | None:
+    """On three equal channels, copied weights for one give the same features; or it reads one channel alone."""
+    try:
+        three = subject.build(seed=1, channels=3)
+    except UserError:
+        return None
+    one, volumes = subject.build(), subject.volumes
+    three.load_state_dict(entering(one.state_dict(), three.state_dict(), "copy"))
+    with torch.no_grad():
+        apart = float((three(volumes.expand(-1, 3, -1, -1, -1)).local - one(volumes).local).abs().max())
+    return None if apart <= 1e-4 else f"the features are {apart:.2g} off those of one channel"
+
+
 BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = checks_of(
     facts_are_complete,
     stages_halve,
@@ -161,6 +176,7 @@ BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = checks_of(
     checkpointing_is_exact,
     encoder_stands_alone,
     mixed_precision_works,
+    equal_channels_change_nothing,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from ssl_bench.api.rng import Draws, numpy_generator
@@ -31,7 +33,7 @@ def facts_are_complete(subject: MethodUnderTest) -> str | None:
 def backbone_keeps_its_keys(subject: MethodUnderTest) -> str | None:
     """`method.backbone` is the backbone it was given, with the same keys and shapes after training."""
     method = subject.build()
-    wanted = {name: value.shape for name, value in shared_backbone().state_dict().items()}
+    wanted = {name: value.shape for name, value in shared_backbone(subject.channels).state_dict().items()}
     subject.train(method, adam(method), range(1))
     found = {name: value.shape for name, value in method.backbone.state_dict().items()}
     if found == wanted:
@@ -83,13 +85,32 @@ def example_can_be_shown(subject: MethodUnderTest) -> str | None:
         return "example gives no volume to show; return None instead"
     sizes = {volume.shape[2:] for volume in shown.values()}
     for title, volume in shown.items():
-        channels = 3 if title == "displacement" else 1
+        channels = 3 if title == "displacement" else subject.channels
         if volume.ndim != 5 or volume.shape[1] != channels or len(sizes) > 1:
             return (
                 f"example gives {title!r} of shape {tuple(volume.shape)}; all are (B, {channels}, D, H, W) of one size"
             )
         if not volume.isfinite().all():
             return f"example gives {title!r} with values that are not finite"
+    return None
+
+
+def three_channels_work(subject: MethodUnderTest) -> str | None:
+    """On volumes of three channels all that was asked for one holds too."""
+    three = MethodUnderTest(subject.name, channels=3)
+    with warnings.catch_warnings():
+        # What PyTorch says where one restored channel is compared with three.
+        warnings.filterwarnings("error", "Using a target size")
+        for promise in (
+            loss_is_finite,
+            gradient_reaches_all,
+            backbone_keeps_its_keys,
+            draws_follow_the_volume,
+            held_out_step_works,
+            example_can_be_shown,
+        ):
+            if problem := promise(three):
+                return f"on three channels {problem}"
     return None
 
 
@@ -109,5 +130,6 @@ METHOD_CHECKS: tuple[Check[MethodUnderTest], ...] = checks_of(
     windows_are_in_range,
     held_out_step_works,
     example_can_be_shown,
+    three_channels_work,
     essential=loss_is_finite,
 )

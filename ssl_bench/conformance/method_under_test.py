@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
@@ -27,9 +28,14 @@ VOLUMES = 16
 class MethodUnderTest:
     """A registered method, built small, on real volumes: windows of the embedded chest CT."""
 
-    def __init__(self, name: str) -> None:
-        """Raises UserError if there is no such method or it does not import."""
+    def __init__(self, name: str, channels: int = 1) -> None:
+        """Raises UserError if there is no such method or it does not import.
+
+        Of several `channels` the first holds the volumes themselves, and each further one those of the one before with
+        other contrast.
+        """
         self.name = name
+        self.channels = channels
         self.plugin = METHODS.load(name)
         self.facts = self.plugin.facts
 
@@ -38,7 +44,7 @@ class MethodUnderTest:
         """Sixteen volumes of the embedded corpus."""
         cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
         volumes = DataSources(Locations(), cohort).corpus.load()["corpus"]
-        return Corpus([volume.image for volume in volumes], CROP, "cpu")
+        return Corpus([self._with_channels(volume.image) for volume in volumes], CROP, "cpu")
 
     @property
     def batch(self) -> int:
@@ -48,10 +54,10 @@ class MethodUnderTest:
     def build(self, seed: int = 0, crop: int = CROP) -> Method:
         """The method around a fresh backbone."""
         with seeded_initialisation(seed):
-            return self.plugin(shared_backbone(), self.plugin.Config(), crop)
+            return self.plugin(shared_backbone(self.channels), self.plugin.Config(), crop)
 
     def ready(self, seed: int = 0, batch: int | None = None) -> tuple[Method, Tensor]:
-        """A method that has refreshed itself, and the first batch it chose, (B, 1, D, H, W)."""
+        """A method that has refreshed itself, and the first batch it chose, (B, C, D, H, W)."""
         method = self.build(seed)
         self.refresh(method, 0)
         return method, self.choose(method, 0, batch)
@@ -69,7 +75,7 @@ class MethodUnderTest:
         return self.corpus.of_side(method.region).read(windows)
 
     def centred(self, method: Method, count: int) -> Tensor:
-        """The middle windows of the first volumes, (count, 1, D, H, W), as the harness looks at held-out ones."""
+        """The middle windows of the first volumes, (count, C, D, H, W), as the harness looks at held-out ones."""
         return self.corpus.of_side(method.region).read(Windows(np.arange(count), np.full((count, 3), 0.5)))
 
     def loss(self, method: Method, volumes: Tensor, key: int = 0) -> Tensor:
@@ -89,10 +95,15 @@ class MethodUnderTest:
             self.refresh(method, step)
             update(method, optimiser, self.finite_loss(method, self.choose(method, step), step), step, steps.stop)
 
+    def _with_channels(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.channels == 1:
+            return image
+        return np.stack([np.abs(index % 2 - image) ** (1 + index // 2) for index in range(self.channels)])
 
-def shared_backbone() -> Backbone:
-    """The backbone of the presets, small."""
-    return BACKBONES.load(load_preset("smoke").backbone)(WIDTH)
+
+def shared_backbone(channels: int = 1) -> Backbone:
+    """The backbone of the presets, small, for volumes of so many `channels`."""
+    return BACKBONES.load(load_preset("smoke").backbone).reading(channels, WIDTH)
 
 
 def update(method: Method, optimiser: torch.optim.Optimizer, loss: Tensor, step: int, steps: int) -> None:

@@ -19,7 +19,7 @@ class Views(NamedTuple):
     """What became of one image, given as every volume of a batch, so that views differ by their draws alone."""
 
     seen: list[Tensor]
-    """Each view that a backbone was given, (1, D, H, W)."""
+    """Each view that a backbone was given, (C, D, H, W)."""
     left: dict[int, Tensor]
     """Where each sample's random stream stood afterwards."""
 

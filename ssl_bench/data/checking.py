@@ -14,6 +14,7 @@ from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.preprocessing.arrays import CaseReport, prepare_case
 from ssl_bench.data.preprocessing.labels import LabelRule, nothing_to_learn
 from ssl_bench.data.preprocessing.parallel import over_cases
+from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.data.splits import torn_patients
 
 
@@ -59,10 +60,14 @@ def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None
 
 
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:
-    """Each scan that an earlier case holds already."""
+    """Each scan that an earlier case holds already, in the same channel."""
     scans = {report.case.identifier: report for report in reports}
-    signatures = [(identifier, report.signature) for identifier, report in scans.items()]
-    earlier = {second: first for first, second in reversed(same_scans(signatures, signatures))}
+    by_channel: dict[str, list[tuple[str, Signature]]] = {}
+    for identifier, report in scans.items():
+        for channel in report.channels:
+            by_channel.setdefault(channel.name, []).append((identifier, channel.signature))
+    pairs = [pair for signatures in by_channel.values() for pair in same_scans(signatures, signatures)]
+    earlier = {second: first for first, second in reversed(pairs)}
     return [
         Problem(scans[second].case.image, f"the same scan as {scans[first].case.image}; keep one of them")
         for second, first in earlier.items()

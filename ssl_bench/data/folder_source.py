@@ -17,6 +17,7 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.settings import SplitCounts, validated
 from ssl_bench.data.doubts import doubt_lines, named
+from ssl_bench.data.layouts.channel_names import intensities_of
 from ssl_bench.data.layouts.corpus_folder import CORPUS_PREPROCESSING, find_corpus
 from ssl_bench.data.layouts.label_names import label_maps_among
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
@@ -191,6 +192,7 @@ class FolderCases(FolderSource[DataSpec]):
             fold=self._fold,
             counts=SplitCounts.model_validate(counts),
             label_fraction=self._label_fraction,
+            channels=self.preprocessing.channel_count,
         )
 
     def load(self, *parts: str) -> dict[str, list[Case]]:
@@ -201,7 +203,7 @@ class FolderCases(FolderSource[DataSpec]):
     def signatures(self) -> list[tuple[str, Signature]]:
         """See `DataSource`: of the validation and test cases."""
         watched = [name for split in SPLITS[1:] for name in self._identifiers(split)]
-        return [(name, self.cases[name].signature) for name in watched]
+        return [(name, outline) for name in watched for outline in self.cases[name].signatures]
 
     @property
     def split_by(self) -> Literal["patient", "case"]:
@@ -254,8 +256,8 @@ class FolderCorpus(FolderSource[CorpusSpec]):
 
         With `take_labels` files that hold label maps are scans like the others.
         """
-        preprocessing = changed(CORPUS_PREPROCESSING, changes, "corpus")
-        find = partial(find_corpus, take_labels=take_labels)
+        preprocessing = changed(CORPUS_PREPROCESSING, _with_recipes(changes), "corpus")
+        find = partial(find_corpus, take_labels=take_labels, channels=preprocessing.channels)
         super().__init__(root, "corpus", "--corpus", find, preprocessing, preparation)
         self._most_held_out = held_out
 
@@ -267,6 +269,7 @@ class FolderCorpus(FolderSource[CorpusSpec]):
             recipe=self.preprocessing.model_dump(mode="json"),
             volumes=len(self.cases) - len(self._held_out),
             held_out=len(self._held_out),
+            channels=self.preprocessing.channel_count,
         )
 
     def load(self, *parts: str) -> dict[str, list[Case]]:
@@ -279,7 +282,7 @@ class FolderCorpus(FolderSource[CorpusSpec]):
     def signatures(self) -> list[tuple[str, Signature]]:
         """See `DataSource`: of all scans, by file."""
         files = {case.identifier: str(case.image) for case in self.found.cases}
-        return [(files[name], scan.signature) for name, scan in self.cases.items()]
+        return [(files[name], outline) for name, scan in self.cases.items() for outline in scan.signatures]
 
     def scans_of(self, patients: Collection[str], root: Path, subjects: str) -> list[tuple[str, str]]:
         """See `DataSource`."""
@@ -296,6 +299,14 @@ class FolderCorpus(FolderSource[CorpusSpec]):
 
 def _find_with_subjects(root: Path, dataset: Dataset, subjects: str) -> Found:
     return with_subjects(dataset.find(root), root, subjects)
+
+
+def _with_recipes(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`changes` with the recipes that the names of declared channels say, where recipes are not declared too."""
+    channels = changes.get("channels")
+    if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels) or len(channels) < 2:
+        return changes
+    return {"intensity": intensities_of(channels)} | dict(changes)
 
 
 def changed(preprocessing: Preprocessing, changes: Mapping[str, Any], name: str) -> Preprocessing:

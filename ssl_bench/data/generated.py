@@ -70,7 +70,11 @@ class Generated(DataSource[Spec]):
             remove_abandoned()
             grown = self._generator.grow(split, count, self._spec.detail, COHORT_SEED)
             for case, (name, folder) in zip(grown, folders.items(), strict=True):
-                write_case(prepared_root() / folder, replace(case, identifier=name), signature(case.image))
+                write_case(
+                    prepared_root() / folder,
+                    replace(case, identifier=name),
+                    [signature(channel) for channel in case.channels],
+                )
             found = [find_case(prepared_root() / folder, name) for name, folder in folders.items()]
         return [case.load() for case in found if case is not None]
 

@@ -49,6 +49,7 @@ class DataSources:
             if name != "corpus" and name not in TASKS.names():
                 raise UserError(f"--set data.{name}: no such task; use corpus, {', '.join(TASKS.names())}")
         self.locations = locations
+        self.warn = warn
         self._cohort = cohort
         self._changes = changes or {}
         self._fold = fold
@@ -84,7 +85,8 @@ class DataSources:
 
         Raises UserError unless that is allowed.
         """
-        pairs = same_scans(self.corpus.signatures(), self.task(task).signatures())
+        # Of several channels two may be the same scan.
+        pairs = [*dict.fromkeys(same_scans(self.corpus.signatures(), self.task(task).signatures()))]
         of_patients = self._scans_of_patients(task)
         if (pairs or of_patients) and not self.locations.allow_overlap:
             found = pairs or of_patients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ REFRESH_BATCH = 8
 
 
 def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
-    """The window of side `crop` at `position` of a volume (D, H, W); see `first_voxel` and `padded`."""
-    start = first_voxel(volume.shape, position, crop)
-    return padded(volume[tuple(slice(first, first + crop) for first in start)], (crop, crop, crop))
+    """The window of side `crop` at `position` of a volume (..., D, H, W); see `first_voxel` and `padded`."""
+    start = first_voxel(volume.shape[-3:], position, crop)
+    window: tuple[Any, ...] = (..., *(slice(first, first + crop) for first in start))
+    return padded(volume[window], (crop, crop, crop))
 
 
 def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) -> NDArray[np.int64]:
@@ -34,16 +36,17 @@ def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) 
 
 
 def padded(volume: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:
-    """A volume (D, H, W) in the middle of zeros up to `shape`, as inference pads: background, for a label."""
-    missing = [max(0, side - size) for side, size in zip(shape, volume.shape, strict=True)]
-    return np.pad(volume, [(more // 2, more - more // 2) for more in missing])
+    """A volume (..., D, H, W) in the middle of zeros up to `shape`, as inference pads: background, for a label."""
+    missing = [max(0, side - size) for side, size in zip(shape, volume.shape[-3:], strict=True)]
+    around = [(more // 2, more - more // 2) for more in missing]
+    return np.pad(volume, [(0, 0)] * (volume.ndim - 3) + around)
 
 
 class Corpus:
     """Unlabelled volumes on disk; windows of side `crop` come out on `device`."""
 
     def __init__(self, volumes: Sequence[NDArray[np.float32]], crop: int, device: torch.device | str) -> None:
-        """`volumes` are (D, H, W) each, of one shape or of many."""
+        """`volumes` are (D, H, W) each, or (C, D, H, W), of one shape or of many."""
         self.volumes = volumes
         self.crop = crop
         self.device = device
@@ -58,10 +61,10 @@ class Corpus:
     def first_voxels(self, windows: Windows) -> NDArray[np.int64]:
         """(B, 3): where those windows begin."""
         pairs = zip(windows.volumes, windows.positions, strict=True)
-        return np.stack([first_voxel(self.volumes[index].shape, position, self.crop) for index, position in pairs])
+        return np.stack([first_voxel(self.volumes[index].shape[-3:], position, self.crop) for index, position in pairs])
 
     def read(self, windows: Windows) -> Tensor:
-        """Those windows, (B, 1, D, H, W)."""
+        """Those windows, (B, C, D, H, W)."""
         pairs = zip(windows.volumes, windows.positions, strict=True)
         images = np.stack([cut(self.volumes[index], position, self.crop) for index, position in pairs])
         return moved(_volumes(images), torch.device(self.device))
@@ -90,14 +93,14 @@ class CaseBatches:
         return not isinstance(self.cases[0].label, np.ndarray)
 
     def read(self, indices: NDArray[np.int64], positions: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Volumes (B, 1, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,)."""
+        """Volumes (B, C, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,)."""
         chosen = [self.cases[index] for index in indices]
         if not self.whole:
             pairs = list(zip(chosen, positions, strict=True))
             images = np.stack([cut(case.image, position, self.crop) for case, position in pairs])
             labels = np.stack([cut(np.asarray(case.label), position, self.crop) for case, position in pairs])
             return _volumes(images), torch.from_numpy(labels).long()
-        shape = np.max([case.image.shape for case in chosen], axis=0)
+        shape = np.max([case.size for case in chosen], axis=0)
         images = np.stack([padded(case.image, shape) for case in chosen])
         return _volumes(images), torch.tensor([float(case.label) for case in chosen])
 
@@ -108,4 +111,6 @@ class CaseBatches:
 
 
 def _volumes(images: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).unsqueeze(1)
+    """(B, D, H, W) of one channel, or (B, C, D, H, W) -> (B, C, D, H, W)."""
+    volumes = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
+    return volumes.unsqueeze(1) if volumes.ndim == 4 else volumes

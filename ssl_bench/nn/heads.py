@@ -23,7 +23,7 @@ class PaperDownstream(Downstream):
         return InFloat32(nn.Linear(self.backbone.global_channels, 1), nn.Flatten(0))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """(B, 1, D, H, W) -> local features, or pooled global ones (B, channels)."""
+        """(B, C, D, H, W) -> local features, or pooled global ones (B, channels)."""
         if self.kind == "segmentation":
             return (self.backbone(volumes).local,)
         return (self.backbone.pool(volumes),)

@@ -24,7 +24,9 @@ from ssl_bench.spec.specification import (
     Part,
     PretrainingSpec,
     ScoredOn,
+    Stem,
 )
+from ssl_bench.weights.stem import wrong_stem
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
@@ -39,8 +41,14 @@ class Planner:
         overrides: Sequence[str],
         precision: Literal["float32", "bf16"],
         data: DataSources | None = None,
+        stem: Stem = "",
     ) -> None:
-        """`data` are the volumes; real ones are prepared before their cells can be planned."""
+        """`data` are the volumes; real ones are prepared before their cells can be planned.
+
+        `stem` says how weights enter where the volumes of a task have another number of channels than those of the
+        pre-training; elsewhere it means nothing.
+        """
+        self._stem = stem
         for name in preset.protocols.keys() - PROTOCOLS.names():
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(PROTOCOLS.names())}")
         self.preset = preset
@@ -66,13 +74,14 @@ class Planner:
         self._cases = functools.cache(lambda task: self.data.task(task).describe())
         self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
         self._leaks = functools.cache(self.data.leaks)
+        self._compare_channels = functools.cache(self._say_if_channels_differ)
         self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
 
     def changed(self, overrides: Sequence[str]) -> Planner:
         """This planner with further ``a.b=c`` changes to its preset."""
         values = nested(overrides, "--set", self.preset.model_dump(mode="json"))
         preset = validated(Preset, values, f"preset {self.preset.name}")
-        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data)
+        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data, self._stem)
 
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
@@ -120,10 +129,11 @@ class Planner:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
         method = None if backbone.is_external else backbone.method
+        data = self._cases(task)
         spec = EvaluationSpec(
             backbone=backbone,
             task=task,
-            data=self._cases(task),
+            data=data,
             protocol=protocol,
             protocol_settings=self._protocol_settings(protocol, method),
             protocol_source=self._protocol_source(protocol),
@@ -132,6 +142,7 @@ class Planner:
             precision=self.precision,
             seed=seed,
             reset=reset,
+            stem=self._stem_of(backbone, task, data.channels, reset),
             numerics=NUMERICS_VERSION,
             scored_on=scored_on,
         )
@@ -146,6 +157,30 @@ class Planner:
             backbone_file=file,
             plugins=plugin_files(method, task, protocol, backbone.network),
         )
+
+    def _stem_of(self, backbone: PretrainingSpec | ExternalBackbone, task: str, channels: int, reset: Part) -> Stem:
+        """How the weights of `backbone` enter a network for `channels`. Raises UserError if that is not said."""
+        if backbone.pretrains == "nothing" or reset == "encoder":
+            return ""
+        if backbone.channels == channels:
+            if backbone.corpus and channels > 1:
+                self._compare_channels(task)
+            return ""
+        if wrong := wrong_stem(self._stem, backbone.channels):
+            raise UserError(
+                f"task {task!r}: its volumes have {channels_text(channels)}, those that {backbone.method} was "
+                f"pre-trained on {channels_text(backbone.channels)}; {wrong}"
+            )
+        return self._stem
+
+    def _say_if_channels_differ(self, task: str) -> None:
+        """Warn where the corpus and `task` have as many channels with other names."""
+        pretrained, met = (data.recipe.get("channels", []) for data in (self.data.corpus.describe(), self._cases(task)))
+        if pretrained != met:
+            self.data.warn(
+                f"task {task!r}: its channels are {', '.join(met)}, those of the corpus {', '.join(pretrained)}: they "
+                "are taken for each other in this order"
+            )
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""
@@ -222,3 +257,8 @@ class Planner:
             network_source=BACKBONES.source_digest(self.preset.backbone),
             numerics=NUMERICS_VERSION,
         )
+
+
+def channels_text(count: int) -> str:
+    """So many channels, in words."""
+    return "one channel" if count == 1 else f"{count} channels"

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from ssl_bench.spec.record import ModuleReport, Setting
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec, Stem
 
 
 class EvaluationFields(TypedDict, total=False):
@@ -42,6 +42,7 @@ class EvaluationFields(TypedDict, total=False):
     precision: Literal["float32", "bf16"]
     seed: int
     reset: Part
+    stem: Stem
     validation_curve: list[dict[str, float | None]]
 
 
@@ -60,7 +61,7 @@ class PretrainingFields(TypedDict, total=False):
 
 
 Parsed = TypeVar("Parsed")
-_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset")
+_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset", "stem")
 _EVALUATION = TypeAdapter(EvaluationFields)
 _PRETRAINING = TypeAdapter(PretrainingFields)
 _CASES = TypeAdapter(list[dict[str, Any]])

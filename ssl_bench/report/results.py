@@ -17,7 +17,7 @@ from ssl_bench.report.columns import Columns, as_float
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.report.row_options import changed_options, row_options
 from ssl_bench.spec.collapse import collapsed_stages
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title, reset_title
+from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, changed_title, protocol_title
 from ssl_bench.store.store import Store
 
 CSV_COLUMNS = (
@@ -161,7 +161,7 @@ class _Reader:
             downstream,
             backbone,
             *told[:1],
-            ", ".join(filter(None, [told[1], reset_title(fields.get("reset", ""))])),
+            ", ".join(filter(None, [told[1], changed_title(fields.get("reset", ""), fields.get("stem", ""))])),
             *told[2:],
         )
         self._evaluations += 1

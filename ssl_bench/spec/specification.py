@@ -35,6 +35,9 @@ DataOrigin = Literal["embedded", "folder"]
 Part = Literal["", "encoder", "decoder"]
 """A part of a backbone; empty for none."""
 
+Stem = Literal["", "copy", "mean", "new"]
+"""How weights enter a backbone for other channels, see `ssl_bench.weights.stem`; empty where they are the same."""
+
 
 class _Keyed(Settings):
     """A specification with a key of its own, which ten thousand cells ask for again and again."""
@@ -71,6 +74,8 @@ class CorpusSpec(Settings):
     """How a folder's scans are preprocessed."""
     volumes: int
     held_out: int
+    channels: int = 1
+    """Of every volume."""
 
     @property
     def is_real(self) -> bool:
@@ -96,6 +101,8 @@ class DataSpec(Settings):
     """Cases in each split; of a folder's training cases, those whose labels are used."""
     label_fraction: float = 1.0
     """The fraction of the training cases whose labels are used."""
+    channels: int = 1
+    """Of every volume."""
 
     @property
     def is_real(self) -> bool:
@@ -107,7 +114,9 @@ class DataSpec(Settings):
         """What cells must share to stand in one column."""
         if not self.is_real:
             return self.fingerprint if self.label_fraction == 1 else f"{self.fingerprint}@{self.label_fraction:g}"
-        whole = json.dumps(self.model_dump(mode="json", exclude={"detail"}), sort_keys=True)
+        # What came later says nothing at its default, so that the columns of old records keep their names.
+        later = {"channels"} if self.channels == 1 else set()
+        whole = json.dumps(self.model_dump(mode="json", exclude={"detail", *later}), sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -138,6 +147,11 @@ class PretrainingSpec(_Keyed):
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
     numerics: int = 1
     """`NUMERICS_VERSION` of the code that it was planned with."""
+
+    @property
+    def channels(self) -> int:
+        """Those of the volumes that it reads."""
+        return self.corpus.channels if self.corpus else 1
 
     @property
     def title(self) -> str:
@@ -197,6 +211,8 @@ class ExternalBackbone(Settings):
     origin: Origin = Origin()
     weights: str = ""
     """Which of several networks in the file it is; empty if none had to be named."""
+    channels: int = 1
+    """Those of the volumes that it reads."""
 
     @property
     def method(self) -> str:
@@ -235,6 +251,8 @@ class EvaluationSpec(_Keyed):
     seed: int
     reset: Part = ""
     """The part of the backbone that goes back to the random start of the cell's seed before it is evaluated."""
+    stem: Stem = ""
+    """How the backbone's weights enter where the task's volumes have another number of channels."""
     numerics: int = 1
     """`NUMERICS_VERSION` of the code that it was planned with."""
     scored_on: ScoredOn = "test"
@@ -246,8 +264,9 @@ class EvaluationSpec(_Keyed):
 
     @property
     def row(self) -> str:
-        """The row in words: the method, and what of its backbone is reset."""
-        return f"{self.method} ({reset_title(self.reset)})" if self.reset else self.method
+        """The row in words: the method, and what of its backbone is reset or enters by a stem."""
+        changed = changed_title(self.reset, self.stem)
+        return f"{self.method} ({changed})" if changed else self.method
 
     @property
     def title(self) -> str:
@@ -256,9 +275,9 @@ class EvaluationSpec(_Keyed):
         return f"{self.row} {self.task} {self.protocol}, seed {self.seed}{trial}"
 
 
-def reset_title(reset: Part) -> str:
-    """What stands in a row's label for a part that is reset; empty for none."""
-    return f"reset {reset}" if reset else ""
+def changed_title(reset: Part, stem: Stem = "") -> str:
+    """What stands in a row's label for a part that is reset and for a stem; empty for neither."""
+    return ", ".join(filter(None, [f"reset {reset}" if reset else "", f"stem {stem}" if stem else ""]))
 
 
 def protocol_title(protocol: str, source: str | None) -> str:

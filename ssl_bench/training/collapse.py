@@ -22,7 +22,7 @@ RANKED_VOXELS = 2048
 
 
 def collapse_of_backbone(fabric: Fabric, backbone: Backbone, batches: Iterable[Tensor]) -> dict[str, float]:
-    """`collapse_measures` of what `backbone` makes of `batches` (B, 1, D, H, W), which are on its device."""
+    """`collapse_measures` of what `backbone` makes of `batches` (B, C, D, H, W), which are on its device."""
     with torch.no_grad(), fabric.autocast():
         features = [backbone.pool(volumes) for volumes in batches]
     return collapse_measures(torch.cat(features))
@@ -53,7 +53,7 @@ class Stage(NamedTuple):
 
 
 def stages_of(fabric: Fabric, backbone: Backbone, volumes: Tensor) -> dict[str, Stage]:
-    """What every stage of encoder and decoder makes of `volumes` (B, 1, D, H, W), by the stage's name.
+    """What every stage of encoder and decoder makes of `volumes` (B, C, D, H, W), by the stage's name.
 
     A stage is a module that the backbone names in `encoder_modules` or `decoder_modules`; one that does not run, or
     gives no feature map, is left out. Its voxels are drawn the same way each time. Buffers stay as they were.

@@ -127,12 +127,12 @@ class ModelOnCases:
         self.spec = spec
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """The model's features of `volumes` (B, 1, D, H, W)."""
+        """The model's features of `volumes` (B, C, D, H, W)."""
         with self.fabric.autocast():
             return self.model.features(on_device(self.fabric, volumes))
 
     def local_features(self, volume: Tensor) -> Tensor:
-        """The backbone's local features of `volume` (1, 1, D, H, W)."""
+        """The backbone's local features of `volume` (1, C, D, H, W)."""
         with self.fabric.autocast():
             local: Tensor = self.model.backbone(on_device(self.fabric, volume)).local
         return local
@@ -164,18 +164,21 @@ class ModelOnCases:
 
 def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Match, str]:
     """The backbone with its weights, how they fitted, and their licence if they came from outside."""
-    made_by, licence = spec.backbone, ""
+    made_by, licence, channels = spec.backbone, "", spec.data.channels
+    # Where the encoder is reset nothing is seen of how it was entered.
+    stem = "new" if spec.reset == "encoder" else spec.stem
     if isinstance(made_by, ExternalBackbone):
         assert weights is not None
-        backbone, match, licence = build_external(made_by, weights)
+        drawn = stream_seed(spec.seed, "backbone")
+        backbone, match, licence = build_external(made_by, weights, channels, stem, drawn)
     else:
-        backbone = build_backbone(made_by.width, spec.seed, made_by.network)
-        match = load_weights(backbone, weights, made_by.network)
+        backbone = build_backbone(made_by.width, spec.seed, made_by.network, channels)
+        match = load_weights(backbone, weights, made_by.network, stem)
     if spec.reset:
-        start = build_backbone(made_by.width, spec.seed, made_by.network)
+        start = build_backbone(made_by.width, spec.seed, made_by.network, channels)
         match = reset_part(backbone, start, spec.reset, match)
     return backbone, match, licence
 
 
 def _volume(case: Case) -> Tensor:
-    return torch.from_numpy(np.array(case.image, dtype=np.float32))[None, None]
+    return torch.from_numpy(np.array(case.channels, dtype=np.float32))[None]

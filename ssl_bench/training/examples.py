@@ -61,7 +61,10 @@ class EvaluationExamples:
             self.path = path
 
     def write(self, case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> None:
-        """Keep what was seen, and the features of `case`: `local_features` maps (1, 1, D, H, W) to (1, C, D, H, W)."""
+        """Keep what was seen, and the features of `case`.
+
+        `local_features` maps (1, C, D, H, W) to (1, channels, D, H, W).
+        """
         if self.path is not None and isinstance(case.label, np.ndarray):
             with _best_effort(self.path):
                 features = _local(case, local_features, crop)
@@ -106,7 +109,8 @@ def _segmented(case: Case, row: dict[str, Any], prediction: Tensor) -> Segmented
     step = _stride(truth.shape[1:], LARGEST_SIDE)
     # Copies: a view would hold its volume.
     image, truth, predicted = (
-        _hung(np.asarray(plane), step).copy() for plane in (case.image[level], truth[level], prediction[level].cpu())
+        _hung(np.asarray(plane), step).copy()
+        for plane in (case.channels[0, level], truth[level], prediction[level].cpu())
     )
     planes = _bytes(image), _indices(truth), _indices(predicted)
     height, width = (step * size for size in case.spacing_mm[1:])
@@ -115,15 +119,15 @@ def _segmented(case: Case, row: dict[str, Any], prediction: Tensor) -> Segmented
 
 def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> LocalFeatures:
     middle = np.full(3, 0.5)
-    image, label = (cut(np.asarray(volume), middle, crop) for volume in (case.image, case.label))
-    volume = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None]
+    image, label = (cut(np.asarray(volume), middle, crop) for volume in (case.channels, case.label))
+    volume = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
     features = local_features(volume)[0].float().cpu().numpy()
     level = int(np.count_nonzero(label, axis=(1, 2)).argmax())
     step = _stride(label.shape[1:], FEATURE_SIDE)
     chosen = _even_choice(label.ravel())
     vectors = features.reshape(len(features), -1).T[chosen].astype(np.float16)
     shown = np.stack([_hung(channel, step) for channel in features[:, level]], axis=-1)
-    grey = _bytes(_hung(image[level], step))
+    grey = _bytes(_hung(image[0, level], step))
     return LocalFeatures(grey, _principal_colours(shown), vectors, _indices(label.ravel()[chosen]))
 
 

@@ -17,7 +17,7 @@ def predict(
     overlap: float,
     features: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
-    """Volume (1, 1, D, H, W) -> class index per voxel (D, H, W), or the probability of the positive class ().
+    """Volume (1, C, D, H, W) -> class index per voxel (D, H, W), or the probability of the positive class ().
 
     A segmentation slides a window of side `crop` (MONAI), neighbours sharing the fraction `overlap`, and averages the
     class probabilities where windows meet, as the released code does; shorter axes are padded evenly with zeros.

@@ -39,17 +39,20 @@ LAST_STEPS = 20
 """After each of the last steps there is an evaluation, so that the mean of the last is more than one number."""
 
 
-def build_backbone(width: int, seed: int, network: str = "unet3d") -> Backbone:
-    """The backbone that every method of this seed starts from. Raises UserError for one that is not registered."""
+def build_backbone(width: int, seed: int, network: str = "unet3d", channels: int = 1) -> Backbone:
+    """The backbone that every method of this seed starts from, for volumes of so many `channels`.
+
+    Raises UserError for one that is not registered, or does not read as many.
+    """
     plugin = BACKBONES.load(network)
     with seeded_initialisation(stream_seed(seed, "backbone")):
-        return plugin(width).to(memory_format=torch.channels_last_3d)
+        return plugin.reading(channels, width).to(memory_format=torch.channels_last_3d)
 
 
 def build_method(spec: PretrainingSpec) -> Method:
     """The method around a fresh backbone."""
     plugin = METHODS.load(spec.method)
-    backbone = build_backbone(spec.width, spec.seed, spec.network)
+    backbone = build_backbone(spec.width, spec.seed, spec.network, spec.channels)
     # Before a method copies it.
     backbone.modality = shown_by(spec.corpus)[0] or "CT"
     with seeded_initialisation(stream_seed(spec.seed, "heads")):
@@ -230,7 +233,7 @@ class PretextTraining:
 
 
 def pretext_losses(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
-    """The loss of `method`, wrapped by `fabric`, on `volumes` (B, 1, D, H, W), as ``loss``, and its parts."""
+    """The loss of `method`, wrapped by `fabric`, on `volumes` (B, C, D, H, W), as ``loss``, and its parts."""
     # Fabric autocasts `forward` alone, so that the precision of other methods is asked for here.
     with fabric.autocast():
         losses: dict[str, Tensor] = method.training_step(volumes, draws)

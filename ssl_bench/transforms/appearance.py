@@ -3,7 +3,8 @@
 Kinds, order and probabilities follow the 3D SimCLR of nnssl; the strength of the noise, which depends on the scale of
 the intensities, is chosen here for [0, 1]. On one channel the recipe leaves 35 of 100 samples as they are, so that two
 views may differ in place alone: here at least one change happens, the others as often as they do in the recipe's other
-65 of 100.
+65 of 100. Of several channels each has a strength of its own, but for the noise; blur and resolution choose a sample
+and then each of its channels with one half.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +24,36 @@ LARGEST_NOISE = 0.1
 TINY = 1e-7
 
 
+class Step(NamedTuple):
+    """One change of the recipe."""
+
+    probability: float
+    """That a sample is chosen."""
+    channels: Literal["alike", "each", "some"]
+    """Whether a sample's channels share a strength, have their own, or are chosen with one half and have their own."""
+    change: Callable[[Tensor, Draws], Tensor]
+    """From volumes (B, C, D, H, W) and their streams to changed ones of one strength a volume."""
+
+    def share(self, channels: int) -> float:
+        """The probability that a sample of so many channels changes."""
+        return self.probability * (1 - 0.5**channels) if self.channels == "some" else self.probability
+
+    def apply(self, volumes: Tensor, draws: Draws) -> Tensor:
+        """Every one of `volumes` (B, C, D, H, W) changed."""
+        if self.channels == "alike":
+            return self.change(volumes, draws)
+        apart = volumes.flatten(0, 1).unsqueeze(1)
+        return self.change(apart, draws.repeated(volumes.shape[1])).reshape(volumes.shape)
+
+
 def random_appearance(volumes: Tensor, draws: Draws) -> Tensor:
     """Change each sample of `volumes` (B, C, D, H, W) in [0, 1] independently; the result is clamped to [0, 1]."""
-    for chosen, (_, change) in zip(at_least_one(draws, [share for share, _ in RECIPE]), RECIPE, strict=True):
-        volumes = torch.where(_spread(chosen), change(volumes, draws), volumes)
+    channels = volumes.shape[1]
+    for happens, step in zip(at_least_one(draws, [step.share(channels) for step in RECIPE]), RECIPE, strict=True):
+        chosen = happens.unsqueeze(1)
+        if step.channels == "some" and channels > 1:
+            chosen = chosen & torch.stack(at_least_one(draws, [0.5] * channels), dim=1)
+        volumes = torch.where(chosen[..., None, None, None], step.apply(volumes, draws), volumes)
     return volumes.clamp(0, 1)
 
 
@@ -84,17 +112,16 @@ def _gamma(volumes: Tensor, draws: Draws, inverted: bool) -> Tensor:
     return (raised - new_mean) * (old_deviation / (new_deviation + TINY)) + old_mean
 
 
-RECIPE: tuple[tuple[float, Callable[[Tensor, Draws], Tensor]], ...] = (
-    (0.1, _noise),
-    # Blur and resolution choose a sample and then each of its channels with one half, of which there is one here.
-    (0.2 / 2, _blur),
-    (0.15, _brightness),
-    (0.15, _contrast),
-    (0.1 / 2, _low_resolution),
-    (0.1, partial(_gamma, inverted=True)),
-    (0.3, partial(_gamma, inverted=False)),
+RECIPE = (
+    Step(0.1, "alike", _noise),
+    Step(0.2, "some", _blur),
+    Step(0.15, "each", _brightness),
+    Step(0.15, "each", _contrast),
+    Step(0.1, "some", _low_resolution),
+    Step(0.1, "each", partial(_gamma, inverted=True)),
+    Step(0.3, "each", partial(_gamma, inverted=False)),
 )
-"""The changes of nnssl in its order, each with its probability."""
+"""The changes of nnssl in its order."""
 
 
 def _range(volumes: Tensor) -> tuple[Tensor, Tensor]:

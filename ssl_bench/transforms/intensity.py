@@ -15,14 +15,15 @@ TABLE_STEPS = 2**15
 
 
 def nonlinear_intensity(volumes: Tensor, draws: Draws, probability: float, invert_probability: float) -> Tensor:
-    """Map the intensities of `volumes` (B, C, D, H, W) in [0, 1] by one random monotone curve per sample.
+    """Map the intensities of `volumes` (B, C, D, H, W) in [0, 1] by random monotone curves, one for each channel.
 
-    A sample is mapped with `probability`; its curve then falls with `invert_probability` (Models Genesis) and rises
-    otherwise (GVSL always).
+    A sample is mapped with `probability`; a curve then falls with `invert_probability` (Models Genesis) and rises
+    otherwise (GVSL always). The published codes have one channel; scales of several have nothing in common.
     """
-    control_points = draws.uniform(2, 2)
-    inverted = draws.chance(invert_probability)
-    mapped = bezier_mapping(volumes, control_points, inverted)
+    channels = volumes.shape[1]
+    control_points = draws.uniform(channels, 2, 2).flatten(0, 1)
+    inverted = draws.chance(invert_probability, channels).flatten()
+    mapped = bezier_mapping(volumes.flatten(0, 1), control_points, inverted).view_as(volumes)
     return torch.where(draws.chance(probability).view(-1, 1, 1, 1, 1), mapped, volumes)
 
 

@@ -111,8 +111,7 @@ def _check_fits(volumes: Tensor, size: Sequence[int]) -> None:
 def _augmented(volumes: Tensor, starts: Tensor, size: Sequence[int], draws: Draws) -> tuple[Tensor, ...]:
     """For each of the V starts of a sample (B, V, 3) a view (B, C, *size)."""
     count = starts.shape[1]
-    # Views V b, V b + 1, ... belong to sample b and draw from its stream one after the other.
-    each = Draws([generator for generator in draws.generators for _ in range(count)])
+    each = draws.repeated(count)
     views = random_appearance(_oriented_crops(volumes, starts, size, each), each)
     return views.view(-1, count, *views.shape[1:]).unbind(1)
 

@@ -24,6 +24,8 @@ class Candidate(NamedTuple):
     release: Release
     width: int
     """Channels at full resolution."""
+    channels: int
+    """Those of the volumes that it reads."""
     state: State
     """All that its dictionary holds."""
     prefix: str
@@ -49,11 +51,13 @@ class Candidate(NamedTuple):
         return self.tensors.keys() == other.tensors.keys() and all(_equal(*pair) for pair in pairs)
 
 
-def candidate(release: Release, width: int, state: State, prefix: str, wanted: Mapping[str, Tensor]) -> Candidate:
+def candidate(
+    release: Release, width: int, channels: int, state: State, prefix: str, wanted: Mapping[str, Tensor]
+) -> Candidate:
     """What of a network's `wanted` tensors lies in `state` after `prefix`."""
     found = {name: state.tensors.get(prefix + name) for name in wanted}
     fitting = {name: value for name, value in found.items() if value is not None and value.shape == wanted[name].shape}
-    return Candidate(release, width, state, prefix, wanted, fitting)
+    return Candidate(release, width, channels, state, prefix, wanted, fitting)
 
 
 def prefixes(state: State, start: str) -> list[str]:
@@ -95,7 +99,9 @@ def _usual(candidates: Sequence[Candidate]) -> Candidate | None:
     """
     first = candidates[0]
     gvsl = all(
-        one.state is first.state and one.width == first.width and GVSL_PREFIX.fullmatch(one.prefix)
+        one.state is first.state
+        and (one.width, one.channels) == (first.width, first.channels)
+        and GVSL_PREFIX.fullmatch(one.prefix)
         for one in candidates
     )
     return first if gvsl or all(one.holds_same(first) for one in candidates[1:]) else None

@@ -16,36 +16,58 @@ from ssl_bench.data.synthetic.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import ModuleReport
-from ssl_bench.spec.specification import CorpusSpec, EvaluationSpec, ExternalBackbone, Origin, Part, PretrainingSpec
+from ssl_bench.spec.specification import (
+    CorpusSpec,
+    EvaluationSpec,
+    ExternalBackbone,
+    Origin,
+    Part,
+    PretrainingSpec,
+    Stem,
+)
 from ssl_bench.weights.released import Match, Weights, read_weights
+from ssl_bench.weights.stem import entering, over_channels
 from ssl_bench.weights.tensors import tame
 
 
-def load_weights(backbone: Backbone, path: Path | None, network: str = "unet3d") -> Match:
+def load_weights(backbone: Backbone, path: Path | None, network: str = "unet3d", stem: Stem = "") -> Match:
     """Load a file into `backbone`, a `network`; None leaves it random.
 
-    Raises UserError unless every tensor finds its place.
+    `stem` says how they enter if they read another number of channels. Raises UserError unless every tensor finds its
+    place.
     """
     if path is None:
         return Match(0, len(backbone.state_dict()), 0)
     weights = check_fits(path, network, backbone.width)
-    backbone.load_state_dict(weights.tensors)
-    return weights.match
+    return _enter(backbone, path, weights, stem)
 
 
-def build_external(external: ExternalBackbone, path: Path) -> tuple[Backbone, Match, str]:
+def build_external(
+    external: ExternalBackbone, path: Path, channels: int | None = None, stem: Stem = "", seed: int = 0
+) -> tuple[Backbone, Match, str]:
     """The network in a file with its weights, how they fitted, and their licence.
 
-    Raises UserError if the file is not the one that was planned.
+    For volumes of so many `channels` if not of as many as it was made for; then `stem` says how the weights enter, and
+    what is new is drawn by `seed`. Raises UserError if the file is not the one that was planned.
     """
     weights = check_fits(path, external.network, external.width, external.weights or None)
     if weights.sha256 != external.sha256:
         raise UserError(f"{path}: changed since its cell was planned; evaluate it anew")
-    # What is drawn is overwritten: the global random state stays as it was.
-    with seeded_initialisation(0):
-        backbone = BACKBONES.load(external.network)(external.width)
-    backbone.load_state_dict(weights.tensors)
-    return backbone.to(memory_format=torch.channels_last_3d), weights.match, weights.release.licence
+    with seeded_initialisation(seed):
+        backbone = BACKBONES.load(external.network).reading(channels or external.channels, external.width)
+    match = _enter(backbone, path, weights, stem)
+    return backbone.to(memory_format=torch.channels_last_3d), match, weights.release.licence
+
+
+def _enter(backbone: Backbone, path: Path, weights: Weights, stem: Stem) -> Match:
+    start, match = backbone.state_dict(), weights.match
+    drawn = over_channels(weights.tensors, start)
+    if drawn and not stem:
+        raise UserError(f"{path}: reads {weights.channels} channels, not {backbone.channels_in}; plan its cells anew")
+    backbone.load_state_dict(entering(weights.tensors, start, stem))
+    if stem != "new":
+        return match
+    return Match(match.matched - len(drawn), match.missing + len(drawn), match.left_over + len(drawn))
 
 
 def reset_part(backbone: Backbone, start: Backbone, part: Literal["encoder", "decoder"], match: Match) -> Match:
@@ -80,6 +102,7 @@ def describe_external(path: Path, weights: Weights | None = None) -> ExternalBac
         name=f"{path.stem}:{tame(weights.which)}" if weights.which else path.stem,
         sha256=weights.sha256,
         width=weights.width,
+        channels=weights.channels,
         network=weights.release.network,
         network_source=BACKBONES.source_digest(weights.release.network),
         origin=weights.origin,
@@ -139,7 +162,9 @@ def shown_by(corpus: CorpusSpec | None, corpus_region: str = "") -> tuple[Litera
     if corpus is None:
         return "", ""
     if corpus.is_real:
-        return ("CT" if corpus.recipe["intensity"] == "ct" else "MR"), corpus_region
+        # Of several channels, CT only if all are.
+        recipes = corpus.recipe["intensity"]
+        return ("CT" if set([recipes] if isinstance(recipes, str) else recipes) == {"ct"} else "MR"), corpus_region
     return EMBEDDED.modality, EMBEDDED.region
 
 

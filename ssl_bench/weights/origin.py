@@ -43,7 +43,9 @@ class Made(NamedTuple):
     """Which network a file of ssl-bench says that it holds."""
 
     network: str
-    width: int
+    width: int = 0
+    channels: int = 1
+    """Those of the volumes that it reads."""
 
 
 def read_network(path: Path, metadata: Mapping[str, str]) -> Made:
@@ -53,9 +55,10 @@ def read_network(path: Path, metadata: Mapping[str, str]) -> Made:
     """
     try:
         spec = json.loads(metadata[SPEC_ENTRY])
-        made = Made(str(spec["network"]), int(spec["width"]))
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return Made("unet3d", 0)
+        channels = int((spec.get("corpus") or {}).get("channels", 1))
+        made = Made(str(spec["network"]), int(spec["width"]), channels)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return Made("unet3d")
     if made.network not in BACKBONES.names():
         raise UserError(f"{path}: holds the backbone {made.network[:40]!r}, which is not here; name it with --plugin")
     return made

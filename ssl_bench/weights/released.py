@@ -45,6 +45,8 @@ class Weights(NamedTuple):
     release: Release
     width: int
     """Channels at full resolution."""
+    channels: int
+    """Those of the volumes that it reads."""
     tensors: dict[str, Tensor]
     """Tensors by the network's own names; floating-point ones are float32 and finite."""
     match: Match
@@ -87,44 +89,46 @@ def read_weights(path: Path, which: str | None = None) -> Weights:
 
 
 def _own(path: Path, contents: Contents, made: Made) -> list[Candidate]:
-    wanted = _wanted(path, *made)
-    return [candidate(OWN._replace(network=made.network), made.width, contents.states[0], "", wanted)]
+    wanted = _wanted(path, made)
+    release = OWN._replace(network=made.network)
+    return [candidate(release, made.width, made.channels, contents.states[0], "", wanted)]
 
 
 def _unets(path: Path, contents: Contents) -> list[Candidate]:
     """The U-Nets of some width that begin in the file."""
     found: list[Candidate] = []
-    wanted: dict[int, dict[str, Tensor]] = {}
+    wanted: dict[Made, dict[str, Tensor]] = {}
     for state in contents.states:
         for prefix in prefixes(state, UNET_START):
-            if width := _unet_width(state.tensors[prefix + UNET_START]):
-                wanted[width] = wanted.get(width) or _wanted(path, OWN.network, width)
+            if made := _unet(state.tensors[prefix + UNET_START]):
+                wanted[made] = wanted.get(made) or _wanted(path, made)
                 release = unet_release(contents.metadata, state.tensors, prefix)
-                found.append(candidate(release, width, state, prefix, wanted[width]))
+                found.append(candidate(release, made.width, made.channels, state, prefix, wanted[made]))
     return found
 
 
 def _geneses(path: Path, contents: Contents) -> list[Candidate]:
     """The networks of Models Genesis that begin in the file."""
     begun = [(state, prefix) for state in contents.states for prefix in prefixes(state, GENESIS_START)]
-    wanted = _wanted(path, GENESIS.network, GENESIS_WIDTH) if begun else {}
-    return [candidate(GENESIS, GENESIS_WIDTH, state, prefix, wanted) for state, prefix in begun]
+    wanted = _wanted(path, Made(GENESIS.network, GENESIS_WIDTH)) if begun else {}
+    return [candidate(GENESIS, GENESIS_WIDTH, 1, state, prefix, wanted) for state, prefix in begun]
 
 
-def _wanted(path: Path, network: str, width: int) -> dict[str, Tensor]:
+def _wanted(path: Path, made: Made) -> dict[str, Tensor]:
     """The tensors of a network, without their values. Raises UserError for one that does not build."""
-    plugin = BACKBONES.load(network)
+    plugin = BACKBONES.load(made.network)
     try:
         with torch.device("meta"):
-            return plugin(width).state_dict()
+            return plugin.reading(made.channels, made.width).state_dict()
     except Exception as error:  # Code and width come from elsewhere.
-        raise UserError(f"{path}: no {network} of width {width} can be built: {first_line(error)}") from error
+        raise UserError(f"{path}: no {made.network} of width {made.width} can be built: {first_line(error)}") from error
 
 
-def _unet_width(first: Tensor) -> int:
-    """The channels that a U-Net with this first tensor has at full resolution; 0 for one that is no U-Net's."""
-    channels = first.shape[0] if first.dim() == 5 else 0
-    return channels if channels % CHANNELS_PER_GROUP == 0 else 0
+def _unet(first: Tensor) -> Made | None:
+    """The U-Net that has this first tensor; None for one that is no U-Net's."""
+    if first.dim() != 5 or first.shape[0] % CHANNELS_PER_GROUP or 0 in first.shape:
+        return None
+    return Made(OWN.network, width=first.shape[0], channels=first.shape[1])
 
 
 def _nothing_known(path: Path, contents: Contents) -> UserError:
@@ -165,9 +169,8 @@ def _weights(path: Path, contents: Contents, chosen: Candidate, others: list[Can
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
     left_over = listed(map(group, rest))
-    return Weights(
-        chosen.release, chosen.width, numbers, _match(chosen), left_over, remarks, contents.sha256, origin, label
-    )
+    network = chosen.release, chosen.width, chosen.channels
+    return Weights(*network, numbers, _match(chosen), left_over, remarks, contents.sha256, origin, label)
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:

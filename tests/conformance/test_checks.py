@@ -78,6 +78,11 @@ def test_every_protocol_keeps_its_promises(name: str, check: Check[ProtocolUnder
         ("shares_the_noise", "draws_follow_the_volume", "another view of the same volume"),
         ("draws_for_all", "draws_follow_the_volume", "how much it draws from a volume's stream depends on the batch"),
         (
+            "restores_one_channel",
+            "three_channels_work",
+            "raises UserWarning: Using a target size (torch.Size([4, 3, 32,",
+        ),
+        (
             "cannot_be_watched",
             "held_out_step_works",
             "raises AttributeError: 'CannotBeWatched' object has no attribute",

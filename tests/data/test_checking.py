@@ -33,7 +33,7 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
     assert report.case == case
     assert report.shape == (12, 14, 16)
     assert report.spacing_mm == pytest.approx(spacing)
-    assert report.value_range == (-1024, ct().max())
+    assert report.channels[0].value_range == (-1024, ct().max())
     # Voxels of 0.8 mm^3.
     assert report.label_ml == pytest.approx({0: 2559 * 0.0008, 500: 125 * 0.0008, 501: 4 * 0.0008})
     assert report.notes == ("501 read as 500 (voxels: 4)",)

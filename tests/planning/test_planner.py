@@ -63,6 +63,12 @@ def test_scratch_does_not_depend_on_how_others_pretrain() -> None:
     assert longer.pretraining is None
 
 
+def test_a_stem_is_no_part_of_a_cell_whose_channels_are_those_of_its_pretraining() -> None:
+    stemmed = Planner(load_preset("smoke"), [], "float32", stem="copy")
+    for method in ("gvsl", "scratch"):
+        assert stemmed.evaluation(method, "shc", "linear", 0) == planner().evaluation(method, "shc", "linear", 0)
+
+
 def test_one_pretraining_serves_all_tasks_and_protocols() -> None:
     cells = [
         planner().evaluation(method, task, protocol, 0)

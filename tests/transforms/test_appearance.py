@@ -30,11 +30,11 @@ def test_no_view_keeps_its_appearance() -> None:
 @pytest.mark.parametrize("change", range(len(CHANGES)), ids=CHANGES)
 def test_every_change_that_is_chosen_changes_something(change: int) -> None:
     given = 0.25 + volumes(1000, 5, 4, 4) / 2
-    assert (RECIPE[change][1](given, streams(1000)) != given).flatten(1).any(1).all()
+    assert (RECIPE[change].change(given, streams(1000)) != given).flatten(1).any(1).all()
 
 
 def test_changes_happen_as_often_as_in_the_recipe_where_it_changes_anything() -> None:
-    happened = torch.stack(at_least_one(streams(20_000), [share for share, _ in RECIPE]), dim=1)
+    happened = torch.stack(at_least_one(streams(20_000), [step.share(1) for step in RECIPE]), dim=1)
     assert happened.any(1).all()
     # The recipe's own coins, thrown again where none fell.
     coins = np.random.default_rng(0).random((60_000, 7)) < PUBLISHED
@@ -51,10 +51,27 @@ def test_brightness_varies_by_a_quarter() -> None:
 
 
 def test_changes_follow_the_order_of_the_recipe() -> None:
-    changes = [getattr(change, "func", change).__name__ for _, change in RECIPE]
+    changes = [getattr(step.change, "func", step.change).__name__ for step in RECIPE]
     assert changes == ["_noise", "_blur", "_brightness", "_contrast", "_low_resolution", "_gamma", "_gamma"]
-    assert [change.keywords["inverted"] for _, change in RECIPE[5:]] == [True, False]
-    assert [share for share, _ in RECIPE] == pytest.approx(PUBLISHED)
+    assert [step.change.keywords["inverted"] for step in RECIPE[5:]] == [True, False]
+    assert [step.share(1) for step in RECIPE] == pytest.approx(PUBLISHED)
+
+
+def test_blur_and_resolution_choose_channels_with_one_half_and_other_strengths_are_a_channel_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = 0.25 + volumes(4000, 4, 4, 4, channels=3) / 2
+    for index in (1, 4):
+        monkeypatch.setattr(appearance, "RECIPE", [RECIPE[index]])
+        changed = (random_appearance(given, streams(4000)) != given).flatten(2).any(2)
+        # Given that one of three coins fell: 4 of 7.
+        np.testing.assert_allclose(changed.float().mean(0), 4 / 7, atol=0.03)
+        assert changed.any(1).all()
+    bright = 2 * RECIPE[2].apply(torch.full((2, 3, 2, 2, 2), 0.5), streams(2))[..., 0, 0, 0]
+    assert len(bright.unique()) == 6
+    monkeypatch.setattr(appearance, "LARGEST_NOISE", 1.0)
+    noise = RECIPE[0].apply(torch.zeros(50, 2, 8, 8, 8), streams(50)).std(dim=(2, 3, 4))
+    assert ((noise[:, 0] / noise[:, 1]).log().abs() < 0.2).all()
 
 
 def test_contrast_stays_inside_the_range_of_the_sample() -> None:

@@ -63,3 +63,12 @@ def test_samples_are_mapped_and_inverted_as_often_as_asked() -> None:
     ends = mapped.flatten(1)[changed]
     assert (ends[:, 0] > ends[:, -1]).float().mean().item() == pytest.approx(0.5, abs=0.04)
     assert torch.equal(nonlinear_intensity(volumes(2, 4, 4, 4), streams(2), 0.0, 0.0), volumes(2, 4, 4, 4))
+
+
+def test_every_channel_has_a_curve_of_its_own_and_all_of_a_sample_are_mapped_or_none() -> None:
+    given = volumes(300, 6, 6, 6).expand(-1, 3, -1, -1, -1)
+    mapped = nonlinear_intensity(given, streams(300), 0.5, 0.0)
+    changed = (mapped != given).flatten(2).any(2)
+    assert changed.all(1).sum() + (~changed).all(1).sum() == 300
+    assert 0.4 < changed.float().mean() < 0.6
+    assert (mapped[changed[:, 0], 0] != mapped[changed[:, 0], 1]).flatten(1).any(1).all()

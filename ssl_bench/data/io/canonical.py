@@ -23,7 +23,10 @@ def require_grid(path: Path, size: Sequence[int], affine: NDArray[np.float64]) -
     `size` counts the voxels along x, y, z, then frames; `affine` is (4, 4), mm. Raises UserError.
     """
     if any(frames != 1 for frames in size[3:]):
-        raise UserError(f"{path}: holds several frames ({_times(size)}); save the one to use as a volume of its own")
+        raise UserError(
+            f"{path}: holds several frames ({_times(size)}); save the one to use as a volume of its own, or "
+            "channels each as CASE_0000, CASE_0001, ..."
+        )
     if len(size) < 3 or min(size) < 1 or min(size[:3]) < 2:
         raise UserError(
             f"{path}: {_times(size)} voxels are no volume, every axis needs two; give the whole scan (of a DICOM "

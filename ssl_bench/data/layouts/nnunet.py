@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ssl_bench.api.cases import Found, Problem
+from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.task import Task, TaskFacts
 from ssl_bench.data.io.formats import natural_key
+from ssl_bench.data.layouts.channel_names import intensities_of
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order, pair
 from ssl_bench.data.layouts.nnunet_description import Listed, read_description
 from ssl_bench.data.layouts.tables import exists
@@ -32,10 +33,10 @@ class RawDataset(Dataset):
     """The training cases by name, where ``dataset.json`` lists them: then the folders are not looked at."""
 
     def find(self, root: Path) -> Found:
-        """See `Dataset`."""
-        folder = existing_folder(root)
-        trained = _find_listed(self.listed) if self.listed else _find_pairs(folder, "Tr", self.ending)
-        return _with_test_cases(folder, trained, self.ending)
+        """See `Dataset`; a case that lacks the file of a channel is found without it."""
+        folder, channels = existing_folder(root), self.preprocessing.channel_count
+        trained = _find_listed(self.listed) if self.listed else _find_pairs(folder, "Tr", self.ending, channels)
+        return _with_test_cases(folder, trained, self.ending, channels)
 
     def split_file(self, root: Path) -> Path | None:
         """The ``splits_final.json`` that nnU-Net keeps with the preprocessed data, or that lies in `root`."""
@@ -45,14 +46,18 @@ class RawDataset(Dataset):
 
 
 def nnunet_task(folder: Path) -> type[Task]:
-    """A segmentation task with one channel: CT by the channel's name, anything else is normalised as MR.
+    """A segmentation task: each channel is normalised as its name says, as MR where it says nothing.
 
     The format is described at https://github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md. Raises UserError
-    for a folder or ``dataset.json`` that is missing or broken, several channels, regions and an ignore label.
+    for a folder or ``dataset.json`` that is missing or broken, regions and an ignore label.
     """
     name = data_set_name(folder)
     described = read_description(folder / "dataset.json")
-    computed = described.is_ct
+    preprocessing = Preprocessing(
+        intensity=intensities_of(described.channels),
+        region="whole",
+        channels=described.channels if len(described.channels) > 1 else (),
+    )
 
     class NNUNet(Task):
         """See `nnunet_task`."""
@@ -62,14 +67,14 @@ def nnunet_task(folder: Path) -> type[Task]:
             kind="segmentation",
             metric="DSC",
             classes=tuple(described.classes),
-            modality="CT" if computed else "MR",
+            modality="CT" if set(preprocessing.intensities) == {"ct"} else "MR",
             region="unknown",
         )
         dataset = RawDataset(
             title=name,
             licence=described.licence,
             access="a folder of the user's",
-            preprocessing=Preprocessing(intensity="ct" if computed else "mr", region="whole"),
+            preprocessing=preprocessing,
             split_counts=PROPORTIONS,
             label_values=tuple(described.classes.values()),
             ending=described.ending,
@@ -79,11 +84,11 @@ def nnunet_task(folder: Path) -> type[Task]:
     return NNUNet
 
 
-def _with_test_cases(root: Path, trained: Found, ending: str) -> Found:
+def _with_test_cases(root: Path, trained: Found, ending: str, channels: int) -> Found:
     """The training cases, and with ``labelsTs`` the test cases."""
     cases, problems = list(trained.cases), list(trained.problems)
     if (root / "labelsTs").is_dir():
-        test, more, _ = _find_pairs(root, "Ts", ending)
+        test, more, _ = _find_pairs(root, "Ts", ending, channels)
         known = {case.patient for case in cases}
         twice = [case for case in test if case.patient in known]
         problems += more
@@ -96,22 +101,26 @@ def _with_test_cases(root: Path, trained: Found, ending: str) -> Found:
 
 
 def _find_listed(listed: Mapping[str, Listed]) -> Found:
-    there = {name: files for name, files in listed.items() if all(map(exists, files))}
+    there = {name: files for name, files in listed.items() if all(map(exists, (*files.images, files.label)))}
     problems = [
         Problem(file, f"does not exist, and dataset.json lists it for {name}; correct the path or leave the case out")
         for name, files in listed.items()
-        for file in files
+        for file in (*files.images, files.label)
         if not exists(file)
     ]
     pairs = pair(
-        {name: [files.image] for name, files in there.items()},
+        {name: files.images[:1] for name, files in there.items()},
         {name: [files.label] for name, files in there.items()},
         "dataset.json",
     )
-    return Found(pairs.cases, problems + pairs.problems)
+    return Found([_with_channels(case, there[case.patient].images) for case in pairs.cases], problems + pairs.problems)
 
 
-def _find_pairs(root: Path, part: Literal["Tr", "Ts"], ending: str) -> Found:
+def _with_channels(case: SourceCase, files: Sequence[Path | None]) -> SourceCase:
+    return replace(case, channels=tuple(files)) if len(files) > 1 else case
+
+
+def _find_pairs(root: Path, part: Literal["Tr", "Ts"], ending: str, channels: int) -> Found:
     """The cases of ``imagesTr`` and ``labelsTr``, or of their likes for testing."""
     image_folder, label_folder = root / f"images{part}", root / f"labels{part}"
     images, image_problems = _by_name(image_folder, ending)
@@ -123,18 +132,23 @@ def _find_pairs(root: Path, part: Literal["Tr", "Ts"], ending: str) -> Found:
     if images and not any(matched.values()):
         reason = "holds images without a channel number, as the Medical Segmentation Decathlon does; "
         return Found([], [Problem(image_folder, reason + "convert the data set by nnUNetv2_convert_MSD_dataset")])
-    first: dict[str, list[Path]] = {}
+    numbered: dict[str, list[list[Path]]] = {}
     for name, files in images.items():
         match = matched[name]
-        if match and match[2] == "0000":
-            first[match[1]] = files
+        if match and int(match[2]) < channels:
+            numbered.setdefault(match[1], [[] for _ in range(channels)])[int(match[2])] = files
         else:
-            case = match[1] if match else name
-            reason = f"is no image of channel 0; call it {case}_0000{ending} or take it away"
+            of = "channel 0" if channels == 1 else f"channels 0 to {channels - 1}"
+            reason = f"is no image of {of}; call it {match[1] if match else name}_0000{ending} or take it away"
             problems += [Problem(file, reason) for file in files]
     expected = f"{image_folder.name}/<case>_0000{ending} with {label_folder.name}/<case>{ending}"
-    pairs = pair(first, labels, expected)
-    return Found(pairs.cases, problems + pairs.problems)
+    # What a case has twice of a channel is a problem; else the first channel that is there stands for it.
+    shown = {name: max(found, key=lambda files: min(len(files), 2)) for name, found in numbered.items()}
+    pairs = pair(shown, labels, expected)
+    cases = [
+        _with_channels(case, [next(iter(files), None) for files in numbered[case.patient]]) for case in pairs.cases
+    ]
+    return Found(cases, problems + pairs.problems)
 
 
 def _by_name(folder: Path, ending: str) -> tuple[dict[str, list[Path]], list[Problem]]:

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssl_bench.errors import UserError
 
-_CT = re.compile(
-    r"(cb|nc|ne|ce|cc|ld|hr|md|ms|de|c|p|s|q|u|µ|μ|micro|3d|4d)?ct(|a|pa|p|ac|c|e|u|scans?|images?)|ctangio.*"
-)
-"""One word for a kind of computed tomography: CT, CTA, CCTA, CTPA, NCCT, CECT, CBCT, LDCT, HRCT, ... but not OCT or
-SPECT, nor CT1, which is a T1 with contrast."""
-_CT_PHRASE = re.compile(r"\b(comput(ed|eri[sz]ed|er) (\w+ )?tomogra|cat scan|hounsfield)|^hu$")
-_OTHER = frozenset(("mr", "mri", "pet", "spect", "t1", "t2", "flair", "emission", "magnetic", "ultrasound"))
-"""With a CT they are of two minds."""
-
 
 class Listed(NamedTuple):
     """The files of one case."""
 
-    image: Path
+    images: tuple[Path, ...]
+    """One for each channel, in order."""
     label: Path
 
 
 class Description(NamedTuple):
-    """What ssl-bench needs to know of a data set with one channel."""
+    """What ssl-bench needs to know of a data set."""
 
     name: str
     """Empty if the file does not say it."""
     licence: str
-    channel: str
-    """Its name."""
+    channels: tuple[str, ...]
+    """Their names, in the order of their files' numbers."""
     classes: dict[str, int]
     """Label value by name, without the background."""
     ending: str
@@ -42,18 +33,9 @@ class Description(NamedTuple):
     listed: dict[str, Listed] | None
     """The training cases by name; None where they are those of ``imagesTr`` and ``labelsTr``."""
 
-    @property
-    def is_ct(self) -> bool:
-        """Whether the channel holds Hounsfield units, judged by the words of its name."""
-        words = re.findall(r"[^\W_]+", self.channel.casefold())
-        if _OTHER.intersection(words):
-            return False
-        phrase = " ".join(words)
-        return any(_CT.fullmatch(word) for word in words) or bool(_CT_PHRASE.search(phrase))
-
 
 def read_description(path: Path) -> Description:
-    """Read ``dataset.json``. Raises UserError if it is broken, has several channels, regions or an ignore label."""
+    """Read ``dataset.json``. Raises UserError if it is broken, has regions or an ignore label."""
     try:
         values = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
@@ -63,23 +45,34 @@ def read_description(path: Path) -> Description:
         raise UserError(f"{path}: is no JSON ({str(error).splitlines()[0]}); correct it") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: is no JSON object; write channel_names, labels and file_ending into one")
-    channels = values.get("channel_names", values.get("modality"))
-    if not isinstance(channels, dict) or not channels:
-        raise UserError(f'{path}: has no channel_names; add for example "channel_names": {{"0": "CT"}}')
-    if len(channels) > 1:
-        listed = ", ".join(str(name) for name in channels.values())
-        raise UserError(f"{path}: has {len(channels)} channels ({listed}) and ssl-bench reads one; keep one of them")
+    channels = _channels(values.get("channel_names", values.get("modality")), path)
     ending = values.get("file_ending", ".nii.gz")
     if not isinstance(ending, str) or not ending.startswith("."):
         raise UserError(f'{path}: file_ending is {ending!r}; write for example ".nii.gz"')
     return Description(
         name=str(values.get("name") or ""),
         licence=str(values.get("licence") or values.get("license") or "see the data set"),
-        channel=str(next(iter(channels.values()))),
+        channels=channels,
         classes=_classes(values.get("labels"), path),
         ending=ending,
-        listed=_listed(values, path),
+        listed=_listed(values, len(channels), path),
     )
+
+
+def _channels(written: Any, path: Path) -> tuple[str, ...]:
+    """The names of the channels. Of several the numbers that are their keys are those of the files."""
+    if not isinstance(written, dict) or not written:
+        raise UserError(f'{path}: has no channel_names; add for example "channel_names": {{"0": "CT"}}')
+    if len(written) == 1:
+        return (str(next(iter(written.values()))),)
+    named = {str(number): str(name) for number, name in written.items()}
+    numbers = [str(number) for number in range(len(named))]
+    if named.keys() != set(numbers):
+        raise UserError(f"{path}: channel_names has the numbers {', '.join(named)}; count them from 0 on without a gap")
+    channels = tuple(named[number] for number in numbers)
+    if len(set(channels)) < len(channels):
+        raise UserError(f"{path}: channel_names has a name twice ({', '.join(channels)}); give each its own")
+    return channels
 
 
 def _classes(labels: Any, path: Path) -> dict[str, int]:
@@ -117,7 +110,7 @@ def _whole(written: Any) -> int | None:
     return written if type(written) is int and written >= 0 else None
 
 
-def _listed(values: dict[str, Any], path: Path) -> dict[str, Listed] | None:
+def _listed(values: dict[str, Any], channels: int, path: Path) -> dict[str, Listed] | None:
     """The training cases that the description lists by itself, as nnU-Net's `dataset` does; None without such a list.
 
     Paths are relative to the description's folder, and may hold environment variables.
@@ -135,7 +128,9 @@ def _listed(values: dict[str, Any], path: Path) -> dict[str, Listed] | None:
             raise UserError(
                 f'{path}: case {name!r} of dataset needs "images", a list of files, and "label"; correct it'
             )
-        if len(files) != 2:
-            raise UserError(f"{path}: case {name!r} of dataset has {len(files) - 1} images, not one; keep one of them")
-        cases[name] = Listed(*(path.parent / os.path.expandvars(str(file)) for file in files))
+        if len(files) != channels + 1:
+            wanted = "one; keep one of them" if channels == 1 else f"{channels}; name one for each channel"
+            raise UserError(f"{path}: case {name!r} of dataset has {len(files) - 1} images, not {wanted}")
+        *found, mask = (path.parent / os.path.expandvars(str(file)) for file in files)
+        cases[name] = Listed(tuple(found), mask)
     return cases

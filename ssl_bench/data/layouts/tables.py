@@ -42,6 +42,15 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Prob
     return rows, [] if rows else [Problem(path, "has a header and no rows; add one row for each scan")]
 
 
+def table_header(path: Path) -> list[str]:
+    """The columns of a comma-separated UTF-8 file; none of one that cannot be read, which `read_table` says."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [name.strip() for name in next(csv.reader(file, strict=True), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
 def patient_column(header: Iterable[str]) -> str | None:
     """The column that says who was scanned: ``patient``, else Patient ID, subject, participant_id or the like.
 
@@ -83,6 +92,26 @@ def named_scans(
             continue
         problems.append(Problem(table, f"line {row.line}: {reason}"))
     return scans, problems
+
+
+def named_channels(
+    table: Path, rows: Sequence[Row], columns: Sequence[str], folder: Path
+) -> tuple[list[tuple[Row, tuple[Path | None, ...]]], list[Problem]]:
+    """The scans that `columns` name, one a channel, None where a cell is empty; see `named_scans`."""
+    found: dict[str, dict[int, Path]] = {}
+    # A row without any scan is a problem of its first column.
+    problems = named_scans(table, [row for row in rows if not any(map(row.cells.get, columns))], columns[0], folder)[1]
+    for column in columns:
+        scans, unusable = named_scans(table, [row for row in rows if row.cells[column]], column, folder)
+        found[column] = {row.line: scan for row, scan in scans}
+        problems += unusable
+    usable = [
+        (row, tuple(found[column].get(row.line) for column in columns))
+        for row in rows
+        if any(map(row.cells.get, columns))
+        and all(row.line in found[column] for column in columns if row.cells[column])
+    ]
+    return usable, problems
 
 
 def exists(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,8 +15,8 @@ from ssl_bench.api.cases import Case, Doubt, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.io.formats import read_volume
 from ssl_bench.data.io.volume import Volume
-from ssl_bench.data.preprocessing.contrast import HU_OFFSET, Contrast, Values, doubts_of
-from ssl_bench.data.preprocessing.label_maps import LabelMapError, label_map_reason
+from ssl_bench.data.preprocessing.channels import Channel, ChannelReport, doubts_about, of_one, read_channels
+from ssl_bench.data.preprocessing.contrast import HU_OFFSET, Contrast, doubts_of
 from ssl_bench.data.preprocessing.labels import (
     LabelRule,
     Labels,
@@ -26,7 +27,7 @@ from ssl_bench.data.preprocessing.labels import (
 )
 from ssl_bench.data.preprocessing.lungs import Lungs, lung_mask
 from ssl_bench.data.preprocessing.resampling import Box, Grid
-from ssl_bench.data.preprocessing.signature import Signature, signature
+from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
 
 CT_RANGE = 2048.0
@@ -35,16 +36,15 @@ PERCENTILES = (0.5, 99.5)
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What was noticed while a case was prepared. Shape, spacing, values and signature are those of the whole scan."""
+    """What was noticed while a case was prepared. Shape and spacing are those of the whole scan."""
 
     case: SourceCase
     shape: tuple[int, int, int]
     """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
-    value_range: tuple[float, float]
-    contrast: Contrast
-    """Of the prepared image, before what lies outside the lungs is 0."""
+    channels: tuple[ChannelReport, ...]
+    """Those that are there."""
     label_voxels: dict[int, int]
     """How many voxels hold each value of the label file; empty without one."""
     has_class: bool
@@ -52,7 +52,11 @@ class CaseReport:
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     doubts: tuple[Doubt, ...]
-    signature: Signature
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of every channel that is there."""
+        return tuple(channel.signature for channel in self.channels)
 
     @property
     def label_ml(self) -> dict[int, float]:
@@ -65,21 +69,28 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
 
     Without a `rule` label files are left alone, and there are no classes. Only the kept region is ever held as float32.
     The range of an MR scan is that of the kept region. Raises UserError that names the file, and `LabelMapError` for a
-    label map among scans.
+    label map among scans. A channel that is missing, where it may be, is 0 everywhere.
     """
-    scan = _read_scan(case, preprocessing)
-    values = Values.of(scan.voxels)
-    if values.low == values.high:
-        raise UserError(f"{case.image}: every voxel is {values.low:g}; replace the file or leave the case out")
-    outline = signature(scan.voxels)
+    channels = read_channels(case, preprocessing)
+    scan = channels[0].scan
     labels = _read_labels(case, scan, rule, preprocessing)
     grid = Grid.over(scan.voxels.shape, scan.spacing_mm, preprocessing.spacing_mm)
-    lungs = _lungs(scan, preprocessing, case.image) if preprocessing.region == "lungs" else None
+    lungs = _lungs(channels, preprocessing) if preprocessing.region == "lungs" else None
     box = _kept(case, grid, preprocessing, rule, labels, lungs)
-    image = normalised(grid.read(scan.voxels, box, "linear"), preprocessing, case.image)
-    contrast = Contrast.of(image)
-    if lungs is not None:
-        image[grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0] = 0
+    outside = None if lungs is None else grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0
+    images: list[NDArray[np.float32] | None] = [None] * preprocessing.channel_count
+    reports: list[ChannelReport] = []
+    doubts: list[Doubt] = []
+    for channel in channels:
+        alone = preprocessing.of_channel(channel.number)
+        image = normalised(grid.read(channel.scan.voxels, box, "linear"), alone, channel.path)
+        contrast, values = Contrast.of(image), channel.values
+        if outside is not None:
+            image[outside] = 0
+        images[channel.number] = image
+        found = ChannelReport(channel.name, alone.intensities[0], (values.low, values.high), contrast, channel.outline)
+        reports.append(found)
+        doubts += [of_one(doubt, channel, preprocessing) for doubt in doubts_of(values, contrast, alone)]
     label: NDArray[np.uint8 | np.uint16] | int = case.label if isinstance(case.label, int) else 0
     if labels is not None:
         label = grid.read(labels.classes, box, "nearest")
@@ -91,23 +102,30 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         case,
         (depth, height, width),
         scan.spacing_mm,
-        (values.low, values.high),
-        contrast,
+        tuple(reports),
         label_voxels=labels.voxels if labels else {},
         has_class=bool(np.any(label)),
-        notes=(*scan.notes, *(labels.notes if labels else ()), *((lungs.note,) if lungs else ())),
-        doubts=(*doubts_of(values, contrast, preprocessing), *(lungs.doubts if lungs else ())),
-        signature=outline,
+        notes=(*_notes(channels), *(labels.notes if labels else ()), *((lungs.note,) if lungs else ())),
+        doubts=(*doubts, *(lungs.doubts if lungs else ()), *doubts_about(case, preprocessing, channels)),
     )
-    return Case(case.identifier, _padded(image, preprocessing), label, grid.spacing_mm), report
+    return Case(case.identifier, _padded(_stacked(images), preprocessing), label, grid.spacing_mm), report
 
 
-def _read_scan(case: SourceCase, preprocessing: Preprocessing) -> Volume:
-    scan = read_volume(case.image)
-    if case.may_be_label_map and (reason := label_map_reason(scan.voxels)):
-        raise LabelMapError(reason)
-    _require_plausible(scan, case.image, preprocessing.voxel_mm)
-    return scan
+def _stacked(images: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    """(D, H, W) of one channel, (C, D, H, W) of several, 0 where one is None."""
+    (some, *_) = (image for image in images if image is not None)
+    if len(images) == 1:
+        return some
+    return np.stack([np.zeros_like(some) if image is None else image for image in images])
+
+
+def _notes(channels: Sequence[Channel]) -> tuple[str, ...]:
+    """What is suspicious about the files, each note with the channels' names where there are several."""
+    names: dict[str, list[str]] = {}
+    for channel in channels:
+        for note in channel.scan.notes:
+            names.setdefault(note, []).append(channel.name)
+    return tuple(f"{', '.join(which)}: {note}" if any(which) else note for note, which in names.items())
 
 
 def _read_labels(case: SourceCase, scan: Volume, rule: LabelRule | None, preprocessing: Preprocessing) -> Labels | None:
@@ -143,9 +161,14 @@ def _kept(
     return grid.around(labels.classes, preprocessing.margin_mm)
 
 
-def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> Lungs:
-    if preprocessing.intensity != "ct":
-        raise UserError(f"{path}: lungs are found in CT alone; --set data.TASK.intensity=ct or choose another region")
+def _lungs(channels: Sequence[Channel], preprocessing: Preprocessing) -> Lungs:
+    """Those that the first CT channel shows."""
+    computed = [channel for channel in channels if preprocessing.intensities[channel.number] == "ct"]
+    if not computed:
+        raise UserError(
+            f"{channels[0].path}: lungs are found in CT alone; --set data.TASK.intensity=ct or choose another region"
+        )
+    image, path = computed[0].scan, computed[0].path
     shift = preprocessing.intensity_offset - HU_OFFSET
     voxels = image.voxels if shift == 0 else np.add(image.voxels, shift, dtype=np.float32)
     try:
@@ -155,19 +178,26 @@ def _lungs(image: Volume, preprocessing: Preprocessing, path: Path) -> Lungs:
 
 
 def normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
-    """Bring the intensities to [0, 1] in place: the volumes are large. Raises UserError if they all become the same."""
+    """Bring the intensities of one channel to [0, 1] in place: the volumes are large.
+
+    `preprocessing` is that of the channel. Raises UserError if they all become the same.
+    """
     found = image.min(), image.max()
-    if preprocessing.intensity == "ct":
+    (intensity,) = preprocessing.intensities
+    if intensity == "ct":
         image += preprocessing.intensity_offset
         low, high = np.float32(0), np.float32(CT_RANGE)
-    elif preprocessing.intensity == "mr":
+    elif intensity == "mr":
         np.maximum(image, 0, out=image)
         low, high = image.min(), image.max()
-    else:
+    elif intensity == "percentile":
         low, high = np.percentile(image, PERCENTILES).astype(np.float32)
-    np.clip(image, low, high, out=image)
+    else:
+        low, high = np.float32(0), np.float32(1)
+    if intensity != "none":
+        np.clip(image, low, high, out=image)
     if image.min() == image.max():
-        raise UserError(_without_contrast(found, preprocessing.intensity, path))
+        raise UserError(_without_contrast(found, intensity, path))
     if low:
         image -= low
     image /= high - low
@@ -178,8 +208,9 @@ def _padded(volume: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:
     """Zeros around what is smaller than the centred box."""
     if preprocessing.region != "centre":
         return volume
-    missing = [max(0, wanted - n) for wanted, n in zip(preprocessing.size, volume.shape, strict=True)]
-    return np.pad(volume, [(each // 2, each - each // 2) for each in missing])
+    missing = [max(0, wanted - n) for wanted, n in zip(preprocessing.size, volume.shape[-3:], strict=True)]
+    around = [(each // 2, each - each // 2) for each in missing]
+    return np.pad(volume, [(0, 0)] * (volume.ndim - 3) + around)
 
 
 def _label_on(image: Volume, image_path: Path, path: Path, preprocessing: Preprocessing) -> Volume:
@@ -191,21 +222,11 @@ def _label_on(image: Volume, image_path: Path, path: Path, preprocessing: Prepro
     return label
 
 
-def _require_plausible(image: Volume, path: Path, limits_mm: tuple[float, float]) -> None:
-    low, high = limits_mm
-    if min(image.spacing_mm) < low or max(image.spacing_mm) > high:
-        found = " x ".join(f"{size:g}" for size in image.spacing_mm)
-        wider = f"[{min(low, *image.spacing_mm):.9g}, {max(high, *image.spacing_mm):.9g}]"
-        raise UserError(
-            f"{path}: voxels of {found} mm (D, H, W) are not within {low:g} to {high:g} mm; correct the spacing in the "
-            f"file's header, or if they are so --set data.TASK.voxel_mm='{wider}'"
-        )
-
-
 def _without_contrast(found: tuple[Any, Any], intensity: str, path: Path) -> str:
     becomes = {
         "ct": "one value in the CT recipe; correct --set data.TASK.intensity_offset, or use intensity=percentile",
         "mr": "all 0 once negatives are 0; use --set data.TASK.intensity=percentile",
         "percentile": "one value between its percentiles; use --set data.TASK.intensity=mr",
+        "none": "one value; replace the file",
     }[intensity]
     return f"{path}: the kept region, values from {found[0]:g} to {found[1]:g}, becomes {becomes}, or another region"

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +29,14 @@ _ATTEMPTS = 3
 """How often a process tries to replace a damaged folder while others try the same."""
 
 
+StoredSignature = Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
+
+
 class PreparedCase(Settings):
-    """A case whose arrays lie ready on disk; ``case.json`` holds these fields but the last."""
+    """A case whose arrays lie ready on disk; ``case.json`` holds these fields but the last.
+
+    Those of further channels are not there for one.
+    """
 
     identifier: str
     """The case's name; in ``case.json`` that of the case prepared first, since cases of the same files share it."""
@@ -47,9 +53,17 @@ class PreparedCase(Settings):
     """Whether a voxel is of a class, or the whole volume is."""
     sources: dict[str, str]
     """Digests of the files that it was made from; empty for a case that was generated."""
-    signature: Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
-    """The signature of the scan before anything was cropped or resampled."""
+    signature: StoredSignature
+    """The signature of the scan before anything was cropped or resampled; of several channels, of the first."""
+    further_signatures: tuple[StoredSignature, ...] = ()
+    """Those of the other channels that are there."""
+    channels: int = 1
     folder: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of every channel that is there."""
+        return (self.signature, *self.further_signatures)
 
     @property
     def digest(self) -> str:
@@ -70,7 +84,8 @@ class PreparedCase(Settings):
             image, label = self._arrays()
         except (OSError, ValueError, EOFError):
             return False
-        return {volume.shape for volume in (image, label) if not isinstance(volume, int)} == {self.shape}
+        several = (self.channels,) if self.channels > 1 else ()
+        return image.shape == (*several, *self.shape) and (isinstance(label, int) or label.shape == self.shape)
 
     def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int]:
         label = _map(self.folder / "label.npy") if self.label is None else self.label
@@ -80,34 +95,37 @@ class PreparedCase(Settings):
 def write_case(
     folder: Path,
     case: Case,
-    outline: Signature,
+    outlines: Sequence[Signature],
     sources: Mapping[str, str] = MappingProxyType({}),
     notes: tuple[str, ...] = (),
     doubts: tuple[Doubt, ...] = (),
 ) -> None:
     """Make `folder` out of `case`, all at once; two processes may do it at the same time.
 
-    What is not given is that of a case that was generated.
+    `outlines` are the signatures of its channels. What is not given is that of a case that was generated.
 
     Raises UserError if there is no room or no permission; then nothing is left.
     """
     described = PreparedCase(
         identifier=case.identifier,
-        shape=case.image.shape,
+        shape=case.size,
         spacing_mm=case.spacing_mm,
         label=case.label if isinstance(case.label, int) else None,
         notes=notes,
         doubts=doubts,
         has_class=bool(np.any(case.label)),
         sources=dict(sources),
-        signature=outline,
+        signature=outlines[0],
+        further_signatures=tuple(outlines[1:]),
+        channels=len(case.channels),
     )
     try:
         with _complete_folder(folder) as temporary:
             _write(temporary / "image.npy", case.image)
             if not isinstance(case.label, int):
                 _write(temporary / "label.npy", case.label)
-            _write(temporary / "case.json", described.model_dump_json().encode())
+            left_out = {"further_signatures", "channels"} if described.channels == 1 else None
+            _write(temporary / "case.json", described.model_dump_json(exclude=left_out).encode())
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"cannot be kept in {folder.parent} ({reason}); free space or set SSL_BENCH_CACHE") from error

@@ -87,8 +87,10 @@ def sampled(volume: NDArray[Any]) -> NDArray[Any]:
 
 
 def doubts_of(values: Values, contrast: Contrast, preprocessing: Preprocessing) -> tuple[Doubt, ...]:
-    """What speaks against the recipe for this scan, with the option that mends it; empty where nothing does."""
-    intensity, offset = preprocessing.intensity, preprocessing.intensity_offset
+    """What speaks against the recipe of a channel, with the option that mends it; empty where nothing does."""
+    (intensity,), offset = preprocessing.intensities, preprocessing.intensity_offset
+    if intensity == "none":
+        return _of_values_as_they_are(values)
     said = None
     if intensity == "ct":
         said = _against_ct(values, offset)
@@ -96,6 +98,13 @@ def doubts_of(values: Values, contrast: Contrast, preprocessing: Preprocessing) 
         said = _against_mr(values)
     said = said or _against_result(contrast, intensity)
     return (Doubt(said[0], f"{values}; {contrast}", said[1]),) if said else ()
+
+
+def _of_values_as_they_are(values: Values) -> tuple[Doubt, ...]:
+    if values.low >= 0 and values.high <= 1:
+        return ()
+    what = "values beyond [0, 1], which pretext tasks cut off"
+    return (Doubt(what, str(values), f"scale the files, or take the range from them with {_INTENSITY}=percentile"),)
 
 
 def _against_ct(values: Values, offset: float) -> tuple[str, str] | None:

@@ -118,12 +118,17 @@ def on_same_grid(image: Volume, label: Volume) -> bool:
     return image.voxels.shape == label.voxels.shape and _apart(image, label) <= _NEAR
 
 
-def require_same_grid(image: Volume, label: Volume, image_path: Path, label_path: Path, option: str = "") -> None:
-    """Raise UserError unless `on_same_grid`; `option` is one that takes the image's header for the label's."""
+def require_same_grid(
+    image: Volume, label: Volume, image_path: Path, label_path: Path, option: str = "", what: str = "label"
+) -> None:
+    """Raise UserError unless `on_same_grid`; `option` is one that takes the image's header for the label's.
+
+    `what` lies on the image's grid: its label, or another channel.
+    """
     if on_same_grid(image, label):
         return
-    way_out = "resample the label to its image first"
-    if image.file_grid and label.file_grid and image.file_grid.shape == label.file_grid.shape:
+    way_out = "resample the label to its image first" if what == "label" else "resample all channels to one grid first"
+    if what == "label" and image.file_grid and label.file_grid and image.file_grid.shape == label.file_grid.shape:
         way_out += ", or if only its header is wrong take the image's" + (f" with {option}" if option else "")
     if image.voxels.shape == label.voxels.shape:
         found = f"up to {_apart(image, label):.1f} voxels apart"

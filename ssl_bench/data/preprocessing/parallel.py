@@ -91,7 +91,7 @@ def _attempt(work: Callable[[SourceCase], T], case: SourceCase) -> T | Problem:
 
 
 def _problem(case: SourceCase, message: str) -> Problem:
-    for path in (case.image, case.label):
+    for path in (case.image, *case.channels, case.label):
         if isinstance(path, Path) and message.startswith(f"{path}: "):
             return Problem(path, message.removeprefix(f"{path}: "))
     file, colon, reason = message.partition(": ")

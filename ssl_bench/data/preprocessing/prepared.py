@@ -87,7 +87,7 @@ def _prepare_one(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         return found
     arrays, report = _prepare_scan(case, preprocessing, rule, sources["image"])
     for _ in range(_ATTEMPTS):
-        write_case(folder, arrays, report.signature, sources, report.notes, report.doubts)
+        write_case(folder, arrays, report.signatures, sources, report.notes, report.doubts)
         if found := find_case(folder, case.identifier):
             return found
     raise UserError(f"{folder}: changed while it was written; run the same command again")
@@ -114,7 +114,10 @@ def _sources(case: SourceCase, rule: LabelRule | None, digest: Callable[[Path], 
         label: str | None = f"class {case.label}"
     else:
         label = "unread" if rule is None else digest(case.label)
-    return {"image": image, "label": label} if image and label else None
+    others = {f"channel {index}": path and digest(path) for index, path in enumerate(case.channels)}
+    if not (image and label) or any(path and not others[f"channel {i}"] for i, path in enumerate(case.channels)):
+        return None
+    return {"image": image, "label": label} | {name: found or "missing" for name, found in others.items()}
 
 
 def _folder(sources: dict[str, str], preprocessing: Preprocessing, rule: LabelRule | None) -> Path:

@@ -41,7 +41,7 @@ class FrozenFeatures:
         generator: np.random.Generator,
         features: Callable[[Tensor], Features],
     ) -> None:
-        """`features` maps volumes (1, 1, D, H, W) to tensors (1, ...), one for each input of the head.
+        """`features` maps volumes (1, C, D, H, W) to tensors (1, ...), one for each input of the head.
 
         Raises OSError if they need a file and the cache folder has no room for it.
         """

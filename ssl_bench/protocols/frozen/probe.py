@@ -26,7 +26,7 @@ class Probe(EnsembleDownstream):
         return Ensemble(channels, make(channels, classes, self.heads))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """(B, 1, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); pooled for a classification.
+        """(B, C, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); pooled for a classification.
 
         The finest stage is cut to the volume; the others keep its zero padding.
         """

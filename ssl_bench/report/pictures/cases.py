@@ -22,7 +22,10 @@ _PLANES = ("axial", "coronal", "sagittal")
 
 
 def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: Path, real: bool = False) -> None:
-    """Write a PNG with one column per case; segmentations as contours, a whole-volume class as text."""
+    """Write a PNG with one column per case; segmentations as contours, a whole-volume class as text.
+
+    Of several channels the first is shown.
+    """
     styles = [(_COLOURS[i % len(_COLOURS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]) for i in range(len(classes))]
     segmented = any(not isinstance(case.label, int) for case in cases)
     legend_rows = -(-len(classes) // 4) if segmented else 0
@@ -35,10 +38,11 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
         label = None if isinstance(case.label, int) else case.label
         verdict = "" if label is not None else f"\n{_verdict(case.label, classes)}"
         panels[0, column].set_title(case.identifier + verdict, fontsize=8)
-        middle = _middle(case.image if label is None else label)
+        image = case.channels[0]
+        middle = _middle(image if label is None else label)
         for row, plane in enumerate(_PLANES):
             axes = panels[row, column]
-            aspect, slice_ = _slice(case.image, row, middle, case.spacing_mm)
+            aspect, slice_ = _slice(image, row, middle, case.spacing_mm)
             low, high = _window(case)
             axes.imshow(slice_, cmap="gray", aspect=aspect, vmin=low, vmax=high)
             axes.set_xticks([])
@@ -92,5 +96,5 @@ def _slice(
 
 def _window(case: Case) -> tuple[float, float]:
     """Grey levels without the extremes; for CT, whose air is 0, from about -300 HU."""
-    low, high = np.quantile(case.image, (0.02, 0.995))
+    low, high = np.quantile(case.channels[0], (0.02, 0.995))
     return float(low), float(high)

@@ -11,7 +11,7 @@ class CannotBeWatched(Method):
 
     def __init__(self, backbone, config, crop):
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes, draws):
         noise = 0.1 * draws.normal(*volumes.shape[1:])

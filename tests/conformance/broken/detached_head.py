@@ -12,7 +12,7 @@ class DetachedHead(Method):
 
     def __init__(self, backbone, config, crop):
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
         self.angle = nn.Linear(backbone.global_channels, 1)
 
     def training_step(self, volumes, draws):

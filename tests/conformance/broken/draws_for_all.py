@@ -12,7 +12,7 @@ class DrawsForAll(Method):
 
     def __init__(self, backbone, config, crop):
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes, draws):
         noise = 0.1 * torch.rand(volumes.shape, generator=draws.generators[0])

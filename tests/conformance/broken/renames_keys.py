@@ -21,7 +21,7 @@ class RenamesKeys(Method):
 
     def __init__(self, backbone, config, crop):
         super().__init__(Wrapped(backbone), config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
 
     def training_step(self, volumes, draws):
         restored = self.restoration(self.backbone(volumes + 0.1 * draws.normal(*volumes.shape[1:])).local)

@@ -12,7 +12,7 @@ class UnseededWeights(Method):
 
     def __init__(self, backbone, config, crop):
         super().__init__(backbone, config, crop)
-        self.restoration = RestorationHead(backbone.local_channels)
+        self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
         unseeded = torch.Generator()
         unseeded.seed()
         with torch.no_grad():

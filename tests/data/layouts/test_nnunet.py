@@ -66,7 +66,7 @@ CT_NAMES = (
 )
 OTHER_NAMES = (
     *("T1", "MRI", "OCT", "SPECT", "PET", "PET/CT", "CT1", "T1 CT", "duct", "artefact", "act", "optical tomography"),
-    *("emission computed tomography", "nonorm", "FLAIR", "subject", ""),
+    *("emission computed tomography", "FLAIR", "subject", ""),
 )
 
 
@@ -80,6 +80,12 @@ def test_a_channel_of_any_computed_tomography_is_ct(name: str, tmp_path: Path) -
 def test_a_channel_of_anything_else_is_not(name: str, tmp_path: Path) -> None:
     root = data_set(tmp_path, channel_names={"0": name})
     assert described(root).preprocessing.intensity == "mr"
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("noNorm", "none"), ("no norm", "none"), ("Percentile", "percentile")])
+def test_a_channel_s_name_may_be_its_recipe(name: str, recipe: str, tmp_path: Path) -> None:
+    root = data_set(tmp_path, channel_names={"0": name})
+    assert (nnunet_task(root).facts.modality, described(root).preprocessing.intensity) == ("MR", recipe)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,8 @@ def test_it_pretends_to_no_embedded_cohort(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"channel_names": {"0": "T1", "1": "T2"}}, r"has 2 channels \(T1, T2\) and ssl-bench reads one; keep one"),
+        ({"channel_names": {"0": "T1", "2": "T2"}}, "channel_names has the numbers 0, 2; count them from 0 on without"),
+        ({"channel_names": {"0": "T1", "1": "T1"}}, r"channel_names has a name twice \(T1, T1\); give each its own"),
         ({"channel_names": None}, "has no channel_names; add for example"),
         ({"channel_names": ["CT"]}, "has no channel_names"),
         ({"labels": None}, "has no labels; add for example"),
@@ -251,3 +258,38 @@ def test_a_missing_folder_of_training_cases_is_a_problem(tmp_path: Path) -> None
     (root / "labelsTr").rmdir()
     (problem,) = find(root).problems
     assert (problem.path.name, problem.reason.partition(";")[0]) == ("labelsTr", "no such folder")
+
+
+MODALITIES = {"10": "noNorm", **{str(index): f"T{index}" for index in range(2, 10)}, "1": "CT", "0": "FLAIR"}
+
+
+def test_channels_come_in_the_order_of_their_numbers_each_with_the_recipe_of_its_name(tmp_path: Path) -> None:
+    root = data_set(tmp_path, channel_names=MODALITIES)
+    preprocessing = described(root).preprocessing
+    assert preprocessing.channels == ("FLAIR", "CT", *(f"T{index}" for index in range(2, 10)), "noNorm")
+    assert preprocessing.intensity == ("mr", "ct", *["mr"] * 8, "none")
+    assert nnunet_task(root).facts.modality == "MR"
+    assert nnunet_task(data_set(tmp_path / "CT", channel_names={"0": "CT", "1": "CTA"})).facts.modality == "CT"
+
+
+def test_a_case_has_a_file_for_each_channel_and_lacks_some(tmp_path: Path) -> None:
+    files = ["a_0000.mha", "a_0001.mha", "a_0002.mha", "b_0001.mha", "c_0000.mha", "c_0001.mha", "c_0001.MHA"]
+    names = [f"imagesTr/{file}" for file in [*files, "a_0003.mha"]] + [f"labelsTr/{case}.mha" for case in "abc"]
+    root = data_set(tmp_path, *names, channel_names={"0": "T1", "1": "T2", "2": "CT"})
+    found, images = find(root), root / "imagesTr"
+    whole, gappy = found.cases
+    assert (whole.image, whole.channels) == (images / "a_0000.mha", tuple(images / file for file in files[:3]))
+    assert (gappy.image, gappy.channels) == (images / "b_0001.mha", (None, images / "b_0001.mha", None))
+    beyond, twice = found.problems
+    assert (beyond.path.name, beyond.reason[:33]) == ("a_0003.mha", "is no image of channels 0 to 2; c")
+    assert "is c a second time, beside" in twice.reason
+
+
+def test_a_listed_case_names_a_file_for_each_channel(tmp_path: Path) -> None:
+    two = {"channel_names": {"0": "T1", "1": "T2"}}
+    case = {"images": ["x.mha", "y.mha"], "label": "z.mha"}
+    root = data_set(tmp_path, "x.mha", "y.mha", "z.mha", dataset={"a": case}, **two)
+    (found,) = find(root).cases
+    assert (found.image, found.channels) == (root / "x.mha", (root / "x.mha", root / "y.mha"))
+    with pytest.raises(UserError, match="case 'a' of dataset has 1 images, not 2; name one for each channel"):
+        nnunet_task(data_set(tmp_path / "one", dataset={"a": {"images": ["x.mha"], "label": "z.mha"}}, **two))

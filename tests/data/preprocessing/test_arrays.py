@@ -349,8 +349,8 @@ def test_what_is_suspicious_about_a_file_is_noted(tmp_path: Path) -> None:
 
 def test_the_signature_is_that_of_the_scan_and_not_of_what_is_kept(tmp_path: Path) -> None:
     case = labelled(tmp_path)
-    whole = prepare_case(case, declared(), RULE)[1].signature
-    part = prepare_case(case, declared(region="label", spacing_mm=0.5), RULE)[1].signature
+    whole = prepare_case(case, declared(), RULE)[1].signatures[0]
+    part = prepare_case(case, declared(region="label", spacing_mm=0.5), RULE)[1].signatures[0]
     assert part.shape == whole.shape == (12, 14, 16)
     assert np.array_equal(part.values, whole.values)
 
