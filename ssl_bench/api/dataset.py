@@ -34,6 +34,10 @@ class Dataset(ABC):
     """Stray label values, and the label values they stand for."""
     background_values: tuple[int, ...] = ()
     """Label values that are no class of the task, besides 0."""
+    label_regions: tuple[tuple[int, ...], ...] = ()
+    """Of a region segmentation: the label values of each region."""
+    ignored_value: int | None = None
+    """The label value of voxels that enter neither loss nor score; None where all do."""
 
     def split_file(self, root: Path) -> Path | None:
         """A file beside the data in the folder `root` that says how they are split, if there is one."""

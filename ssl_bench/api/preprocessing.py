@@ -33,12 +33,14 @@ class Preprocessing(Settings):
     label_header: Literal["own", "image"] = "own"
     """Where a label lies whose header puts it elsewhere than its image: as its `own` header says, which is refused; or
     voxel by voxel where its `image` lies, in the order of the files."""
+    kind: Literal["auto", "classification", "multi-class", "regression"] = "auto"
+    """What the labels of a `folder:` task are: one of two classes, one of several, a number; `auto` sees it by them."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came after the first cells were planned say nothing at their defaults, so that keys stay."""
         fields: dict[str, Any] = serialised(self)
-        later = {name: type(self).model_fields[name].default for name in ("voxel_mm", "label_header")}
+        later = {name: type(self).model_fields[name].default for name in ("voxel_mm", "label_header", "kind")}
         return {
             name: value for name, value in fields.items() if name not in later or getattr(self, name) != later[name]
         }

@@ -9,6 +9,13 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 
 
+def _declared(cell: Cell) -> dict[str, str]:
+    """What the labels of the cell's task were said to be, by its name; empty where nothing was said."""
+    if isinstance(cell.spec, PretrainingSpec) or "kind" not in cell.spec.data.recipe:
+        return {}
+    return {cell.spec.task: cell.spec.data.recipe["kind"]}
+
+
 def register(cell: Cell) -> None:
     """Make the cell's plugin files known, and the task that its folder defines.
 
@@ -18,7 +25,7 @@ def register(cell: Cell) -> None:
     """
     for file in cell.plugins:
         add_plugin_file(file)
-    register_own(cell.locations)
+    register_own(cell.locations, _declared(cell))
     if cell.spec.numerics != NUMERICS_VERSION:
         raise UserError(
             f"cell {cell.key}: planned with version {cell.spec.numerics} of the shared numerical code, and here is "

@@ -48,7 +48,7 @@ def nnunet_task(folder: Path) -> type[Task]:
     """A segmentation task with one channel: CT by the channel's name, anything else is normalised as MR.
 
     The format is described at https://github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md. Raises UserError
-    for a folder or ``dataset.json`` that is missing or broken, several channels, regions and an ignore label.
+    for a folder or ``dataset.json`` that is missing or broken, and for several channels.
     """
     name = data_set_name(folder)
     described = read_description(folder / "dataset.json")
@@ -59,9 +59,10 @@ def nnunet_task(folder: Path) -> type[Task]:
 
         facts = TaskFacts(
             title=f"Segmentation of {described.name or name}",
-            kind="segmentation",
+            kind=described.labels.kind,
             metric="DSC",
-            classes=tuple(described.classes),
+            classes=tuple(described.labels.classes),
+            region_codes=described.labels.region_codes,
             modality="CT" if computed else "MR",
             region="unknown",
         )
@@ -71,7 +72,9 @@ def nnunet_task(folder: Path) -> type[Task]:
             access="a folder of the user's",
             preprocessing=Preprocessing(intensity="ct" if computed else "mr", region="whole"),
             split_counts=PROPORTIONS,
-            label_values=tuple(described.classes.values()),
+            label_values=described.labels.values,
+            label_regions=described.labels.regions,
+            ignored_value=described.labels.ignored,
             ending=described.ending,
             listed=described.listed,
         )

@@ -19,6 +19,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
 from ssl_bench.api.cases import Case, Doubt
 from ssl_bench.api.settings import Settings
+from ssl_bench.data.preprocessing.labels import of_a_class
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
 from ssl_bench.files import TEMPORARY_SUFFIX, cache_root
@@ -38,8 +39,8 @@ class PreparedCase(Settings):
     """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
-    label: int | None
-    """The class of the whole volume; None for ``label.npy``."""
+    label: int | float | None
+    """The class of the whole volume, or as a float its number; None for ``label.npy``."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     doubts: tuple[Doubt, ...]
@@ -70,9 +71,9 @@ class PreparedCase(Settings):
             image, label = self._arrays()
         except (OSError, ValueError, EOFError):
             return False
-        return {volume.shape for volume in (image, label) if not isinstance(volume, int)} == {self.shape}
+        return {volume.shape for volume in (image, label) if isinstance(volume, np.ndarray)} == {self.shape}
 
-    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int]:
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int | float]:
         label = _map(self.folder / "label.npy") if self.label is None else self.label
         return _map(self.folder / "image.npy"), label
 
@@ -95,17 +96,17 @@ def write_case(
         identifier=case.identifier,
         shape=case.image.shape,
         spacing_mm=case.spacing_mm,
-        label=case.label if isinstance(case.label, int) else None,
+        label=None if isinstance(case.label, np.ndarray) else case.label,
         notes=notes,
         doubts=doubts,
-        has_class=bool(np.any(case.label)),
+        has_class=bool(of_a_class(case.label).any()),
         sources=dict(sources),
         signature=outline,
     )
     try:
         with _complete_folder(folder) as temporary:
             _write(temporary / "image.npy", case.image)
-            if not isinstance(case.label, int):
+            if isinstance(case.label, np.ndarray):
                 _write(temporary / "label.npy", case.label)
             _write(temporary / "case.json", described.model_dump_json().encode())
     except OSError as error:
