@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ssl_bench.errors import UserError
-from ssl_bench.report.columns import Columns, as_float
+from ssl_bench.report.columns import Columns, as_float, one_against_the_rest
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.report.row_options import changed_options, row_options
 from ssl_bench.spec.collapse import collapsed_stages
@@ -43,6 +43,13 @@ TYPES: dict[str, type] = {
 """The types of the columns that are not text."""
 _MEASURES = {"dsc": "dsc_per_class", "hd95_mm": "hd95_mm_per_class", "surface_dice": "surface_dice_per_class"}
 """What is measured of a class in a test case, with its name in a record."""
+_OF_CASES = {
+    "DSC": ("dsc",),
+    "AUC": ("probability", "label"),
+    "macro AUC": ("probability", "label"),
+    "MAE": ("prediction", "label"),
+}
+"""What a record holds of a test case, by its metric."""
 
 
 class Results(NamedTuple):
@@ -54,7 +61,7 @@ class Results(NamedTuple):
     cells: pd.DataFrame
     """One line an evaluation, as in ``report --format csv``: what it is (``preset``, ``overrides``, ``setting``,
     ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
-    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``: DSC or AUC; ``score``: the mean over
+    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``; ``score``: the mean over
     test cases; ``cases``, ``best_step``, ``converged``; ``never_predicted``: structures of the test cases that are
     predicted in none, NaN where a record does not say; ``steps_made`` by all trainings of the cell, 0 where it does not
     say; ``learning_rate``, if several were tried) and what it took (``wall_seconds``, ``peak_process_mib``).
@@ -67,7 +74,9 @@ class Results(NamedTuple):
     """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps,
     ``collapsed`` names the stages of the backbone that it left collapsed, empty for none."""
     cases: pd.DataFrame
-    """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
+    """One line a test case of an evaluation: ``key``, ``case``, ``dsc``; or ``probability`` and ``label`` (0 or 1); or
+    ``prediction`` and ``label`` in the target's unit. Of several classes, one line a case and ``class``: its
+    ``probability``, and 1 as ``label`` where the case is of it."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
     ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
@@ -142,7 +151,7 @@ class _Reader:
         self._details = details
         self._evaluations = self._pretrainings = 0
         self._told: dict[int, tuple[Any, ...]] = {}
-        self.cases = Columns(["dsc", "probability", "label"], ["case"])
+        self.cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "class"])
         self.classes = Columns(list(_MEASURES), ["case", "structure"])
         self.curves = Columns(["step", "value"], ["curve"])
         self.pretraining_curves = Columns(["step", "value"], ["curve"])
@@ -165,11 +174,12 @@ class _Reader:
             *told[2:],
         )
         self._evaluations += 1
-        measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
+        metric = fields.get("metric", "DSC")
+        lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
         self.cases.add(
             place,
-            {"case": [str(case.get("case")) for case in cases]},
-            {name: [case.get(name) for case in cases] for name in measures},
+            {name: [str(line.get(name, "")) for line in lines] for name in ("case", "class")},
+            {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
         )
         if self._details:
             for case in cases:

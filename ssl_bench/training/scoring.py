@@ -30,8 +30,8 @@ POLICIES = {
 }
 KIND_POLICIES = {
     "sparse segmentation": "; ignored voxels count as background in truth and prediction",
-    "region segmentation": "; each region is scored by itself, a prediction being a union of labels that are painted in "
-    "the data set's order; ignored voxels count as background in truth and prediction",
+    "region segmentation": "; each region is scored by itself, a prediction being a union of the labels painted in the "
+    "data set's order; ignored voxels count as background in truth and prediction",
 }
 
 
@@ -55,7 +55,9 @@ def describe(facts: TaskFacts, case: Case, prediction: Tensor, surfaces: bool) -
     if facts.kind == "classification":
         return row | {"label": case.label, "probability": float(prediction)}
     if facts.kind == "multi-class":
-        return row | {"label": case.label, "probabilities": _named(facts, prediction.tolist())}
+        assert isinstance(case.label, int)
+        said = {"label": case.label, "class": facts.classes[case.label]}
+        return row | said | {"probabilities": _named(facts, prediction.tolist())}
     if facts.kind == "regression":
         return row | {"label": case.label, "prediction": _number(float(prediction))}
     predicted, truth = scored(facts, prediction, np.asarray(case.label))
