@@ -387,9 +387,7 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
     return dict(sorted(found.items()))
 
 
-def _tested(
-    values: Array, positive: Mask | None, is_mean: bool, generator: np.random.Generator
-) -> tuple[Parts, Array]:
+def _tested(values: Array, positive: Mask | None, is_mean: bool, generator: np.random.Generator) -> tuple[Parts, Array]:
     """Paired differences (pairs, seeds, cases) with the p of each: of methods, or else of the networks."""
     if positive is not None:
         parts = statistics.auc_parts(values, positive)

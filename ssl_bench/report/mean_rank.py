@@ -62,10 +62,8 @@ def mean_ranks(table: Table) -> MeanRanks:
     rows = table.complete_rows if table.setting.ranked else []
     if not rows:
         return MeanRanks([], np.empty(0), np.empty((0, 0)))
-    signs = [table.metric(column).sign for column in table.columns]
-    means = np.array(
-        [[sign * table.places[row, column].mean for row in rows] for sign, column in zip(signs, table.columns, strict=True)]
-    )
+    signs = {column: table.metric(column).sign for column in table.columns}
+    means = np.array([[sign * table.places[row, column].mean for row in rows] for column, sign in signs.items()])
     resampling = _Resampling(np.random.default_rng(0), len(table.seeds))
     drawn = np.zeros((len(rows), DRAWS))
     for column in table.columns:

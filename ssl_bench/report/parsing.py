@@ -24,6 +24,7 @@ class EvaluationFields(TypedDict, total=False):
     scene: Literal["inner", "inter", "unknown", "none"]
     metric: MetricName
     score: float | None
+    beside: dict[str, float | None]
     best_step: int
     steps_made: int
     learning_rate: float | None

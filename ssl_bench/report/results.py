@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
 from ssl_bench.report.columns import Columns, as_float, one_against_the_rest
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
@@ -20,10 +21,18 @@ from ssl_bench.spec.collapse import collapsed_stages
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, protocol_title, reset_title
 from ssl_bench.store.store import Store
 
+BESIDE = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "Pearson r": "pearson_r",
+    "R²": "r_squared",
+}
+"""What is shown beside some metrics, with the name of its column."""
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
-    "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step", "steps_made", "converged",
+    "licence", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted", "best_step",
+    "steps_made", "converged",
     "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
@@ -37,7 +46,7 @@ TYPES: dict[str, type] = {
     **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
-         "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate"), float,
+         "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate", *BESIDE.values()), float,
     ),
 }  # fmt: skip
 """The types of the columns that are not text."""
@@ -61,9 +70,10 @@ class Results(NamedTuple):
     cells: pd.DataFrame
     """One line an evaluation, as in ``report --format csv``: what it is (``preset``, ``overrides``, ``setting``,
     ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
-    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``; ``score``: the mean over
-    test cases; ``cases``, ``best_step``, ``converged``; ``never_predicted``: structures of the test cases that are
-    predicted in none, NaN where a record does not say; ``steps_made`` by all trainings of the cell, 0 where it does not
+    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``, and which is ``better``, higher
+    or lower; ``score``: the mean over test cases; ``accuracy``, ``balanced_accuracy``, ``pearson_r`` and ``r_squared``
+    beside it, NaN where they are not of the kind of task; ``cases``, ``best_step``, ``converged``;
+    ``never_predicted``: structures or classes of the test cases that are predicted in none, NaN where a record does not say; ``steps_made`` by all trainings of the cell, 0 where it does not
     say; ``learning_rate``, if several were tried) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
@@ -233,7 +243,7 @@ def _evaluation(
 ) -> tuple[Any, ...]:
     setting, modules, made = record.setting(), record.modules(), record.provenance()
     cost, health = fields.get("cost", {}), fields.get("health", {})
-    overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
+    overlap, left_out, metric = fields.get("overlap", []), fields.get("left_out", []), fields.get("metric", "DSC")
     return (
         setting.preset,
         " ".join(setting.overrides),
@@ -250,8 +260,10 @@ def _evaluation(
         protocol_title(fields["protocol"], fields.get("protocol_source")),
         fields.get("licence", ""),
         fields["seed"],
-        fields.get("metric", "DSC"),
+        metric,
+        METRICS[metric].better,
         fields.get("score"),
+        *(fields.get("beside", {}).get(name) for name in BESIDE),
         cases,
         len(dropped) if (dropped := fields.get("never_predicted")) is not None else nan,
         fields.get("best_step", 0),
@@ -295,7 +307,8 @@ def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...
 
 _CELLS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "task", "label_fraction", "split", "fold",
-    "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step",
+    "overlap", "scene", "protocol", "licence", "seed", "metric", "better", "score",
+    *BESIDE.values(), "cases", "never_predicted", "best_step",
     "steps_made", "converged", "learning_rate", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",

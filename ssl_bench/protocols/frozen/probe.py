@@ -27,7 +27,7 @@ class Probe(EnsembleDownstream):
         return Ensemble(channels, make(channels, self.outputs, self.heads))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """(B, 1, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); (B, channels) of whole volumes.
+        """(B, 1, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); of volumes (B, channels).
 
         The finest stage is cut to the volume; the others keep its zero padding.
         """
