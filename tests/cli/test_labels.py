@@ -182,7 +182,7 @@ def test_an_option_says_what_labels_are(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def write_regions(root: Path, cases: int = 6) -> Path:
-    """A tumour in the layout of BraTS: whole, core, enhancing, one within the other, and slices that nobody labelled."""
+    """Tumours in the layout of BraTS: whole, core, enhancing, one within the other, and slices that nobody labelled."""
     for number in range(cases):
         image = scan(number, 0)
         labels = np.zeros(SHAPE, np.int16)

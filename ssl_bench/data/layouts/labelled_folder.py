@@ -74,8 +74,8 @@ def _labels(folder: Path, kind: str) -> TableLabels:
 
 
 def _labels_of(rows: Sequence[Row], kind: str) -> TableLabels:
-    columns = ([row.cells.get(name, "") for row in rows] for name in (CLASSES, NUMBERS))
-    return read_labels(list(rows[0].cells) if rows else (), *columns, kind)
+    labels, targets = ([row.cells.get(name, "") for row in rows] for name in (CLASSES, NUMBERS))
+    return read_labels(list(rows[0].cells) if rows else (), labels, targets, kind)
 
 
 def _find(folder: Path, kind: str) -> Found:

@@ -120,7 +120,8 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
 def of_a_class(label: NDArray[Any] | float) -> NDArray[np.bool_]:
     """Which voxels of a label (see `Case`) are of a class: not background, not ignored; or whether the volume is."""
     label = np.asarray(label)
-    return label != 0 if label.dtype != np.uint16 else (label != 0) & (label != IGNORED)
+    found: NDArray[np.bool_] = label != 0
+    return found & (label != IGNORED) if label.dtype == np.uint16 else found
 
 
 def without_class(rule: LabelRule) -> str:

@@ -85,7 +85,7 @@ def _verdict(label: Any, classes: Sequence[str], kind: Kind) -> str:
     if not classes:
         return "no label"
     if kind == "multi-class":
-        return classes[label]
+        return str(classes[label])
     return classes[int(label) - 1] if label else f"no {classes[0]}"
 
 
