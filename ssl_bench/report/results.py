@@ -74,7 +74,8 @@ class Results(NamedTuple):
     or lower; ``score``: the mean over test cases; ``accuracy``, ``balanced_accuracy``, ``pearson_r`` and ``r_squared``
     beside it, NaN where they are not of the kind of task; ``cases``, ``best_step``, ``converged``;
     ``never_predicted``: structures or classes of the test cases that are predicted in none, NaN where a record does
-    not say; ``steps_made`` by all trainings of the cell, 0 where it does not say; ``learning_rate``, if several were tried) and what it took (``wall_seconds``, ``peak_process_mib``).
+    not say; ``steps_made`` by all trainings of the cell, 0 where it does not say; ``learning_rate``, if several were
+    tried) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the

@@ -19,8 +19,8 @@ from ssl_bench.store.store import Store
 COLUMNS = (
     "preset", "setting", "data", "corpus", "column", "task", "protocol", "metric", "better", "paradigm", "row",
     "compared", "seeds", "cases", "score", "score_low", "score_high", "seed_spread", "baseline", "difference",
-    "difference_low", "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family", "comparisons", "p_best",
-    "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
+    "difference_low", "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family",
+    "comparisons", "p_best", "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
 )  # fmt: skip
 _WHOLE = ("seeds", "cases", "comparisons", "rank_first", "rank_last", "pairs")
 
