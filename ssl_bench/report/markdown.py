@@ -65,9 +65,9 @@ def _table_section(table: Table) -> str:
     notes = [
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
-        f"Mean over test cases, {units(table)}{spread}. Best complete row of a column in bold. † read through a "
-        "random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a structure "
-        "of the test cases is never predicted. A row that lacks a cell has no rank and is never bold. "
+        f"Mean over test cases, {units(table)}{spread}. Best complete row of a column in bold. † read through "
+        "a random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a "
+        "structure of the test cases is never predicted. A row that lacks a cell has no rank and is never bold. "
         f"Setting {code(setting.digest)}.",
         *mean_rank_note(table),
         *data_notes(table, code, escaped),
