@@ -230,7 +230,8 @@ class FolderCases(FolderSource[DataSpec]):
                 self._preparation.warn(f"task {self.name}: split as {path} says; --split FILE takes another")
             return splits
         refuse_torn_patients(self.found.cases)
-        usable = [case for case in self.found.cases if case.identifier in self.cases]
+        prepared = self.cases  # which says what is wrong where there is none
+        usable = [case for case in self.found.cases if case.identifier in prepared]
         return make_splits(self.name, usable, self.split_counts)
 
     def _identifiers(self, split: Split) -> list[str]:

@@ -63,7 +63,7 @@ def test_the_interval_of_a_macro_auc_covers(cases: int, shift: float) -> None:
     truth = generator.choice(5, 200_000, p=FIVE)
     known = drawn(generator, (), truth, shift)
     true = np.mean([auc_components(known[:, k], truth == k)[truth == k].mean() for k in range(5)])
-    found, draws = 0, 600
+    found, draws = 0, 500
     for _ in range(draws):
         truth = generator.choice(5, cases, p=FIVE)
         while np.bincount(truth, minlength=5).min() < 2:
