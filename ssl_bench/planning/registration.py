@@ -11,9 +11,10 @@ from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 
 def _declared(cell: Cell) -> dict[str, str]:
     """What the labels of the cell's task were said to be, by its name; empty where nothing was said."""
-    if isinstance(cell.spec, PretrainingSpec) or "kind" not in cell.spec.data.recipe:
+    volumes = cell.spec.data
+    if volumes is None or "kind" not in volumes.recipe:
         return {}
-    return {cell.spec.task: cell.spec.data.recipe["kind"]}
+    return {cell.evaluation.task: volumes.recipe["kind"]}
 
 
 def register(cell: Cell) -> None:
