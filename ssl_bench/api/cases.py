@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+IGNORED = 65535
+"""What voxels hold that enter neither loss nor score."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class SourceCase:
     """Unique in the data set; letters, digits, ``.``, ``_`` and ``-`` only."""
     image: Path
     """A file, or the folder of a DICOM series; of several channels, of the first that is there."""
-    label: Path | int
-    """A file of label values on the image's grid; or the class of the whole volume."""
+    label: Path | int | float
+    """A file of label values on the image's grid; or the class of the whole volume, or as a float its number."""
     patient: str
     """Cases of one patient never part."""
     split: str | None = None
@@ -52,8 +54,10 @@ class Case:
     identifier: str
     image: NDArray[np.float32]
     """(D, H, W) in [0, 1]; (C, D, H, W) of several channels."""
-    label: NDArray[np.uint8 | np.uint16] | int
-    """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels."""
+    label: NDArray[np.uint8 | np.uint16] | int | float
+    """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels; or, as a
+    float, its number. Of a region segmentation a voxel has bit r set where it is in region r. Of that and of a sparse
+    segmentation voxels to ignore hold `IGNORED`."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
 

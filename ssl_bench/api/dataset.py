@@ -34,6 +34,10 @@ class Dataset(ABC):
     """Stray label values, and the label values they stand for."""
     background_values: tuple[int, ...] = ()
     """Label values that are no class of the task, besides 0."""
+    label_regions: tuple[tuple[int, ...], ...] = ()
+    """Of a region segmentation: the label values of each region."""
+    ignored_value: int | None = None
+    """The label value of voxels that enter neither loss nor score; None where all do."""
 
     def at(self, root: Path) -> Dataset:
         """The data set as it lies in the folder `root`, for one that comes in several formats.

@@ -21,7 +21,7 @@ Intensity = Literal["ct", "mr", "percentile", "none"]
 `none`: values as they are, for files that hold [0, 1] already."""
 
 
-_LATER = ("voxel_mm", "label_header", "channels", "missing_channels")
+_LATER = ("voxel_mm", "label_header", "channels", "missing_channels", "kind")
 """Fields that cells had not when the first were planned."""
 
 
@@ -52,6 +52,9 @@ class Preprocessing(Settings):
     """The names of several channels, in their order; empty for one."""
     missing_channels: Literal["refuse", "zero"] = "refuse"
     """What becomes of a case that lacks the file of a channel: it is refused, or the channel is 0 everywhere."""
+
+    kind: Literal["auto", "classification", "multi-class", "regression"] = "auto"
+    """What the labels of a `folder:` task are: one of two classes, one of several, a number; `auto` sees it by them."""
 
     @model_validator(mode="after")
     def _channels_have_recipes(self) -> Self:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.cases import Case
 from ssl_bench.api.downstream import Downstream, Kind
+from ssl_bench.api.kinds import sized_as
 from ssl_bench.api.settings import OptimiserSettings, Settings
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
@@ -23,7 +24,7 @@ Batch = tuple[tuple[Tensor, ...], Tensor]
 
 
 class CaseBatches(Interface):
-    """What a protocol may see of the training cases: windows of them, or whole volumes of a classification."""
+    """What a protocol may see of the training cases: windows of them, or whole volumes where those have labels."""
 
     @property
     def cases(self) -> Sequence[Case]:
@@ -34,7 +35,8 @@ class CaseBatches(Interface):
         """Whether a case is read whole, so that it has one window only."""
 
     def read(self, indices: NDArray[np.int64], positions: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Volumes (B, 1, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,).
+        """Volumes (B, 1, D, H, W) and targets: labels (B, D, H, W) as in `Case`, or as floats (B,) the class, or the
+        standardised number.
 
         `positions` (B, 3) holds, per axis, 0 for the first and 1 for the last place at which the window fits.
         """
@@ -47,7 +49,14 @@ class BatchSettings(Settings):
     """Windows, or whole volumes, a step."""
 
     segmentation: PositiveInt
+    """Where voxels have labels."""
     classification: PositiveInt
+    """Where whole volumes have: classes or a number."""
+
+    def of(self, kind: Kind) -> int:
+        """How many for a task of that kind."""
+        size: int = getattr(self, sized_as(kind))
+        return size
 
 
 class ProtocolSettings(Settings):
@@ -99,7 +108,8 @@ class Search:
     Each rate is tried for `pilot_steps` from the same start. Where the best on validation lies at the edge of those
     tried, the next beyond it is tried too. The best then goes on from where its pilot ended until validation has
     stopped to gain, or it has made the steps of the budget that the pilots of all others leave where every extension is
-    tried: how long a cell may train does not depend on how many it tried. What is validated and kept are averaged weights.
+    tried: how long a cell may train does not depend on how many it tried. What is validated and kept are averaged
+    weights.
     """
 
     pilot_steps: int
@@ -119,7 +129,7 @@ class ProtocolFacts:
     source: str
     frozen_backbone: bool
     reads: Literal["backbone", "encoder"] = "backbone"
-    """What a segmentation reads; a classification reads the encoder alone under every protocol."""
+    """What is read where voxels have labels; where volumes have, the encoder alone is, under every protocol."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.generator import Generator
+from ssl_bench.api.kinds import Kind
+from ssl_bench.api.metric import MetricName
 from ssl_bench.errors import UserError
 
 
@@ -16,10 +18,12 @@ class TaskFacts:
     """The question that a task asks."""
 
     title: str
-    kind: Literal["segmentation", "classification"]
-    metric: Literal["DSC", "AUC"]
+    kind: Kind
+    metric: MetricName
+    """That of `KINDS`."""
     classes: tuple[str, ...]
-    """Names of the foreground classes; class index 0 is the background (or the negative)."""
+    """Names of the foreground classes of voxels, class index 0 being the background; of the regions; of the positive
+    class; or of all classes of a volume, the first with index 0. A regression has none."""
     modality: Literal["CT", "MR"]
     region: str
     """The part of the body: heart, lungs or brain."""
@@ -27,6 +31,9 @@ class TaskFacts:
     """Raised whenever generated cases or their labels may change; part of the data's fingerprint."""
     centreline: bool = False
     """Whether centreline Dice is recorded: for tubular structures."""
+    region_codes: tuple[int, ...] = ()
+    """Of a region segmentation, for each region in the order in which they are painted: the label (see `Case`) that a
+    voxel predicted to be in it gets, over what it got before."""
 
 
 class Task:

@@ -185,7 +185,7 @@ def show(
     facts = None if name == "corpus" else TASKS.load(name).facts
     title, classes = (f"{facts.title}, {split}", facts.classes) if facts else ("The unlabelled corpus", ())
     found, real = source.load()[split if facts else "corpus"][:cases], source.describe().is_real
-    draw_cases(found, title, classes, out, real)
+    draw_cases(found, title, classes, out, real, facts)
     typer.echo(f"{out}: {'real volumes, prepared' if real else 'semi-real volumes, grown from one anatomy'}")
 
 
@@ -243,7 +243,7 @@ def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
         "patient": report.case.patient,
         "patient_is_known": report.case.patient_is_known,
         "image": str(report.case.image),
-        "label": report.case.label if isinstance(report.case.label, int) else str(report.case.label),
+        "label": report.case.label if isinstance(report.case.label, int | float) else str(report.case.label),
         "shape": report.shape,
         "spacing_mm": report.spacing_mm,
         "channels": [
@@ -273,7 +273,7 @@ def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
             " x ".join(map(str, report.shape)),
             " x ".join(f"{size:.3g}" for size in report.spacing_mm),
             "; ".join(map(_values, report.channels)),
-            millilitres or (str(label) if isinstance(label, int) else ""),
+            millilitres or (str(label) if isinstance(label, int | float) else ""),
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     notes = [(), *(report.notes for report in reports)]

@@ -6,10 +6,12 @@ import copy
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 
-from ssl_bench.api.cases import Case
+from ssl_bench.api.cases import IGNORED, Case
 from ssl_bench.api.downstream import Downstream
+from ssl_bench.api.kinds import KINDS, Kind, of_voxels, outputs
 from ssl_bench.api.protocol import Batch, ProtocolSettings, Training
 from ssl_bench.api.registry import PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.api.rng import seeded_initialisation
@@ -127,6 +129,41 @@ def loss_is_a_number(subject: ProtocolUnderTest) -> str | None:
     return None
 
 
+def knows_every_kind(subject: ProtocolUnderTest) -> str | None:
+    """Tasks of every kind have probabilities in the shape that is theirs, and a loss of a batch of theirs."""
+    volumes = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    for kind in KINDS:
+        classes = {"classification": 1, "regression": 0}.get(kind, 3)
+        protocol = subject.plugin(subject.settings, 0)
+        with seeded_initialisation(0):
+            model = protocol.build(shared_backbone(), kind, classes)
+        training = protocol.prepare(model, CaseBatches(_made_up(kind), 16), model.features)
+        inputs, targets = training.draw(0)
+        with torch.no_grad():
+            loss, found = training.loss(training.module(*inputs), targets), model.probabilities(volumes)
+        if loss.ndim or not loss.isfinite():
+            return f"{kind}: the loss is {loss.tolist()}, not one finite number"
+        count = outputs(kind, classes)
+        wanted = (2, count, 16, 16, 16) if of_voxels(kind) else (2, count) if kind == "multi-class" else (2,)
+        if tuple(found.shape) != wanted:
+            return f"{kind}: the probabilities are {tuple(found.shape)}, not {wanted}"
+    return None
+
+
+def _made_up(kind: Kind) -> Sequence[Case]:
+    """Four cases of a task of that kind, with classes 0 to 2 of volumes, 0 to 3 of voxels, or three regions."""
+    generator = np.random.default_rng(0)
+    cases = []
+    for number in range(4):
+        image = generator.random((16, 16, 16), np.float32)
+        voxels = generator.integers(0, 8 if kind == "region segmentation" else 4, image.shape).astype(np.uint16)
+        if kind != "segmentation":
+            voxels[:4] = IGNORED
+        of_volume = {"classification": number % 2, "multi-class": number % 3, "regression": float(number)}
+        cases.append(Case(str(number), image, voxels if of_voxels(kind) else of_volume[kind], (1.0, 1.0, 1.0)))
+    return cases
+
+
 def reads_what_it_says(subject: ProtocolUnderTest) -> str | None:
     """A segmentation reads the decoder unless the facts say that it reads the encoder; a classification never does."""
     for task in TASK_NAMES:
@@ -153,6 +190,7 @@ PROTOCOL_CHECKS: tuple[Check[ProtocolUnderTest], ...] = checks_of(
     draws_reproduce,
     training_moves_what_it_may,
     loss_is_a_number,
+    knows_every_kind,
     reads_what_it_says,
     optimisers_are_there,
 )

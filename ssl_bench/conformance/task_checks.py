@@ -6,9 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from ssl_bench.api.cases import SPLITS, Case, Split
+from ssl_bench.api.cases import IGNORED, SPLITS, Case, Split
+from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.generator import Generator
+from ssl_bench.api.kinds import KINDS, of_voxels
 from ssl_bench.api.registry import TASKS
+from ssl_bench.api.task import TaskFacts
 from ssl_bench.conformance import BrokenPromiseError, Check, checks_of
 
 COUNT = 3
@@ -50,15 +53,29 @@ def facts_are_complete(subject: TaskUnderTest) -> str | None:
     facts, dataset = subject.facts, subject.plugin.dataset
     if not facts.title or (dataset and not all((dataset.title, dataset.licence, dataset.access))):
         return "facts.title, and the data set's title, licence and access, must say what is asked of which data"
-    if facts.metric != ("DSC" if facts.kind == "segmentation" else "AUC"):
+    if facts.metric != KINDS[facts.kind].metric:
         return f"a {facts.kind} cannot be ranked by {facts.metric}"
     if len(set(facts.classes)) != len(facts.classes):
         return "two classes share a name"
     if facts.kind == "classification" and len(facts.classes) != 1:
         return "a classification has one positive class"
-    wanted = len(facts.classes) if facts.kind == "segmentation" else 0
+    if facts.kind == "multi-class" and len(facts.classes) < 2:
+        return f"a task of several classes names {len(facts.classes)}; name all, the first too"
+    if facts.kind == "regression" and facts.classes:
+        return "a regression has no classes"
+    if facts.kind == "region segmentation":
+        return _regions_fit(facts, dataset)
+    wanted = len(facts.classes) if of_voxels(facts.kind) else 0
     if dataset and len(dataset.label_values) != wanted:
         return f"{len(facts.classes)} classes of a {facts.kind} have {len(dataset.label_values)} label values"
+    return None
+
+
+def _regions_fit(facts: TaskFacts, dataset: Dataset | None) -> str | None:
+    if len(facts.region_codes) != len(facts.classes):
+        return f"{len(facts.classes)} regions have {len(facts.region_codes)} region_codes"
+    if dataset and len(dataset.label_regions) != len(facts.classes):
+        return f"{len(facts.classes)} regions have {len(dataset.label_regions)} label_regions"
     return None
 
 
@@ -76,28 +93,39 @@ def images_are_in_range(subject: TaskUnderTest) -> str | None:
 
 
 def labels_fit(subject: TaskUnderTest) -> str | None:
-    """Labels are class indices on the image's grid, or 0 and 1 for whole volumes."""
+    """Labels are class indices on the image's grid, or classes or numbers of whole volumes."""
     for case in _all(subject):
-        if subject.facts.kind == "classification":
-            if case.label not in (0, 1):
-                return f"{case.identifier}: the label is {case.label!r}, not 0 or 1"
+        if not of_voxels(subject.facts.kind):
+            if said := _of_volume(subject.facts, case.label):
+                return f"{case.identifier}: the label is {case.label!r}, {said}"
             continue
         label = np.asarray(case.label)
         if label.dtype not in (np.uint8, np.uint16) or label.shape != case.image.shape:
             return f"{case.identifier}: the label is {label.dtype} {label.shape}, the image {case.image.shape}"
-        if label.max() > len(subject.facts.classes):
-            return f"{case.identifier}: class {label.max()} of {len(subject.facts.classes)}"
+        highest = int(np.where(label == IGNORED, 0, label).max())
+        regions = subject.facts.kind == "region segmentation"
+        if (highest.bit_length() if regions else highest) > len(subject.facts.classes):
+            return f"{case.identifier}: class {highest} of {len(subject.facts.classes)}"
     return None
 
 
 def classes_occur(subject: TaskUnderTest) -> str | None:
     """Every class occurs in a few training cases."""
     training = subject.cases["train"]
-    if subject.facts.kind == "classification":
-        labels = {int(case.label) for case in subject.grow("train", 8)}
+    facts = subject.facts
+    if facts.kind == "classification":
+        labels = {int(np.asarray(case.label)) for case in subject.grow("train", 8)}
         return None if labels == {0, 1} else f"eight training cases are all of class {labels.pop()}"
-    found = {int(value) for case in training for value in np.unique(np.asarray(case.label))}
-    missing = [name for index, name in enumerate(subject.facts.classes, 1) if index not in found]
+    if facts.kind == "regression":
+        same = len({float(np.asarray(case.label)) for case in training}) == 1
+        return "all training cases have the same number" if same else None
+    cases = subject.grow("train", 8 * len(facts.classes)) if facts.kind == "multi-class" else training
+    found = {int(value) for case in cases for value in np.unique(np.asarray(case.label)) if value != IGNORED}
+    if facts.kind == "region segmentation":
+        found = {1 + region for region in range(len(facts.classes)) if any(value >> region & 1 for value in found)}
+    elif facts.kind == "multi-class":
+        found = {1 + value for value in found}
+    missing = [name for index, name in enumerate(facts.classes, 1) if index not in found]
     return f"no training case shows {', '.join(missing)}" if missing else None
 
 
@@ -144,6 +172,15 @@ TASK_CHECKS: tuple[Check[TaskUnderTest], ...] = checks_of(
     cases_reproduce,
     splits_differ,
 )
+
+
+def _of_volume(facts: TaskFacts, label: object) -> str:
+    """Why `label` is none of a whole volume; empty where it is one."""
+    if facts.kind == "regression":
+        return "" if isinstance(label, float) and np.isfinite(label) else "not a finite float"
+    if facts.kind == "multi-class":
+        return "" if label in range(len(facts.classes)) else f"not 0 to {len(facts.classes) - 1}"
+    return "" if label in (0, 1) else "not 0 or 1"
 
 
 def _all(subject: TaskUnderTest) -> list[Case]:

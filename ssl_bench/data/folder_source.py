@@ -179,11 +179,7 @@ class FolderCases(FolderSource[DataSpec]):
                 )
             if self.rule and not any(self.cases[name].has_class for name in self._identifiers(split)):
                 self._say_without_class(split)
-        if TASKS.load(self.name).facts.kind == "classification":
-            classes = {split: [self.cases[name].label or 0 for name in self._identifiers(split)] for split in SPLITS}
-            option = f" --split {self._split}" if self._split else ""
-            way_out = "every part needs cases of both classes: add some, or give another split with --split"
-            check_classes(f"{self.place}{option}: fold {self._fold}", classes, way_out)
+        self._check_volumes()
         return DataSpec(
             source="folder",
             fingerprint=self.fingerprint,
@@ -194,6 +190,20 @@ class FolderCases(FolderSource[DataSpec]):
             label_fraction=self._label_fraction,
             channels=self.preprocessing.channel_count,
         )
+
+    def _check_volumes(self) -> None:
+        """Raise UserError for a part in which a class of volumes is missing, and for training targets all the same."""
+        facts = TASKS.load(self.name).facts
+        labels = {split: [self.cases[name].label or 0 for name in self._identifiers(split)] for split in SPLITS}
+        option = f" --split {self._split}" if self._split else ""
+        place = f"{self.place}{option}: fold {self._fold}"
+        if facts.kind == "regression" and len(set(labels["train"])) == 1:
+            raise UserError(f"{place}: every training case has the target {labels['train'][0]:g}: nothing to learn")
+        if facts.kind in ("classification", "multi-class"):
+            several = facts.kind == "multi-class"
+            needed = "every part needs cases of " + ("every class" if several else "both classes")
+            way_out = f"{needed}: add some, or give another split with --split"
+            check_classes(place, labels, way_out, facts.classes if several else ())
 
     def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`."""
@@ -224,7 +234,8 @@ class FolderCases(FolderSource[DataSpec]):
                 self._preparation.warn(f"task {self.name}: split as {path} says; --split FILE takes another")
             return splits
         refuse_torn_patients(self.found.cases)
-        usable = [case for case in self.found.cases if case.identifier in self.cases]
+        prepared = self.cases  # which says what is wrong where there is none
+        usable = [case for case in self.found.cases if case.identifier in prepared]
         return make_splits(self.name, usable, self.split_counts)
 
     def _identifiers(self, split: Split) -> list[str]:
@@ -232,7 +243,7 @@ class FolderCases(FolderSource[DataSpec]):
         names = [name for name in split_of(self._splits, self._fold, split) if name in self.cases]
         if split != "train" or self._label_fraction == 1:
             return names
-        return nested_subset(names, [int(self.cases[name].has_class) for name in names], self._label_fraction)
+        return nested_subset(names, [_stratum(self.cases[name]) for name in names], self._label_fraction)
 
     def _say_without_class(self, split: Split) -> None:
         said = f"task {self.name}: fold {self._fold}: no {split} case holds a voxel of any class"
@@ -295,6 +306,13 @@ class FolderCorpus(FolderSource[CorpusSpec]):
     def _held_out(self) -> set[str]:
         count = min(self._most_held_out, len(self.cases) // 10)
         return set(in_random_order("held-out", self.cases)[:count])
+
+
+def _stratum(case: PreparedCase) -> int:
+    """The class of a volume; else whether a voxel is of a class, and one for all that have a number."""
+    if isinstance(case.label, int):
+        return case.label
+    return 0 if isinstance(case.label, float) else int(case.has_class)
 
 
 def _find_with_subjects(root: Path, dataset: Dataset, subjects: str) -> Found:

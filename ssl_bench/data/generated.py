@@ -90,12 +90,16 @@ class GeneratedCases(Generated[DataSpec]):
         place = f"--anatomy {','.join(map(str, own))}" if own else f"task {task!r}"
         # A third-party task's declared version alone does not vouch for its file.
         identity = (task, plugin.facts.version, *([source] if source else []))
-        lone = [part for part, count in spec.counts.model_dump().items() if count == 1]
-        if lone and plugin.facts.kind == "classification":
-            raise UserError(
-                f"{place}: one class alone in the {lone[0]} part, which has 1 case; give it 2 or more with "
-                f"--set cohort.classification.{lone[0]}=2"
-            )
+        facts = plugin.facts
+        needed = {"classification": 2, "multi-class": len(facts.classes)}.get(facts.kind, 1)
+        for part, count in spec.counts.model_dump().items():
+            if count < needed:
+                few = "1 case" if count == 1 else f"{count} cases of {needed} classes"
+                missing = "one class alone" if count == 1 else "a class is missing"
+                raise UserError(
+                    f"{place}: {missing} in the {part} part, which has {few}; give it {needed} or more with "
+                    f"--set cohort.classification.{part}={needed}"
+                )
         super().__init__(spec, spec.counts.model_dump(), place, plugin.generator(own), *identity)
 
     def load(self, *parts: str) -> dict[str, list[Case]]:

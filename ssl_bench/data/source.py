@@ -63,12 +63,17 @@ class DataSource(ABC, Generic[Spec]):
         return []
 
 
-def check_classes(place: str, parts: Mapping[Split, Sequence[int]], way_out: str) -> None:
-    """Raise UserError, before anything is trained, for a part of a classification whose cases are of one class alone.
+def check_classes(place: str, parts: Mapping[Split, Sequence[float]], way_out: str, names: Sequence[str] = ()) -> None:
+    """Raise UserError, before anything is trained, for a part of a classification that lacks cases of a class.
 
-    Of such cases nothing is learned, and no AUC is defined on them. `parts` holds the classes of each part's cases.
+    Of such cases nothing is learned, and no AUC is defined on them. `parts` holds the classes of each part's cases,
+    `names` what they are called; empty for 0 and 1.
     """
     for part, classes in parts.items():
+        if missing := [name for index, name in enumerate(names) if index not in classes]:
+            raise UserError(f"{place}: no case of class {missing[0]!r} in the {part} part of {len(classes)}; {way_out}")
+        if names:
+            continue
         if len(set(classes)) == 1:
             raise UserError(
                 f"{place}: one class alone in the {part} part: all {len(classes)} of class {classes[0]}, "

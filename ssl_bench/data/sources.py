@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ssl_bench.api.kinds import sized_as
 from ssl_bench.api.registry import TASKS
 from ssl_bench.data.folder_source import FolderCases, FolderCorpus, Preparation, Track, unheard, untracked
 from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
+from ssl_bench.data.layouts.own_tasks import register_own
 from ssl_bench.data.leaks import same_scans
 from ssl_bench.data.source import DataSource
 from ssl_bench.errors import UserError
@@ -48,6 +50,8 @@ class DataSources:
         for name in changes or {}:
             if name != "corpus" and name not in TASKS.names():
                 raise UserError(f"--set data.{name}: no such task; use corpus, {', '.join(TASKS.names())}")
+        if declared := {name: str(fields["kind"]) for name, fields in (changes or {}).items() if "kind" in fields}:
+            register_own(locations, declared)
         self.locations = locations
         self.warn = warn
         self._cohort = cohort
@@ -74,7 +78,7 @@ class DataSources:
                 fingerprint=UNPLANNED,
                 detail=self._cohort.detail,
                 fold=self._fold if name in self.locations.data_roots else None,
-                counts=getattr(self._cohort, TASKS.load(name).facts.kind),
+                counts=getattr(self._cohort, sized_as(TASKS.load(name).facts.kind)),
                 label_fraction=self._label_fraction,
             )
             self._tasks[name] = _cases(name, self.locations, wanted, self._changes.get(name, {}), self._preparation)

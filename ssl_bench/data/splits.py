@@ -137,10 +137,13 @@ def deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> list
     wanted = _shares(len(cases), weights)
     for number, (_, patients) in enumerate(sorted(strata.items()), 1):
         patients.sort(key=lambda patient: _rank(seed, _drawn_as(patient)))
-        sizes = _shares(sum(len(patient) for patient in patients), weights)
+        own = sizes = _shares(sum(len(patient) for patient in patients), weights)
         if number == len(strata):
             # The last stratum makes up for the others' rounding, so that the sizes are met as a whole.
             sizes = [size - len(part) for size, part in zip(wanted, parts, strict=True)]
+            # The rounding of many small classes may be more than a part's share of this one.
+            if len(strata) > 2 and any(rest < 1 <= share for rest, share in zip(sizes, own, strict=True)):
+                sizes = own
         dealt = [0] * len(weights)
         for patient in patients:
             # To the part that lacks most: with one case a patient, the sizes are met exactly.
@@ -172,7 +175,7 @@ def _drawn_as(patient: Sequence[SourceCase]) -> str:
 
 
 def _stratum(patient: Sequence[SourceCase]) -> int:
-    """A patient with any positive case counts as positive; segmentations are all of one stratum."""
+    """A patient with any positive case counts as positive; segmentations and numbers are all of one stratum."""
     return max((case.label for case in patient if isinstance(case.label, int)), default=0)
 
 

@@ -6,25 +6,27 @@ import torch
 from torch import Tensor, nn
 
 from ssl_bench.api.downstream import Downstream
+from ssl_bench.api.kinds import of_voxels
 from ssl_bench.nn.cpu.group_norm import GroupNorm
 
 
 class PaperDownstream(Downstream):
     """A backbone and the head of the paper (GVSL section 4.1, supplement E.3).
 
-    Segmentation: one 3x3x3 convolution on the local features. Classification: the encoder alone, global average
-    pooling, one linear layer.
+    Where voxels have labels: one 3x3x3 convolution on the local features. Where volumes have: the encoder alone, global
+    average pooling, one linear layer.
     """
 
     def make_head(self, classes: int) -> nn.Module:
         """The layers that map `features` to logits."""
-        if self.kind == "segmentation":
-            return nn.Conv3d(self.backbone.local_channels, 1 + classes, 3, padding=1)
-        return InFloat32(nn.Linear(self.backbone.global_channels, 1), nn.Flatten(0))
+        if of_voxels(self.kind):
+            return nn.Conv3d(self.backbone.local_channels, self.outputs, 3, padding=1)
+        linear = nn.Linear(self.backbone.global_channels, self.outputs)
+        return InFloat32(linear) if self.kind == "multi-class" else InFloat32(linear, nn.Flatten(0))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """(B, C, D, H, W) -> local features, or pooled global ones (B, channels)."""
-        if self.kind == "segmentation":
+        if of_voxels(self.kind):
             return (self.backbone(volumes).local,)
         return (self.backbone.pool(volumes),)
 

@@ -10,6 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ssl_bench.nn.label_losses import (
+    cross_entropy_loss,
+    region_dice_cross_entropy_loss,
+    region_dice_loss,
+    sparse_dice_cross_entropy_loss,
+    sparse_dice_loss,
+    squared_error_loss,
+)
+
 Losses = Mapping[str, Callable[[Tensor, Tensor], Tensor]]
 """From logits and targets to a scalar, by the kind of task."""
 
@@ -78,11 +87,24 @@ def binary_cross_entropy_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), targets)
 
 
-PAPER_LOSSES: Losses = {"segmentation": soft_dice_loss, "classification": binary_cross_entropy_loss}
-"""Those of GVSL's downstream training, by the kind of task."""
+_OF_VOLUMES: Losses = {
+    "classification": binary_cross_entropy_loss,
+    "multi-class": cross_entropy_loss,
+    "regression": squared_error_loss,
+}
+PAPER_LOSSES: Losses = {
+    "segmentation": soft_dice_loss,
+    "sparse segmentation": sparse_dice_loss,
+    "region segmentation": region_dice_loss,
+    **_OF_VOLUMES,
+}
+"""Those of GVSL's downstream training, by the kind of task; of kinds that it does not have the nearest: its Dice of
+what is not ignored, its Dice of each region, cross-entropy, squared error."""
 DICE_CROSS_ENTROPY_LOSSES: Losses = {
     "segmentation": dice_cross_entropy_loss,
-    "classification": binary_cross_entropy_loss,
+    "sparse segmentation": sparse_dice_cross_entropy_loss,
+    "region segmentation": region_dice_cross_entropy_loss,
+    **_OF_VOLUMES,
 }
 
 

@@ -9,6 +9,14 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 
 
+def _declared(cell: Cell) -> dict[str, str]:
+    """What the labels of the cell's task were said to be, by its name; empty where nothing was said."""
+    volumes = cell.spec.data
+    if volumes is None or "kind" not in volumes.recipe:
+        return {}
+    return {cell.evaluation.task: volumes.recipe["kind"]}
+
+
 def register(cell: Cell) -> None:
     """Make the cell's plugin files known, and the task that its folder defines.
 
@@ -18,7 +26,7 @@ def register(cell: Cell) -> None:
     """
     for file in cell.plugins:
         add_plugin_file(file)
-    register_own(cell.locations)
+    register_own(cell.locations, _declared(cell))
     if cell.spec.numerics != NUMERICS_VERSION:
         raise UserError(
             f"cell {cell.key}: planned with version {cell.spec.numerics} of the shared numerical code, and here is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ssl_bench.api.kinds import of_voxels
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
@@ -40,6 +41,6 @@ def why_pointless(cell: Cell) -> str:
         # A file may hold the decoder of another seed.
         if not cell.backbone.is_external:
             return f"{spec.method} pre-trains the encoder alone, so that its decoder is random anyway"
-    if reset == "decoder" and (facts.reads == "encoder" or TASKS.load(spec.task).facts.kind == "classification"):
+    if reset == "decoder" and (facts.reads == "encoder" or not of_voxels(TASKS.load(spec.task).facts.kind)):
         return f"{spec.task} under {spec.protocol} reads the encoder alone"
     return ""

@@ -31,7 +31,7 @@ class FinetuneV1(Protocol):
         self, model: Downstream, batches: CaseBatches, features: Callable[[Tensor], tuple[Tensor, ...]]
     ) -> Training:
         """The whole model, fed with windows of the training volumes."""
-        batch: int = getattr(self.settings.batch, model.kind)
+        batch = self.settings.batch.of(model.kind)
 
         def draw(step: int) -> Batch:
             volumes, targets = batches.draw(batch, numpy_generator(self.seed, "finetune-v1", step))

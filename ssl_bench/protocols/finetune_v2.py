@@ -37,7 +37,7 @@ class FinetuneV2(Protocol):
     ) -> Training:
         """The whole model, fed with windows of the training volumes."""
         assert isinstance(self.settings, SearchSettings)
-        batch: int = getattr(self.settings.batch, model.kind)
+        batch = self.settings.batch.of(model.kind)
 
         def draw(step: int) -> Batch:
             volumes, targets = batches.draw(batch, numpy_generator(self.seed, "finetune-v2", step))

@@ -46,7 +46,7 @@ class LinearV1(Protocol):
         assert isinstance(self.settings, LinearV1Settings)
         generator = numpy_generator(self.seed, "linear-v1", "windows")
         stored = FrozenFeatures(batches, self.settings.windows_per_volume, generator, features)
-        batch: int = getattr(self.settings.batch, model.kind)
+        batch = self.settings.batch.of(model.kind)
 
         def draw(step: int) -> Batch:
             return stored.draw(batch, numpy_generator(self.seed, "linear-v1", step))

@@ -57,7 +57,7 @@ class ProbeV1(Protocol):
         generator = numpy_generator(self.seed, "probe-v1", "windows")
         stored = FrozenFeatures(batches, settings.windows_per_volume, generator, features)
         model.head.fit(stored.windows)
-        batch: int = getattr(settings.batch, model.kind)
+        batch = settings.batch.of(model.kind)
 
         def draw(step: int) -> Batch:
             inputs, targets = stored.draw(batch, numpy_generator(self.seed, "probe-v1", step))

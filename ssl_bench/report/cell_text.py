@@ -6,21 +6,17 @@ import math
 
 import numpy as np
 
+from ssl_bench.api.metric import Metric
 from ssl_bench.report.mean_rank import MeanRank
 from ssl_bench.report.statistics import Interval
 from ssl_bench.report.table import Place
 
 
-def percent(fraction: float, sign: str = "") -> str:
-    """x 100; `sign` as in a format string. Numbers that differ in their last bits alone are printed alike."""
-    return f"{round(100 * fraction, 6):{sign}.1f}"
-
-
-def score_text(place: Place) -> str:
-    """The mean over seeds x 100, with the standard deviation where there are several; a dash without a score."""
+def score_text(place: Place, metric: Metric) -> str:
+    """The mean over seeds, with the standard deviation where there are several; a dash without a score."""
     if not place.scored:
         return "–"
-    return percent(place.mean) + (f" ± {100 * place.spread:.1f}" if place.scored > 1 else "")
+    return metric.text(place.mean) + (f" ± {metric.text(place.spread)}" if place.scored > 1 else "")
 
 
 def mean_rank_text(rank: MeanRank | None) -> str:
@@ -30,11 +26,11 @@ def mean_rank_text(rank: MeanRank | None) -> str:
     return f"{rank.value:.1f}" + ("" if math.isnan(rank.low) else f" [{rank.low:.1f}, {rank.high:.1f}]")
 
 
-def interval_text(interval: Interval, sign: str = "") -> str:
-    """The value with its interval, x 100; `sign` as in a format string."""
+def interval_text(interval: Interval, metric: Metric, sign: str = "") -> str:
+    """The value with its interval; `sign` as in a format string."""
     if np.isnan(interval.value):
         return "n/a"
-    value, low, high = (percent(float(part), sign) for part in (interval.value, interval.low, interval.high))
+    value, low, high = (metric.text(float(part), sign) for part in (interval.value, interval.low, interval.high))
     return f"{value} [{'n/a' if np.isnan(interval.low) else f'{low}, {high}'}]"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
-from ssl_bench.report.cell_text import interval_text, p_text, percent
+from ssl_bench.report.cell_text import interval_text, p_text
 from ssl_bench.report.comparison import Scores, lines_of, read_scores, subtract, summarise
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.notes import SEMI_REAL
@@ -17,6 +18,7 @@ from ssl_bench.store.store import Store
 
 PLACE = ["preset", "paradigm", "method", "options", "task", "protocol", "cohort", "cases_digest", "seed"]
 """What two cells share that may be compared, whatever else a change did to them."""
+LOWER = " (MAE ↓: in the unit of the target, lower is better)"
 SHOWN = ["preset", "label", "task", "protocol"]
 
 
@@ -42,11 +44,12 @@ def write_changes(before: Store, after: Store) -> str:
             f"--compare {before.folder} {after.folder}: no cell stands in both with the same method, options, task, "
             "protocol, seed and cases; name two folders of results that share some"
         )
+    lower = "" if all(METRICS[name].higher_is_better for name in pairs["metric"]) else LOWER
     header = ["Preset", "Method", "Task", "Protocol", "Seeds", "Cases", "Before", "After", "After - before [95 %]"]
     header += ["d", "p", "p, corrected"]
     note = (
-        f"Mean over test cases, x 100. Rows of {ENOUGH_SEEDS} and more seeds: paired tests over cases and seeds, of "
-        "methods; of fewer: over cases, of these trained networks, not methods. Corrected by Holm over "
+        f"Mean over test cases, x 100{lower}. Rows of {ENOUGH_SEEDS} and more seeds: paired tests over cases and "
+        "seeds, of methods; of fewer: over cases, of these trained networks, not methods. Corrected by Holm over "
         f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {_same(pairs, cases)} hold exactly the same "
         f"scores; in one folder only: {len(old) + len(new) - 2 * len(pairs)}.\n"
     )
@@ -118,11 +121,12 @@ def _rows(pairs: pd.DataFrame, cases: pd.DataFrame) -> list[list[str]]:
         difference = subtract(scores, 0, generator).get(1) if scores else None
         if scores is None or difference is None:
             continue
-        d = difference.standardised
+        d, metric = difference.standardised, scores.metric
         p.append(difference.p)
         rows.append([
             *shown[: len(SHOWN)], str(len(scores.seeds)), str(difference.cases),
-            *(percent(float(summary.estimate.value)) for summary in summarise(scores).values()),
-            interval_text(difference.estimate, "+"), f"{d:+.2f}" if np.isfinite(d) else "n/a", p_text(difference.p),
+            *(metric.text(float(summary.estimate.value)) for summary in summarise(scores).values()),
+            interval_text(difference.estimate, metric, "+") + ("" if metric.higher_is_better else " ↓"),
+            f"{d:+.2f}" if np.isfinite(d) else "n/a", p_text(difference.p),
         ])  # fmt: skip
     return [[*row, p_text(float(corrected))] for row, corrected in zip(rows, holm(np.array(p)), strict=True)]

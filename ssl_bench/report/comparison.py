@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.errors import UserError
 from ssl_bench.report import statistics
+from ssl_bench.report.class_statistics import (
+    Classes,
+    balanced_contributions,
+    macro_auc_contributions,
+    share_interval,
+)
 from ssl_bench.report.family import Family
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Interval, Parts
 from ssl_bench.report.table import Column, Row, Table
@@ -28,13 +35,24 @@ class Scores:
 
     seeds: tuple[int, ...]
     values: Array
-    """(rows, seeds, cases): DSC, or probability where the metric is the AUC."""
+    """(rows, seeds, cases): DSC or absolute error; where the metric is an AUC, the probability of what the case is, or
+    of the positive class."""
     present: Mask
     """(rows, seeds): which cells there are."""
     positive: Mask | None
     """(cases,): which are of the positive class, where the metric is the AUC; None where it is the DSC."""
     names: tuple[str, ...] = ()
     """What the cases are called, sorted."""
+    metric: Metric = METRICS["DSC"]
+    truth: Classes | None = None
+    """(cases,): the class of each case, where there are several."""
+    by_class: Array | None = None
+    """(rows, seeds, cases, classes): the probabilities of all of them, where the metric is the macro AUC."""
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether a score is the plain mean of what its cases have."""
+        return self.positive is None and self.truth is None
 
     @property
     def cases(self) -> int:
@@ -42,17 +60,25 @@ class Scores:
         return int(self.values.shape[2])
 
     def case_values(self, rows: Sequence[int], seeds: Mask, kept: Mask) -> Array:
-        """(rows, seeds, kept cases): the DSC of a case, or what the case contributes to the AUC."""
-        if self.positive is not None and kept.all():
-            return self._components[rows][:, seeds]
+        """(rows, seeds, kept cases): what a case has, or what it contributes to a score that is no plain mean."""
+        if not self.is_mean and kept.all():
+            return self._contributions[rows][:, seeds]
         values = self.values[rows][:, seeds][:, :, kept]
-        return values if self.positive is None else statistics.auc_components(values, self.positive[kept])
+        by_class = None if self.by_class is None else self.by_class[rows][:, seeds][:, :, kept]
+        return self._contributed(values, by_class, kept)
 
     @cached_property
-    def _components(self) -> Array:
-        """What each case contributes to each AUC where every case is kept: each comparison needs that again."""
-        assert self.positive is not None
-        return statistics.auc_components(self.values, self.positive)
+    def _contributions(self) -> Array:
+        """What each case contributes where every case is kept: each comparison needs that again."""
+        return self._contributed(self.values, self.by_class, np.ones(self.cases, dtype=bool))
+
+    def _contributed(self, values: Array, by_class: Array | None, kept: Mask) -> Array:
+        if self.positive is not None:
+            return statistics.auc_components(values, self.positive[kept])
+        if self.truth is None:
+            return values
+        truth = self.truth[kept]
+        return balanced_contributions(values, truth) if by_class is None else macro_auc_contributions(by_class, truth)
 
 
 def read_scores(
@@ -72,13 +98,24 @@ def read_scores(
     shape = int(rows.max()) + 1, len(all_seeds)
     values, present = np.full((*shape, len(used)), np.nan), np.zeros(shape, dtype=bool)
     present[rows, seed_places] = True
-    measured = lines["probability" if metric == "AUC" else "dsc"].to_numpy()
-    values[np.repeat(rows, counts), np.repeat(seed_places, counts), order] = measured
-    positive = None
+    place = (np.repeat(rows, counts), np.repeat(seed_places, counts), order)
+    label = lines["label"].to_numpy()
+    known = (tuple(map(int, all_seeds)), values, present)
+    case_names = tuple(sorted(map(str, names[used])))
+    if metric == "macro AUC":
+        class_codes, of_class = np.unique(lines["class"].array.codes, return_inverse=True)
+        by_class, truth = np.full((*values.shape, len(class_codes)), np.nan), np.zeros(len(used), dtype=np.intp)
+        by_class[(*place, of_class)] = lines["probability"].to_numpy()
+        truth[order[label == 1]] = of_class[label == 1]
+        values[...] = by_class[:, :, np.arange(len(used)), truth]
+        return Scores(*known, None, case_names, METRICS[metric], truth, by_class)
     if metric == "AUC":
+        values[place] = lines["probability"].to_numpy()
         positive = np.zeros(len(used), dtype=bool)
-        positive[order[lines["label"].to_numpy() == 1]] = True
-    return Scores(tuple(map(int, all_seeds)), values, present, positive, tuple(sorted(map(str, names[used]))))
+        positive[order[label == 1]] = True
+        return Scores(*known, positive, case_names, METRICS[metric])
+    values[place] = (lines["prediction"] - lines["label"]).abs() if metric == "MAE" else lines["dsc"]
+    return Scores(*known, None, case_names, METRICS[metric])
 
 
 def column_scores(table: Table, column: Column) -> Scores | None:
@@ -136,7 +173,7 @@ class Summary:
     """One row by itself."""
 
     estimate: Interval
-    """The mean over cases of the mean over seeds, or the AUC averaged over seeds."""
+    """The mean over cases of the mean over seeds, or the AUC or macro AUC averaged over seeds."""
     cases: int
     """With a defined score under each of the row's seeds."""
     seeds: tuple[int, ...]
@@ -162,6 +199,7 @@ class Standing(NamedTuple):
 class ColumnStatistics:
     """What one column says."""
 
+    metric: Metric
     cases: int
     seeds: tuple[int, ...]
     baseline: Row | None
@@ -211,7 +249,7 @@ class _Tests(NamedTuple):
     differences: dict[int, Difference]
     ranked: list[int]
     means: Array
-    """Of `ranked`."""
+    """Of `ranked`, larger being better."""
     pair_p: Array
     """Of all pairs of `ranked`, in the order of the upper triangle."""
 
@@ -254,7 +292,7 @@ def _tests(table: Table, column: Column, baseline: str) -> _Tests | None:
         for place, summary in summaries.items()
         if table.rows[place] in complete and summary.cases == scores.cases and not np.isnan(summary.estimate.value)
     ]
-    means = np.array([float(summaries[place].estimate.value) for place in ranked])
+    means = scores.metric.sign * np.array([float(summaries[place].estimate.value) for place in ranked])
     return _Tests(scores, summaries, base, differences, ranked, means, _pair_p(scores, ranked, generator))
 
 
@@ -264,6 +302,7 @@ def _statistics(
     rows = table.rows
     standings = _standings(tests.means, pair_p[0])
     return ColumnStatistics(
+        metric=tests.scores.metric,
         cases=tests.scores.cases,
         seeds=tests.scores.seeds,
         baseline=None if tests.baseline is None else rows[tests.baseline],
@@ -273,7 +312,7 @@ def _statistics(
         comparisons=difference_p[1],
         standings={rows[place]: standing for place, standing in zip(tests.ranked, standings, strict=True)},
         pairs=pair_p[1],
-        least_p=_least_p(tests.scores.positive, len(tests.scores.seeds), tests.scores.cases),
+        least_p=_least_p(tests.scores, len(tests.scores.seeds), tests.scores.cases),
     )
 
 
@@ -294,14 +333,25 @@ def summarise(scores: Scores) -> dict[int, Summary]:
             estimate = statistics.auc_interval(statistics.auc_parts(values, positive))
             by_seed = values[:, :, positive].mean(2)
         elif scores.positive is None and kept.any():
-            estimate = statistics.mean_interval(statistics.mean_parts(values))
-            # No DSC lies outside, so no mean does.
-            estimate = estimate._replace(low=np.clip(estimate.low, 0, 1), high=np.clip(estimate.high, 0, 1))
+            estimate = _mean_estimate(scores.metric, values)
             by_seed = values.mean(2)
         spread = by_seed.std(1, ddof=1) if len(ran) > 1 else undefined
         for row, own, among in zip(rows, zip(*estimate, strict=True), spread, strict=True):
             found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among))
     return dict(sorted(found.items()))
+
+
+def _mean_estimate(metric: Metric, values: Array) -> Interval:
+    """The mean of what cases have or contribute (rows, seeds, cases) with the interval that fits the metric."""
+    parts = statistics.mean_parts(values)
+    if metric.name == "macro AUC":
+        return statistics.auc_interval(parts)
+    if metric.name in ("accuracy", "balanced accuracy"):
+        return share_interval(parts, values.shape[2])
+    estimate = statistics.mean_interval(parts)
+    # No DSC and no error lies outside, so no mean does.
+    low, high = (np.clip(end, metric.lowest, metric.highest) for end in (estimate.low, estimate.high))
+    return estimate._replace(low=low, high=high)
 
 
 def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[int, Difference]:
@@ -320,11 +370,11 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
             continue
         positive = None if scores.positive is None else scores.positive[kept]
         values = scores.case_values(rows, seeds, kept) - scores.case_values([base], seeds, kept)
-        parts, p = _tested(values, positive, generator)
+        parts, p = _tested(values, positive, scores.is_mean, generator)
         scored = values if positive is None else values[..., positive]
         by_seed = scored.mean(2) if scored.shape[2] else np.full(scored.shape[:2], np.nan)
         ran = [seed for seed, has in zip(scores.seeds, seeds, strict=True) if has]
-        estimate, least = statistics.mean_interval(parts), _least_p(positive, len(ran), values.shape[2])
+        estimate, least = statistics.mean_interval(parts), _least_p(scores, len(ran), values.shape[2])
         for place, row in enumerate(rows):
             found[row] = Difference(
                 Interval(*(part[place] for part in estimate)),
@@ -337,20 +387,20 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
     return dict(sorted(found.items()))
 
 
-def _tested(values: Array, positive: Mask | None, generator: np.random.Generator) -> tuple[Parts, Array]:
+def _tested(values: Array, positive: Mask | None, is_mean: bool, generator: np.random.Generator) -> tuple[Parts, Array]:
     """Paired differences (pairs, seeds, cases) with the p of each: of methods, or else of the networks."""
     if positive is not None:
         parts = statistics.auc_parts(values, positive)
         return parts, statistics.t_test(parts)
     parts = statistics.mean_parts(values)
-    if values.shape[1] >= ENOUGH_SEEDS:
+    if not is_mean or values.shape[1] >= ENOUGH_SEEDS:
         return parts, statistics.t_test(parts)
     return parts, _each_p(values.mean(1), generator)
 
 
-def _least_p(positive: Mask | None, seeds: int, cases: int) -> float:
+def _least_p(scores: Scores, seeds: int, cases: int) -> float:
     """What the test of a difference over so many seeds and cases can reach at best."""
-    return 0.0 if positive is not None or seeds >= ENOUGH_SEEDS else statistics.smallest_p(cases)
+    return 0.0 if not scores.is_mean or seeds >= ENOUGH_SEEDS else statistics.smallest_p(cases)
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
@@ -376,16 +426,17 @@ def _pair_p(scores: Scores, rows: list[int], generator: np.random.Generator) -> 
     every = np.ones(scores.cases, dtype=bool)
     values = scores.case_values(rows, scores.present[rows[0]], every)
     first, second = np.triu_indices(len(rows), 1)
-    if scores.positive is None and values.shape[1] < ENOUGH_SEEDS:
+    if scores.is_mean and values.shape[1] < ENOUGH_SEEDS:
         by_case = values.mean(1)
         return statistics.sign_flip_p(by_case[first] - by_case[second], generator)
     starts = range(0, len(first), _PAIRS)
     pairs = [(first[start : start + _PAIRS], second[start : start + _PAIRS]) for start in starts]
-    return np.concatenate([_tested(values[one] - values[two], scores.positive, generator)[1] for one, two in pairs])
+    tested = [_tested(values[one] - values[two], scores.positive, scores.is_mean, generator) for one, two in pairs]
+    return np.concatenate([p for _, p in tested])
 
 
 def _standings(means: Array, p: Array) -> list[Standing]:
-    """Where rows with these means stand, from the corrected p of all their pairs."""
+    """Where rows with these means, larger being better, stand, from the corrected p of all their pairs."""
     if not len(means):
         return []
     corrected: Array = np.full((len(means), len(means)), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from ssl_bench.report.cell_text import mean_rank_text, percent
+from ssl_bench.report.cell_text import mean_rank_text
 from ssl_bench.report.comparison import baseline_label, compare_columns
 from ssl_bench.report.family import Family
 from ssl_bench.report.latex_caption import caption, protocol_titles
@@ -124,15 +124,16 @@ def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | Non
     place = table.place(row, column)
     if place is None:
         return r"\multicolumn{2}{c}{--}"
-    text = percent(place.mean)
+    metric = table.metric(column)
+    text = metric.text(place.mean)
     text = rf"\textbf{{{text}}}" if is_best else text
-    beside = rf"\,{{\scriptsize$\pm${100 * place.spread:.1f}}}" if place.scored > 1 else ""
+    beside = rf"\,{{\scriptsize$\pm${metric.text(place.spread)}}}" if place.scored > 1 else ""
     signs = "".join(MARKS[mark] for mark in place.marks)
     beside += f"$^{{{signs}}}$" if signs else ""
     other = table.place(base, column) if base is not None and row != base else None
     if other is not None and base is not None and _ran_alike(table, column, row, base):
         # Of the printed numbers, so that the table agrees with itself.
-        difference = f"{float(percent(place.mean)) - float(percent(other.mean)):+.1f}"
+        difference = f"{float(metric.text(place.mean)) - float(metric.text(other.mean)):+.{metric.decimals}f}"
         star = "$^{*}$" if differs else ""
         beside += rf"\,{{\tiny({difference.replace('-', '$-$')}){star}}}"
     return f"{text} & {beside}".rstrip()

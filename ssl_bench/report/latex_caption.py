@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ssl_bench.report.family import Family
 from ssl_bench.report.latex_text import latex
-from ssl_bench.report.notes import SEMI_REAL_CAPTION, overlaps
+from ssl_bench.report.notes import SEMI_REAL_CAPTION, lower_is_better, overlaps
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Column, Table, column_parts
 from ssl_bench.report.tuned_rows import tuning_notes
@@ -23,7 +23,7 @@ def caption(table: Table, columns: Sequence[Column], baseline: str, family: Fami
     spread = f", mean $\\pm$ standard deviation over seeds {seeds}" if several else f", one seed ({seeds})"
     sentences = [
         f"Pre-training methods under {_protocols(columns)}, preset {_code(setting.preset)}{changes}.",
-        f"Mean over test cases in \\%{spread}; test cases: {_cases(table, columns)}.",
+        f"Mean over test cases {_units(table)}{spread}; test cases: {_cases(table, columns)}.",
         *_differences(table, baseline, family),
     ]
     if setting.ranked:
@@ -79,6 +79,11 @@ def _differences(table: Table, baseline: str, family: Family) -> list[str]:
             about = "between these trained networks, not methods, over test cases"
         sentences.append(f"$*$: $p < 0.05$ {about}; Holm's correction over {over}.")
     return sentences
+
+
+def _units(table: Table) -> str:
+    lower = lower_is_better(table)
+    return r"in \%" + (f" ({latex(lower)})" if lower else "")
 
 
 def _of_methods(table: Table) -> bool:

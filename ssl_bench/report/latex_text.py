@@ -25,6 +25,7 @@ SPECIAL = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "→": r"$\to$",
+    "↓": r"$\downarrow$",
     "–": r"\textendash{}",
     "ß": r"\ss{}",
     "ø": r"\o{}",

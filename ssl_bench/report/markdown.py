@@ -9,7 +9,7 @@ from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import code, escaped, markdown_table
 from ssl_bench.report.mean_rank import mean_ranks
-from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_notes, mean_rank_note, unranked
+from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_notes, mean_rank_note, units, unranked
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
@@ -65,9 +65,9 @@ def _table_section(table: Table) -> str:
     notes = [
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
-        f"Mean over test cases, x 100{spread}. Best complete row of a column in bold. † read through a random, frozen "
-        "decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a structure of the test "
-        "cases is never predicted. A row that lacks a cell has no rank and is never bold. "
+        f"Mean over test cases, {units(table)}{spread}. Best complete row of a column in bold. † read through "
+        "a random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a "
+        "structure of the test cases is never predicted. A row that lacks a cell has no rank and is never bold. "
         f"Setting {code(setting.digest)}.",
         *mean_rank_note(table),
         *data_notes(table, code, escaped),
@@ -81,7 +81,7 @@ def _cell(table: Table, row: Row, column: Column, best: dict[Column, list[Row]])
     place = table.place(row, column)
     if place is None:
         return "–"
-    text = score_text(place)
+    text = score_text(place, table.metric(column))
     return (f"**{text}**" if row in best[column] else text) + place.marks
 
 

@@ -62,7 +62,8 @@ def mean_ranks(table: Table) -> MeanRanks:
     rows = table.complete_rows if table.setting.ranked else []
     if not rows:
         return MeanRanks([], np.empty(0), np.empty((0, 0)))
-    means = np.array([[table.places[row, column].mean for row in rows] for column in table.columns])
+    signs = {column: table.metric(column).sign for column in table.columns}
+    means = np.array([[sign * table.places[row, column].mean for row in rows] for column, sign in signs.items()])
     resampling = _Resampling(np.random.default_rng(0), len(table.seeds))
     drawn = np.zeros((len(rows), DRAWS))
     for column in table.columns:
@@ -78,7 +79,7 @@ class _Cases(NamedTuple):
     """What each seed and case of a column contributes to the scores of the ranked rows."""
 
     values: Array
-    """(rows, seeds, cases)"""
+    """(rows, seeds, cases), larger being better."""
     classes: Sequence[Mask]
     """Cases that are drawn among each other; the first are those over which the mean is the score."""
     names: tuple[str, ...]
@@ -97,7 +98,8 @@ def _cases(table: Table, column: Column, rows: Sequence[Row]) -> _Cases | None:
     if not all(members.any() for members in classes):
         return None
     names = [name for name, has in zip(found.names, kept, strict=True) if has]
-    return _Cases(found.case_values(places, seeds, kept), classes, (column[0], *names))
+    values = found.metric.sign * found.case_values(places, seeds, kept)
+    return _Cases(values, classes, (column[0], *names))
 
 
 def _ranks(scores: Array) -> Array:

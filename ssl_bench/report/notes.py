@@ -36,10 +36,14 @@ METHODS = (
     "comparison has fewer seeds, a sentence says so, and only those trained networks are compared."
 )
 TESTS = (
-    "All x 100. Intervals are 95 %. Seeds ± is the standard deviation of the score over seeds, By seed the difference "
+    "Intervals are 95 %. Seeds ± is the standard deviation of the score over seeds, By seed the difference "
     "of each. p is two-sided. d is the difference in standard deviations of the paired differences. Could show: the "
     "true difference that such tests find in 80 % of draws at the corrected level. Rank: the places that the pairwise "
     "tests leave open. How, and how it was checked: docs/statistics.md."
+)
+SEVERAL_CLASSES = (
+    "macro AUC: of each case what DeLong's components of all classes against their rest add up to; their mean is the "
+    "score, and p is of t over them, whatever the number of seeds."
 )
 FAMILIES = {
     Family.column: "p is corrected by Holm within the column and over no other (--family column).",
@@ -71,7 +75,22 @@ def unranked(table: Table, code: Written) -> list[str]:
 def test_notes(table: Table, family: Family) -> list[str]:
     """How to read the statistics of a table, whether they are of methods or of networks first."""
     about = METHODS if len(table.seeds) >= ENOUGH_SEEDS else NETWORKS
-    return [*([] if table.is_real else [SEMI_REAL_TESTS]), f"{about} {FAMILIES[family]}", TESTS]
+    of_classes = [SEVERAL_CLASSES] if (table.cells["metric"] == "macro AUC").any() else []
+    real = [] if table.is_real else [SEMI_REAL_TESTS]
+    return [*real, f"{about} {FAMILIES[family]}", *of_classes, f"All {units(table)}. {TESTS}"]
+
+
+def units(table: Table) -> str:
+    """What the numbers of a table are multiplied by, and what is said of columns that are not."""
+    lower = lower_is_better(table)
+    return f"x 100 ({lower})" if lower else "x 100"
+
+
+def lower_is_better(table: Table) -> str:
+    """Of which columns that is so, and that they are in a unit of their own; empty where there is none."""
+    names = {table.metric(column) for column in table.columns}
+    found = sorted(metric.heading for metric in names if not metric.higher_is_better)
+    return f"{', '.join(found)}: in the unit of the target, lower is better" if found else ""
 
 
 def mean_rank_note(table: Table) -> list[str]:

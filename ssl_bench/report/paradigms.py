@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ssl_bench.report.cell_text import mean_rank_text, percent
+from ssl_bench.report.cell_text import mean_rank_text
 from ssl_bench.report.mean_rank import MeanRank, MeanRanks
 from ssl_bench.report.table import Column, Row, Table, column_title
 
@@ -41,7 +41,7 @@ def paradigm_table(table: Table, ranks: MeanRanks) -> tuple[list[str], list[list
     rows = []
     for summary in paradigm_summary(table, ranks):
         count = f"{summary.complete}" + (f" of {summary.complete + summary.incomplete}" if summary.incomplete else "")
-        means = [percent(summary.means[column]) if summary.means else "–" for column in table.columns]
+        means = [table.metric(column).text(summary.means[column]) if summary.means else "–" for column in table.columns]
         rows.append([summary.paradigm, count, *means, mean_rank_text(summary.rank)])
     return header, rows
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
+from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.record import ModuleReport, Setting
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec, Stem
 
@@ -21,8 +22,9 @@ class EvaluationFields(TypedDict, total=False):
     data: str
     paradigm: str
     scene: Literal["inner", "inter", "unknown", "none"]
-    metric: Literal["DSC", "AUC"]
+    metric: MetricName
     score: float | None
+    beside: dict[str, float | None]
     best_step: int
     steps_made: int
     learning_rate: float | None

@@ -9,7 +9,6 @@ from functools import cache
 from typing import NamedTuple
 
 from ssl_bench.api.settings import load_preset, preset_names
-from ssl_bench.report.cell_text import percent
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.row_options import changed_options
 from ssl_bench.report.table import Row, Table, column_parts
@@ -105,7 +104,7 @@ def published_table(table: Table) -> tuple[list[str], list[list[str]]]:
             published = published_beside(row, table.setting.preset, column[0], column[1])
             place = table.place(row, column)
             cells.append(f"{published.percent:.1f}" if published else "–")
-            cells.append(percent(place.mean) if place else "–")
+            cells.append(table.metric(column).text(place.mean) if place else "–")
         rows.append(cells)
     return header, rows
 

@@ -12,18 +12,27 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
-from ssl_bench.report.columns import Columns, as_float
+from ssl_bench.report.columns import Columns, as_float, one_against_the_rest
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.report.row_options import changed_options, row_options
 from ssl_bench.spec.collapse import collapsed_stages
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, changed_title, protocol_title
 from ssl_bench.store.store import Store
 
+BESIDE = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "Pearson r": "pearson_r",
+    "R²": "r_squared",
+}
+"""What is shown beside some metrics, with the name of its column."""
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
-    "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step", "steps_made", "converged",
+    "licence", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted", "best_step",
+    "steps_made", "converged",
     "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
@@ -37,12 +46,19 @@ TYPES: dict[str, type] = {
     **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
-         "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate"), float,
+         "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate", *BESIDE.values()), float,
     ),
 }  # fmt: skip
 """The types of the columns that are not text."""
 _MEASURES = {"dsc": "dsc_per_class", "hd95_mm": "hd95_mm_per_class", "surface_dice": "surface_dice_per_class"}
 """What is measured of a class in a test case, with its name in a record."""
+_OF_CASES = {
+    "DSC": ("dsc",),
+    "AUC": ("probability", "label"),
+    "macro AUC": ("probability", "label"),
+    "MAE": ("prediction", "label"),
+}
+"""What a record holds of a test case, by its metric."""
 
 
 class Results(NamedTuple):
@@ -54,10 +70,12 @@ class Results(NamedTuple):
     cells: pd.DataFrame
     """One line an evaluation, as in ``report --format csv``: what it is (``preset``, ``overrides``, ``setting``,
     ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
-    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``: DSC or AUC; ``score``: the mean over
-    test cases; ``cases``, ``best_step``, ``converged``; ``never_predicted``: structures of the test cases that are
-    predicted in none, NaN where a record does not say; ``steps_made`` by all trainings of the cell, 0 where it does not
-    say; ``learning_rate``, if several were tried) and what it took (``wall_seconds``, ``peak_process_mib``).
+    ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``, and which is ``better``, higher
+    or lower; ``score``: the mean over test cases; ``accuracy``, ``balanced_accuracy``, ``pearson_r`` and ``r_squared``
+    beside it, NaN where they are not of the kind of task; ``cases``, ``best_step``, ``converged``;
+    ``never_predicted``: structures or classes of the test cases that are predicted in none, NaN where a record does
+    not say; ``steps_made`` by all trainings of the cell, 0 where it does not say; ``learning_rate``, if several were
+    tried) and what it took (``wall_seconds``, ``peak_process_mib``).
     ``row`` is the label in the tables. Besides: ``device_seconds``; ``feature_std`` and ``effective_rank`` of pooled
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
@@ -67,7 +85,9 @@ class Results(NamedTuple):
     """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps,
     ``collapsed`` names the stages of the backbone that it left collapsed, empty for none."""
     cases: pd.DataFrame
-    """One line a test case of an evaluation: ``key``, ``case``, ``dsc`` or ``probability`` and ``label`` (0 or 1)."""
+    """One line a test case of an evaluation: ``key``, ``case``, ``dsc``; or ``probability`` and ``label`` (0 or 1); or
+    ``prediction`` and ``label`` in the target's unit. Of several classes, one line a case and ``class``: its
+    ``probability``, and 1 as ``label`` where the case is of it."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
     ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
@@ -142,7 +162,7 @@ class _Reader:
         self._details = details
         self._evaluations = self._pretrainings = 0
         self._told: dict[int, tuple[Any, ...]] = {}
-        self.cases = Columns(["dsc", "probability", "label"], ["case"])
+        self.cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "class"])
         self.classes = Columns(list(_MEASURES), ["case", "structure"])
         self.curves = Columns(["step", "value"], ["curve"])
         self.pretraining_curves = Columns(["step", "value"], ["curve"])
@@ -165,11 +185,12 @@ class _Reader:
             *told[2:],
         )
         self._evaluations += 1
-        measures = ("probability", "label") if fields.get("metric") == "AUC" else ("dsc",)
+        metric = fields.get("metric", "DSC")
+        lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
         self.cases.add(
             place,
-            {"case": [str(case.get("case")) for case in cases]},
-            {name: [case.get(name) for case in cases] for name in measures},
+            {name: [str(line.get(name, "")) for line in lines] for name in ("case", "class")},
+            {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
         )
         if self._details:
             for case in cases:
@@ -223,7 +244,7 @@ def _evaluation(
 ) -> tuple[Any, ...]:
     setting, modules, made = record.setting(), record.modules(), record.provenance()
     cost, health = fields.get("cost", {}), fields.get("health", {})
-    overlap, left_out = fields.get("overlap", []), fields.get("left_out", [])
+    overlap, left_out, metric = fields.get("overlap", []), fields.get("left_out", []), fields.get("metric", "DSC")
     return (
         setting.preset,
         " ".join(setting.overrides),
@@ -240,8 +261,10 @@ def _evaluation(
         protocol_title(fields["protocol"], fields.get("protocol_source")),
         fields.get("licence", ""),
         fields["seed"],
-        fields.get("metric", "DSC"),
+        metric,
+        METRICS[metric].better,
         fields.get("score"),
+        *(fields.get("beside", {}).get(name) for name in BESIDE),
         cases,
         len(dropped) if (dropped := fields.get("never_predicted")) is not None else nan,
         fields.get("best_step", 0),
@@ -285,7 +308,8 @@ def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...
 
 _CELLS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "task", "label_fraction", "split", "fold",
-    "overlap", "scene", "protocol", "licence", "seed", "metric", "score", "cases", "never_predicted", "best_step",
+    "overlap", "scene", "protocol", "licence", "seed", "metric", "better", "score",
+    *BESIDE.values(), "cases", "never_predicted", "best_step",
     "steps_made", "converged", "learning_rate", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",

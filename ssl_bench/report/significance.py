@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssl_bench.report.cell_text import interval_text, p_text, percent
+from ssl_bench.api.metric import Metric
+from ssl_bench.report.beside import beside_table
+from ssl_bench.report.cell_text import interval_text, p_text
 from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_columns
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import escaped, markdown_table
@@ -14,11 +16,13 @@ from ssl_bench.report.table import Row, Table, column_title
 
 def statistics_section(table: Table, baseline: str, family: Family) -> str:
     """Every column's rows with intervals, tests against `baseline` and the best, and ranks; empty without cases."""
-    parts = [
-        f"**{escaped(column_title(column, table))}**: {escaped(families(column_statistics))}\n\n"
-        f"{markdown_table(*comparison_table(column_statistics))}"
-        for column, column_statistics in compare_columns(table, baseline, family).items()
-    ]
+    parts = []
+    for column, column_statistics in compare_columns(table, baseline, family).items():
+        title = f"**{escaped(column_title(column, table))}**: {escaped(families(column_statistics))}\n"
+        parts.append(f"{title}\n{markdown_table(*comparison_table(column_statistics))}")
+        header, rows = beside_table(table, column)
+        if rows:
+            parts.append(f"Beside it, without a rank:\n\n{markdown_table(header, rows)}")
     notes = [f"{note}\n" for note in test_notes(table, family)]
     return "\n".join(["### Statistics\n", *notes, *parts]) if parts else ""
 
@@ -62,14 +66,16 @@ def families(column: ColumnStatistics) -> str:
 def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a column's statistics, as plain text."""
     baseline = column.baseline.label if column.baseline else "baseline"
-    header = ["Method", "Mean [95 %]", "Seeds ±", f"To {baseline} [95 %]", "By seed", "d", "p", "Could show"]
+    metric = column.metric
+    arrow = "" if metric.higher_is_better else " ↓"
+    header = ["Method", f"Mean [95 %]{arrow}", "Seeds ±", f"To {baseline} [95 %]", "By seed", "d", "p", "Could show"]
     header += ["p, best", "Rank"]
     rows = []
     for row, summary in column.summaries.items():
         rows.append([
             row.label,
-            interval_text(summary.estimate),
-            _number(summary.seed_spread),
+            interval_text(summary.estimate, metric),
+            _number(summary.seed_spread, metric),
             *_difference(column, row),
             *_standing(column.standings.get(row)),
         ])  # fmt: skip
@@ -81,13 +87,13 @@ def _difference(column: ColumnStatistics, row: Row) -> list[str]:
     if difference is None:
         return ["–"] * 5
     detectable = difference.detectable(column.comparisons)
-    by_seed = [percent(own, "+") for own in difference.by_seed.values()]
+    by_seed = [column.metric.text(own, "+") for own in difference.by_seed.values()]
     return [
-        interval_text(difference.estimate, "+"),
+        interval_text(difference.estimate, column.metric, "+"),
         ", ".join(by_seed) if len(by_seed) > 1 else "–",
         f"{difference.standardised:+.2f}" if np.isfinite(difference.standardised) else "n/a",
         p_text(column.difference_p[row]),
-        "none" if np.isinf(detectable) else _number(detectable),
+        "none" if np.isinf(detectable) else _number(detectable, column.metric),
     ]
 
 
@@ -102,5 +108,5 @@ def rank_interval(standing: Standing) -> str:
     return f"{standing.first}" if standing.first == standing.last else f"{standing.first}-{standing.last}"
 
 
-def _number(value: float) -> str:
-    return "n/a" if np.isnan(value) else f"{100 * value:.1f}"
+def _number(value: float, metric: Metric) -> str:
+    return "n/a" if np.isnan(value) else metric.text(value)

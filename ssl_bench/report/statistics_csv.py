@@ -17,10 +17,10 @@ from ssl_bench.report.table import Column, Row, Table, column_title, tables_of
 from ssl_bench.store.store import Store
 
 COLUMNS = (
-    "preset", "setting", "data", "corpus", "column", "task", "protocol", "metric", "paradigm", "row", "compared",
-    "seeds", "cases", "score", "score_low", "score_high", "seed_spread", "baseline", "difference", "difference_low",
-    "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family", "comparisons", "p_best",
-    "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
+    "preset", "setting", "data", "corpus", "column", "task", "protocol", "metric", "better", "paradigm", "row",
+    "compared", "seeds", "cases", "score", "score_low", "score_high", "seed_spread", "baseline", "difference",
+    "difference_low", "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family",
+    "comparisons", "p_best", "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
 )  # fmt: skip
 _WHOLE = ("seeds", "cases", "comparisons", "rank_first", "rank_last", "pairs")
 
@@ -63,7 +63,8 @@ def _score(table: Table, column: Column, statistics: ColumnStatistics, row: Row)
         "column": column_title(column, table),
         "task": column[0],
         "protocol": column[1],
-        "metric": table.lines(column)["metric"].iloc[0],
+        "metric": statistics.metric.name,
+        "better": statistics.metric.better,
         "paradigm": row.paradigm,
         "row": row.label,
         "compared": "methods" if summary.of_methods else "networks",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ssl_bench.api.method_facts import PARADIGMS
+from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report.results import StoreFrames
 from ssl_bench.report.staleness import check_cases
 from ssl_bench.spec.record import Setting
@@ -122,8 +123,13 @@ class Table:
     def best_rows(self, column: Column) -> list[Row]:
         """The complete rows whose mean, as printed, is the best of `column`; none in a table that is not ranked."""
         ranked = self.complete_rows if self.setting.ranked else []
-        means = {row: round(round(self.places[row, column].mean, 8), 3) for row in ranked}
+        metric = self.metric(column)
+        means = {row: metric.sign * metric.rounded(self.places[row, column].mean) for row in ranked}
         return [row for row, mean in means.items() if mean == max(means.values())]
+
+    def metric(self, column: Column) -> Metric:
+        """By what the cells of `column` are scored."""
+        return METRICS[self.lines(column)["metric"].iloc[0]]
 
     def lines(self, column: Column, row: Row | None = None) -> pd.DataFrame:
         """The cells of `column`, or those that `row` has there, by row and seed."""
@@ -216,7 +222,7 @@ def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
     alike = [other for other in table.columns if other[:2] == column[:2] and _labels_and_fold(other, table) == said]
     # A folder's own name is not the abbreviation that a task's is.
     title = task if "-" in task else task.upper()
-    return title, str(table.lines(column)["metric"].iloc[0]), said + (f" {cases[:6]}" if len(alike) > 1 else "")
+    return title, table.metric(column).heading, said + (f" {cases[:6]}" if len(alike) > 1 else "")
 
 
 def _labels_and_fold(column: Column, table: Table) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.collapse import CollapsedStage, collapsed_stages
 from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, PretrainingSpec
 
@@ -141,13 +142,15 @@ class EvaluationRecord(_Record):
     """The paradigm of the method; ``external`` for weights from a file."""
     scene: Literal["inner", "inter", "unknown", "none"] = "none"
     """Whether the pre-training corpus shows the same anatomy as the task; ``none`` without pre-training."""
-    metric: Literal["DSC", "AUC"] = "DSC"
+    metric: MetricName = "DSC"
     score: float | None = None
-    """The ranked number: mean DSC over test cases, or AUC; None where it is undefined. Of a trial, the best on
-    validation cases."""
+    """The ranked number: the mean DSC over test cases, the AUC, the macro AUC or the mean absolute error; None where it
+    is undefined. Of a trial, the best on validation cases."""
+    beside: Numbers = {}
+    """What is shown beside it, by the names of `METRICS`; empty for kinds of tasks with nothing more."""
     cases: list[dict[str, Any]] = []
-    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability. A trial has
-    none."""
+    """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability, or
+    probabilities of all classes, or prediction. A trial has none."""
     policy: str = ""
     """How classes absent from a case are scored. Without `COUNTS_MISSES` in it, HD95 leaves out classes missed."""
     validation_curve: Curve = []
@@ -162,7 +165,8 @@ class EvaluationRecord(_Record):
     """Whether validation had stopped to gain before the budget was spent; under a protocol with a fixed number of
     steps, whether the best validation score lies before their last tenth."""
     never_predicted: list[str] | None = None
-    """Structures that some test case holds and that are predicted in none; None before it was kept."""
+    """Structures that some test case holds and that are predicted in none, or classes that some test case is of and no
+    test case is taken for; None before it was kept."""
     volumes_seen_in_pretraining: int = 0
     modules: ModuleReport | None = None
     licence: str = ""

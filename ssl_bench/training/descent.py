@@ -15,15 +15,13 @@ from ssl_bench.api.settings import OptimiserSettings
 from ssl_bench.nn.transfer import moved
 from ssl_bench.training.attempt import State
 from ssl_bench.training.averaging import Average
+from ssl_bench.training.goal import HIGHER, Goal
 from ssl_bench.training.loss_curve import LossCurve
 from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
 from ssl_bench.training.run_log import RunLog
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-GAIN = 0.001
-"""A validation score that is higher by less has not gained: a tenth of a point of DSC or AUC."""
 
 
 class Fit(NamedTuple):
@@ -36,10 +34,6 @@ class Fit(NamedTuple):
     best_score: float
     best: dict[str, Tensor]
     """The module's weights at the best step."""
-
-    def beats(self, other: Fit) -> bool:
-        """Whether its best validation score is higher; an undefined score never beats a defined one."""
-        return self.best_score > other.best_score or (np.isnan(other.best_score) and not np.isnan(self.best_score))
 
 
 class Descent:
@@ -55,6 +49,7 @@ class Descent:
         log: RunLog,
         before: int,
         state: State | None = None,
+        goal: Goal = HIGHER,
     ) -> None:
         """Begin at the module's weights, or go on from `state`; in the log `before` steps of others came first."""
         self.fabric = fabric
@@ -64,12 +59,13 @@ class Descent:
         self.validate = validate
         self.log = log
         self.before = before
+        self.goal = goal
         module = training.module
         self.average = Average(module) if training.search else None
         made = build_optimiser(module.parameters(), optimiser)
         self.schedule = build_schedule(made, optimiser, settings.steps)
         self.wrapped, self.optimiser = fabric.setup(module, made)
-        self.fit = Fit(optimiser.learning_rate, 0, [], 0, -np.inf, module.state_dict())
+        self.fit = Fit(optimiser.learning_rate, 0, [], 0, goal.worst, module.state_dict())
         losses: Sequence[float] = ()
         if state:
             module.load_state_dict(state["module"])
@@ -91,7 +87,7 @@ class Descent:
 
     def train(self, until: int, step_done: Callable[[str], None], patience: int | None = None) -> None:
         """Train up to step `until`, or until `patience` validations brought no gain; `step_done` gets a few words."""
-        while self.fit.steps < until and not (patience and has_stopped_gaining(self._scores(), patience)):
+        while self.fit.steps < until and not (patience and self.goal.has_stopped_gaining(self._scores(), patience)):
             self._step(until)
             step_done(str(self.losses))
 
@@ -121,7 +117,12 @@ class Descent:
         score = self.validate()
         fit = fit._replace(curve=[*fit.curve, {"step": fit.steps, "score": score, "loss": loss}])
         # Ties go to the later step, as in the released code; an undefined score never beats a defined one.
-        if fit.best_step == 0 or score >= fit.best_score or np.isnan(fit.best_score):
+        if (
+            fit.best_step == 0
+            or score == fit.best_score
+            or np.isnan(fit.best_score)
+            or self.goal.beats(score, fit.best_score)
+        ):
             fit = fit._replace(best_step=fit.steps, best_score=score, best=copy.deepcopy(module.state_dict()))
         if own is not None:
             module.load_state_dict(own)
@@ -129,17 +130,6 @@ class Descent:
 
     def _scores(self) -> list[float]:
         return [look["score"] for look in self.fit.curve]
-
-
-def has_stopped_gaining(scores: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` validations brought no gain over those before.
-
-    A training whose score is still zero has not begun to gain, so that it has not stopped either.
-    """
-    if len(scores) <= patience:
-        return False
-    earlier, last = (np.nan_to_num(part).max() for part in (scores[:-patience], scores[-patience:]))
-    return bool(earlier > 0 and last <= earlier + GAIN)
 
 
 def on_device(fabric: Fabric, tensor: Tensor) -> Tensor:

@@ -26,12 +26,14 @@ from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
 from ssl_bench.training.fitting import Fitting, steps_done
+from ssl_bench.training.goal import Goal
 from ssl_bench.training.inference import predict
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
-from ssl_bench.training.scoring import NeverPredicted, describe, policy_of, score
+from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
+from ssl_bench.training.targets import TargetScale
 from ssl_bench.weights.loading import build_external, load_weights, module_report, reset_part, scene_of
 from ssl_bench.weights.released import Match
 
@@ -72,14 +74,18 @@ def evaluate(
     fabric.to_device(model)
     batches = (on_device(fabric, _volume(case)) for case in cases["train"][:COLLAPSE_CASES])
     collapse = collapse_of_backbone(fabric, model.backbone, batches)
-    on_cases = ModelOnCases(fabric, model, facts, spec)
-    training = protocol.prepare(model, CaseBatches(cases["train"], spec.crop), on_cases.features)
+    scale = TargetScale.of(cases["train"]) if facts.kind == "regression" else None
+    on_cases = ModelOnCases(fabric, model, facts, spec, scale)
+    learned = scale.standardised(cases["train"]) if scale else cases["train"]
+    training = protocol.prepare(model, CaseBatches(learned, spec.crop), on_cases.features)
+    goal = Goal.of(facts.metric, scale.deviation if scale else 1.0)
     repeated = RepeatedFeatures(model.features) if protocol.facts.frozen_backbone else None
     with RunLog(attempt.events, steps_done(attempt)) as log:
         log.add_all("collapse", [{"step": 0, **collapse}])
         validate = partial(on_cases.validate, cases["validation"], repeated)
-        fitted = Fitting(fabric, training, settings, validate, attempt, watch.read, log).best(progress, cell.title)
-    examples = EvaluationExamples(attempt.examples)
+        fitting = Fitting(fabric, training, settings, validate, attempt, watch.read, log, goal)
+        fitted = fitting.best(progress, cell.title)
+    examples = EvaluationExamples(attempt.examples, facts)
     described, never_predicted = on_cases.test(cases.get("test", []), examples)
     value = score(facts, described) if described else fitted.best.best_score
     record = EvaluationRecord(
@@ -96,6 +102,7 @@ def evaluate(
         metric=facts.metric,
         score=None if np.isnan(value) else value,
         cases=described,
+        beside=beside(facts, described),
         policy=policy_of(facts),
         never_predicted=never_predicted,
         validation_curve=fitted.best.curve,
@@ -120,11 +127,20 @@ def evaluate(
 class ModelOnCases:
     """A model that reads the cases of its task."""
 
-    def __init__(self, fabric: Fabric, model: Downstream, facts: TaskFacts, spec: EvaluationSpec) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: Downstream,
+        facts: TaskFacts,
+        spec: EvaluationSpec,
+        scale: TargetScale | None = None,
+    ) -> None:
+        """`scale` is that of the targets that the model learned, where those are numbers."""
         self.fabric = fabric
         self.model = model
         self.facts = facts
         self.spec = spec
+        self.scale = scale
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """The model's features of `volumes` (B, C, D, H, W)."""
@@ -138,10 +154,15 @@ class ModelOnCases:
         return local
 
     def predict(self, case: Case, features: Callable[[Tensor], Features] | None = None) -> Tensor:
-        """What `predict` says of the case; `features` gives those of windows that need not be computed again."""
+        """What `predict` says of the case, a number in its own unit.
+
+        `features` gives those of windows that need not be computed again.
+        """
         volume = on_device(self.fabric, _volume(case))
         with torch.no_grad(), self.fabric.autocast():
-            return predict(self.model, volume, self.spec.crop, self.spec.overlap, features)
+            codes = self.facts.region_codes
+            found = predict(self.model, volume, self.spec.crop, self.spec.overlap, features, codes)
+        return self.scale.restored(found) if self.scale else found
 
     def validate(self, cases: Sequence[Case], repeated: RepeatedFeatures | None) -> float:
         """The score on `cases`; a frozen backbone's features are `repeated`."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from ssl_bench.api.cases import Case
 from ssl_bench.api.method import Method, Windows
 from ssl_bench.api.rng import Draws, numpy_generator
+from ssl_bench.api.task import TaskFacts
 from ssl_bench.data.windows import Corpus, cut
 from ssl_bench.nn.distributed import alone
 from ssl_bench.store.example_file import (
@@ -27,6 +28,7 @@ from ssl_bench.store.example_file import (
     SegmentedSlice,
     write_examples,
 )
+from ssl_bench.training.labels import drawn
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,15 +41,16 @@ FEATURE_SIDE = 96
 
 
 class EvaluationExamples:
-    """Slices of the worst, the median and the best test case, and local features of one; nothing of a classification.
+    """Slices of the worst, the median and the best test case, and local features of one; only where voxels have labels.
 
     Which cases those are is known when all are scored. So a slice of each is kept until then, some 50 kB, and neither
     are volumes held nor is anything predicted twice.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """They will be written to `path`; None for nowhere."""
+    def __init__(self, path: Path | None, facts: TaskFacts) -> None:
+        """They will be written to `path`, None for nowhere; `facts` are of the task."""
         self.path = path
+        self.facts = facts
         self.slices: list[SegmentedSlice] = []
 
     def see(self, case: Case, row: dict[str, Any], prediction: Tensor) -> None:
@@ -56,7 +59,8 @@ class EvaluationExamples:
             return
         path, self.path = self.path, None
         with _best_effort(path):
-            self.slices.append(_segmented(case, row, prediction))
+            labels = drawn(self.facts, prediction.cpu().numpy())
+            self.slices.append(_segmented(_drawn(self.facts, case), row, labels))
             # Without one of them the others would be given wrong places.
             self.path = path
 
@@ -67,7 +71,7 @@ class EvaluationExamples:
         """
         if self.path is not None and isinstance(case.label, np.ndarray):
             with _best_effort(self.path):
-                features = _local(case, local_features, crop)
+                features = _local(_drawn(self.facts, case), local_features, crop)
                 write_examples(self.path, Examples(tuple(_placed(self.slices)), features))
 
 
@@ -103,14 +107,17 @@ def _placed(slices: Sequence[SegmentedSlice]) -> list[SegmentedSlice]:
     return [replace(ordered[rank], place=places[rank]) for rank in sorted(places)]
 
 
-def _segmented(case: Case, row: dict[str, Any], prediction: Tensor) -> SegmentedSlice:
+def _drawn(facts: TaskFacts, case: Case) -> Case:
+    return replace(case, label=drawn(facts, np.asarray(case.label)))
+
+
+def _segmented(case: Case, row: dict[str, Any], prediction: NDArray[Any]) -> SegmentedSlice:
     truth = np.asarray(case.label)
     level = int(np.count_nonzero(truth, axis=(1, 2)).argmax())
     step = _stride(truth.shape[1:], LARGEST_SIDE)
     # Copies: a view would hold its volume.
     image, truth, predicted = (
-        _hung(np.asarray(plane), step).copy()
-        for plane in (case.channels[0, level], truth[level], prediction[level].cpu())
+        _hung(np.asarray(plane), step).copy() for plane in (case.channels[0, level], truth[level], prediction[level])
     )
     planes = _bytes(image), _indices(truth), _indices(predicted)
     height, width = (step * size for size in case.spacing_mm[1:])

@@ -6,14 +6,14 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from ssl_bench.api.protocol import ProtocolSettings, Search, Training
 from ssl_bench.api.settings import OptimiserSettings
 from ssl_bench.spec.record import has_converged
 from ssl_bench.training.attempt import Attempt, State
-from ssl_bench.training.descent import Descent, Fit, has_stopped_gaining
+from ssl_bench.training.descent import Descent, Fit
+from ssl_bench.training.goal import HIGHER, Goal
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import SILENT, RunLog
 
@@ -46,6 +46,7 @@ class Fitting:
         attempt: Attempt,
         cost: Callable[[], dict[str, float]],
         log: RunLog = SILENT,
+        goal: Goal = HIGHER,
     ) -> None:
         self.fabric = fabric
         self.training = training
@@ -54,6 +55,7 @@ class Fitting:
         self.attempt = attempt
         self.cost = cost
         self.log = log
+        self.goal = goal
         self.ended: list[Fit] = []
         """The trainings with each optimiser so far; under a search, their pilots."""
         self._leader: State = {}
@@ -103,9 +105,9 @@ class Fitting:
         except FloatingPointError:
             if search is None:
                 raise
-            self.ended.append(descent.fit._replace(best_score=-np.inf))
+            self.ended.append(descent.fit._replace(best_score=self.goal.worst))
             return
-        leads = not self.ended or descent.fit.beats(self._leading())
+        leads = not self.ended or self.goal.beats(descent.fit.best_score, self._leading().best_score)
         self.ended.append(descent.fit)
         if search and leads:
             self._leader = copy.deepcopy(descent.state())
@@ -127,7 +129,8 @@ class Fitting:
         return descent.fit
 
     def _descent(self, optimiser: OptimiserSettings, before: int, state: State | None) -> Descent:
-        return Descent(self.fabric, self.training, self.settings, optimiser, self.validate, self.log, before, state)
+        fixed = (self.fabric, self.training, self.settings)
+        return Descent(*fixed, optimiser, self.validate, self.log, before, state, self.goal)
 
     def _done(self, descent: Descent, advance: Callable[[str], None]) -> Callable[[str], None]:
         """What is done after each step of `descent`."""
@@ -147,7 +150,7 @@ class Fitting:
         """The best training so far; of two that are equally good the earlier."""
         best = self.ended[0]
         for fit in self.ended[1:]:
-            best = fit if fit.beats(best) else best
+            best = fit if self.goal.beats(fit.best_score, best.best_score) else best
         return best
 
     def _interior(self) -> bool:
@@ -162,7 +165,7 @@ class Fitting:
         interior = self._interior() if len(self.ended) > 1 else None
         if search is None:
             return Outcome(best, made, interior, has_converged(best.best_step, self.settings.steps))
-        converged = has_stopped_gaining([look["score"] for look in best.curve], search.patience)
+        converged = self.goal.has_stopped_gaining([look["score"] for look in best.curve], search.patience)
         return Outcome(best, made - self._leading().steps + best.steps, interior, converged)
 
 

@@ -42,15 +42,15 @@ def outcomes(trials: Trials) -> list[Outcome]:
 
 
 def _outcome(trials: Trials, method: str) -> Outcome:
-    found = trials.standing(method)
+    found, sign = trials.standing(method), trials.metric.sign
     scores = found.on(found.deciding_rung)
     best = best_of(scores)
     default = best_of({0: scores[0]} if 0 in scores else {})
     return Outcome(
         method=method,
         options=None if best is None else dict(trials.configurations(method)[best]),
-        score=None if best is None else scores[best],
-        default_score=None if default is None else scores[0],
+        score=None if best is None else sign * scores[best],
+        default_score=None if default is None else sign * scores[0],
         share=float(trials.rungs(method)[found.deciding_rung].share),
         trials=len(found.ended),
         device_seconds=round(found.seconds, 1),

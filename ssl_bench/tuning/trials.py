@@ -12,6 +12,7 @@ from statistics import fmean
 
 from pydantic import PositiveFloat, PositiveInt
 
+from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.api.registry import METHODS, TASKS, resolve_protocol
 from ssl_bench.api.settings import Preset, Settings
 from ssl_bench.errors import UserError
@@ -51,6 +52,10 @@ class Search(Settings):
                 f"--tasks {','.join(self.tasks)}: no mean of {' and '.join(sorted(metrics))} means anything; tune on "
                 "tasks of one metric"
             )
+        if metrics == {"MAE"} and len(self.tasks) > 1:
+            raise UserError(
+                f"--tasks {','.join(self.tasks)}: no mean of errors in several units means anything; tune on one"
+            )
         if both := sorted({*self.seeds} & {*compared}):
             raise UserError(
                 f"--seeds {','.join(map(str, self.seeds))}: the records there compare methods by seed {both[0]}; tune "
@@ -69,6 +74,11 @@ class Trials:
         self._planner = cache(planner.changed)
         self.configurations = cache(self._configurations)
         self.cells = cache(self._cells)
+
+    @property
+    def metric(self) -> Metric:
+        """By which trials are scored; a score is of the sign under which higher is better."""
+        return METRICS[TASKS.load(self.search.tasks[0]).facts.metric]
 
     def standing(self, method: str) -> Standing:
         """How far the row of `method` has come."""
@@ -123,7 +133,7 @@ class Trials:
             below = {cell.pretraining.key: cell.pretraining for cell in cells if cell.pretraining}
             spent = [*records, *(record for cell in below.values() if (record := self._record(cell)))]
             seconds = sum(record.cost.get("device_seconds", 0.0) for record in spent)
-            result = Result(_mean_score(records), seconds)
+            result = Result(_mean_score(records, self.metric.sign), seconds)
             if result.score == -inf:
                 return result  # which may be tried once more
             self._results[method, trial] = result
@@ -163,8 +173,8 @@ def shortened(preset: Preset, protocol: str, share: Fraction) -> list[str]:
     ]
 
 
-def _mean_score(records: Sequence[AnyRecord]) -> float:
-    """Minus infinity where a cell failed or its score is undefined."""
+def _mean_score(records: Sequence[AnyRecord], sign: float) -> float:
+    """The mean score times `sign`; minus infinity where a cell failed or its score is undefined."""
     scores = [getattr(record, "score", None) for record in records if record.status == "ok"]
     found = [score for score in scores if score is not None and not isnan(score)]
-    return fmean(found) if len(found) == len(records) else -inf
+    return sign * fmean(found) if len(found) == len(records) else -inf

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from ssl_bench.api.backbone import Backbone
+from ssl_bench.api.kinds import Kind, of_voxels
 from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.registry import BACKBONES
 from ssl_bench.api.rng import seeded_initialisation
@@ -117,12 +118,10 @@ def origin_of(cell: Cell) -> Origin:
     return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100])
 
 
-def module_report(
-    spec: EvaluationSpec, kind: Literal["segmentation", "classification"], protocol: ProtocolFacts, match: Match
-) -> ModuleReport:
+def module_report(spec: EvaluationSpec, kind: Kind, protocol: ProtocolFacts, match: Match) -> ModuleReport:
     """Which modules were pre-trained, random and frozen in a cell."""
     network = BACKBONES.load(spec.backbone.network)
-    decodes = kind == "segmentation" and protocol.reads == "backbone"
+    decodes = of_voxels(kind) and protocol.reads == "backbone"
     frozen = protocol.frozen_backbone
     used = [*network.encoder_modules, *(network.decoder_modules if decodes else ())]
     trained = _pretrained_modules(spec.backbone, spec.reset)

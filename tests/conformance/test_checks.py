@@ -247,6 +247,12 @@ def test_a_broken_backbone_is_told_what_is_wrong(
         ("(self.settings.optimiser,)", "()", "optimisers_are_there", "no optimisers"),
         ("PAPER_LOSSES[model.kind]", "lambda output, _: output", "loss_is_a_number", "shc: the loss is torch.bfloat16"),
         ('source="a test"', 'source=""', "facts_are_complete", "facts.title and facts.source must say"),
+        (
+            "PAPER_LOSSES[model.kind]",
+            "{kind: PAPER_LOSSES[kind] for kind in ('segmentation', 'classification')}[model.kind]",
+            "knows_every_kind",
+            "sparse segmentation",
+        ),
     ],
 )
 def test_a_broken_protocol_is_told_what_is_wrong(

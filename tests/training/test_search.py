@@ -15,8 +15,9 @@ from ssl_bench.api.settings import OptimiserSettings
 from ssl_bench.nn.losses import binary_cross_entropy_loss
 from ssl_bench.training import descent as descent_module
 from ssl_bench.training.attempt import Attempt
-from ssl_bench.training.descent import Descent, has_stopped_gaining
+from ssl_bench.training.descent import Descent
 from ssl_bench.training.fitting import Fitting, Outcome
+from ssl_bench.training.goal import HIGHER
 from ssl_bench.training.optimisation import build_optimiser
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
@@ -171,4 +172,4 @@ def test_what_is_validated_and_kept_are_averaged_weights(monkeypatch: pytest.Mon
     ],
 )
 def test_two_validations_without_a_gain_of_a_tenth_of_a_point(scores: list[float], stopped: bool) -> None:
-    assert has_stopped_gaining(scores, 2) == stopped
+    assert HIGHER.has_stopped_gaining(scores, 2) == stopped

@@ -1,40 +1,49 @@
-"""A classification task from a folder of scans and a CSV with their labels."""
+"""A task from a folder of scans and a CSV with their classes or numbers."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.dataset import Dataset
+from ssl_bench.api.kinds import KINDS
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.task import Task, TaskFacts
 from ssl_bench.data.io.formats import natural_key
 from ssl_bench.data.layouts.channel_names import column_channels, intensities_of
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
-from ssl_bench.data.layouts.tables import binary_label, named_channels, patient_column, read_table, table_header
+from ssl_bench.data.layouts.table_labels import CLASSES, NUMBERS, TableLabels, read_labels
+from ssl_bench.data.layouts.tables import Row, named_channels, patient_column, read_table, table_header
 
 PREFERRED = "labels.csv"
 
 
+@dataclass(frozen=True, kw_only=True)
 class LabelledFolder(Dataset):
     """A folder of scans and a CSV that labels them; scans that it does not name are left alone."""
 
+    kind: str = "auto"
+    """What the user says that the labels are."""
+
     def find(self, root: Path) -> Found:
         """See `Dataset`; a case whose cell of a channel is empty is found without it."""
-        return _find(existing_folder(root))
+        return _find(existing_folder(root), self.kind)
 
 
-def labelled_folder_task(folder: Path) -> type[Task]:
-    """A binary classification task: CT unless the preprocessing's options say otherwise, scored by AUC.
+def labelled_folder_task(folder: Path, kind: str = "auto") -> type[Task]:
+    """A classification of two or more classes, or a regression: CT unless the preprocessing's options say otherwise.
 
     The folder holds one CSV, or several of which one is ``labels.csv``, with the columns ``image`` (a file or DICOM
-    folder, relative to the folder), ``label`` (0 or 1) and optionally ``patient``, see `patient_column`. Several
-    channels have columns ``image_T1``, ``image_FLAIR``, ... in place of ``image``, and each is normalised as its name
-    says. Raises UserError if there is no such folder.
+    folder, relative to the folder), ``label`` (a class) or ``target`` (a number), and optionally ``patient``, see
+    `patient_column`. Several channels have columns ``image_T1``, ``image_FLAIR``, ... in place of ``image``, and each
+    is normalised as its name says. `kind` says what the labels are, where that is not seen by them: see `read_labels`.
+    Raises UserError if there is no such folder.
     """
     name = data_set_name(folder)
+    labels = _labels(folder, kind)
     channels = tuple(_channels(folder).values())
     preprocessing = Preprocessing(
         intensity=intensities_of(channels) if channels else "ct", region="whole", channels=channels
@@ -44,10 +53,10 @@ def labelled_folder_task(folder: Path) -> type[Task]:
         """See `labelled_folder_task`."""
 
         facts = TaskFacts(
-            title=f"Classification of {name}",
-            kind="classification",
-            metric="AUC",
-            classes=("positive",),
+            title=f"{'Regression' if labels.kind == 'regression' else 'Classification'} of {name}",
+            kind=labels.kind,
+            metric=KINDS[labels.kind].metric,
+            classes=labels.names,
             modality="CT" if set(preprocessing.intensities) == {"ct"} else "MR",
             region="unknown",
         )
@@ -57,17 +66,33 @@ def labelled_folder_task(folder: Path) -> type[Task]:
             access="a folder of the user's",
             preprocessing=preprocessing,
             split_counts=PROPORTIONS,
+            kind=kind,
         )
 
     return Labelled
 
 
-def _find(folder: Path) -> Found:
+def _labels(folder: Path, kind: str) -> TableLabels:
+    """How the labels of the folder's table are read; without a table as 0 and 1, and `_find` says what is wrong."""
+    table = _table(folder)
+    rows = [] if isinstance(table, Problem) else read_table(table, tuple(_channels(folder)) or ("image",))[0]
+    return _labels_of(rows, kind)
+
+
+def _labels_of(rows: Sequence[Row], kind: str) -> TableLabels:
+    labels, targets = ([row.cells.get(name, "") for row in rows] for name in (CLASSES, NUMBERS))
+    return read_labels(list(rows[0].cells) if rows else (), labels, targets, kind)
+
+
+def _find(folder: Path, kind: str) -> Found:
     table = _table(folder)
     if isinstance(table, Problem):
         return Found([], [table])
     columns = tuple(_channels(folder)) or ("image",)
-    rows, problems = read_table(table, (*columns, "label"))
+    labels = _labels(folder, kind)
+    rows, problems = read_table(table, (*columns, labels.column))
+    if labels.problem:
+        return Found([], [*problems, Problem(table, labels.problem)])
     try:
         column = patient_column(rows[0].cells if rows else ())
     except ValueError as error:
@@ -78,9 +103,10 @@ def _find(folder: Path) -> Found:
     shown = [next(filter(None, files)) for _, files in scans]
     cases: list[SourceCase] = []
     for (row, files), scan, identifier in zip(scans, shown, scan_identifiers(shown, folder), strict=True):
-        label, patient = binary_label(row.cells["label"]), row.cells[column] if column else identifier
+        text = row.cells[labels.column]
+        label, patient = labels.value(text), row.cells[column] if column else identifier
         if label is None:
-            reason = f"label is {row.cells['label']!r}, neither 0 nor 1; correct it or remove the row"
+            reason = f"{labels.column} is {text!r}, {labels.expected}; correct it or remove the row"
             problems.append(Problem(table, f"line {row.line}: {reason}"))
         elif not patient:
             problems.append(Problem(table, f"line {row.line}: {column} is empty; name who was scanned"))

@@ -10,7 +10,7 @@ from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name
 from ssl_bench.data.layouts.nnunet import RawDataset
-from ssl_bench.data.layouts.nnunet_description import read_description
+from ssl_bench.data.layouts.nnunet_description import Description, read_description
 from ssl_bench.errors import UserError
 
 DESCRIPTION = "dataset.json"
@@ -41,13 +41,15 @@ def with_structures(root: Path, structures: Mapping[str, int], preprocessing: Pr
     They are found in ``dataset.json`` by name, whatever its case, order of words and separators
     (``Left-Thalamus-Proper`` is ``left thalamus``), or by the number that `structures` gives each (``17`` is the left
     hippocampus in CANDI).
-    Other labels are background. Raises UserError that lists the structures without a label, and for two labels of one.
+    Other labels are background. Raises UserError that lists the structures without a label, and for two labels of one,
+    regions, an ignore label and several channels.
     """
     path = root / DESCRIPTION
     described = read_description(path)
+    labels = _plain_labels(described, path)
     known = {words(name): name for name in structures} | {words(str(value)): name for name, value in structures.items()}
     values: dict[str, int] = {}
-    for label, value in described.classes.items():
+    for label, value in labels.items():
         name = known.get(words(label))
         if name in values:
             raise UserError(f"{path}: two labels mean {name!r}, and {label!r} is the second; keep one of them")
@@ -66,10 +68,20 @@ def with_structures(root: Path, structures: Mapping[str, int], preprocessing: Pr
         preprocessing=preprocessing,
         split_counts=PROPORTIONS,
         label_values=tuple(values[name] for name in structures),
-        background_values=tuple(sorted({*described.classes.values()} - {*values.values()})),
+        background_values=tuple(sorted({*labels.values()} - {*values.values()})),
         ending=described.ending,
         listed=described.listed,
     )
+
+
+def _plain_labels(described: Description, path: Path) -> dict[str, int]:
+    """The value of each label. Raises UserError where a voxel may have two labels or none, or a case several images."""
+    own = f"take it as a task of its own with --task nnunet:{path.parent}"
+    if described.labels.kind != "segmentation":
+        raise UserError(f"{path}: has regions or an ignore label, which the task's structures have not; {own}")
+    if len(described.channels) > 1:
+        raise UserError(f"{path}: has {len(described.channels)} channels and the task has one; {own}")
+    return {label: value for label, (value,) in described.labels.classes.items()}
 
 
 def words(name: str) -> frozenset[str]:

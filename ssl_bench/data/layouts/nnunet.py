@@ -49,7 +49,7 @@ def nnunet_task(folder: Path) -> type[Task]:
     """A segmentation task: each channel is normalised as its name says, as MR where it says nothing.
 
     The format is described at https://github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md. Raises UserError
-    for a folder or ``dataset.json`` that is missing or broken, regions and an ignore label.
+    for a folder or ``dataset.json`` that is missing or broken.
     """
     name = data_set_name(folder)
     described = read_description(folder / "dataset.json")
@@ -64,9 +64,10 @@ def nnunet_task(folder: Path) -> type[Task]:
 
         facts = TaskFacts(
             title=f"Segmentation of {described.name or name}",
-            kind="segmentation",
+            kind=described.labels.kind,
             metric="DSC",
-            classes=tuple(described.classes),
+            classes=tuple(described.labels.classes),
+            region_codes=described.labels.region_codes,
             modality="CT" if set(preprocessing.intensities) == {"ct"} else "MR",
             region="unknown",
         )
@@ -76,7 +77,9 @@ def nnunet_task(folder: Path) -> type[Task]:
             access="a folder of the user's",
             preprocessing=preprocessing,
             split_counts=PROPORTIONS,
-            label_values=tuple(described.classes.values()),
+            label_values=described.labels.values,
+            label_regions=described.labels.regions,
+            ignored_value=described.labels.ignored,
             ending=described.ending,
             listed=described.listed,
         )

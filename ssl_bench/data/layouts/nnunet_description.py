@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ssl_bench.data.layouts.nnunet_labels import DescribedLabels, read_labels
 from ssl_bench.errors import UserError
 
 
@@ -26,8 +27,7 @@ class Description(NamedTuple):
     licence: str
     channels: tuple[str, ...]
     """Their names, in the order of their files' numbers."""
-    classes: dict[str, int]
-    """Label value by name, without the background."""
+    labels: DescribedLabels
     ending: str
     """How every file name ends, as ``.nii.gz``."""
     listed: dict[str, Listed] | None
@@ -35,7 +35,7 @@ class Description(NamedTuple):
 
 
 def read_description(path: Path) -> Description:
-    """Read ``dataset.json``. Raises UserError if it is broken, has regions or an ignore label."""
+    """Read ``dataset.json``. Raises UserError if it is broken."""
     try:
         values = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
@@ -53,7 +53,7 @@ def read_description(path: Path) -> Description:
         name=str(values.get("name") or ""),
         licence=str(values.get("licence") or values.get("license") or "see the data set"),
         channels=channels,
-        classes=_classes(values.get("labels"), path),
+        labels=read_labels(values.get("labels"), values.get("regions_class_order"), path),
         ending=ending,
         listed=_listed(values, len(channels), path),
     )
@@ -73,41 +73,6 @@ def _channels(written: Any, path: Path) -> tuple[str, ...]:
     if len(set(channels)) < len(channels):
         raise UserError(f"{path}: channel_names has a name twice ({', '.join(channels)}); give each its own")
     return channels
-
-
-def _classes(labels: Any, path: Path) -> dict[str, int]:
-    """Label values by class name. Version 1 has them the other way round, their numbers as text."""
-    if not isinstance(labels, dict) or not labels:
-        raise UserError(f'{path}: has no labels; add for example "labels": {{"background": 0, "liver": 1}}')
-    by_value = all(key.isdecimal() and isinstance(value, str) for key, value in labels.items())
-    pairs = [(str(name), value) for value, name in labels.items()] if by_value else [*labels.items()]
-    if any(name == "ignore" for name, _ in pairs):
-        raise UserError(f"{path}: has an ignore label, which ssl-bench does not know; correct the labels without it")
-    values = [(name, _value(name, value, path)) for name, value in pairs]
-    classes = {name: value for name, value in values if value}
-    if not classes or len({*classes.values()}) < len([value for _, value in values if value]):
-        raise UserError(f"{path}: labels needs one name for each value, and one besides the background; correct it")
-    return classes
-
-
-def _value(name: str, written: Any, path: Path) -> int:
-    """The value of a label, however nnU-Net takes it: ``1``, ``1.0``, ``"1"``, or ``[1]``, a region of one value."""
-    parts = written if isinstance(written, list) else [written]
-    values = {_whole(part) for part in parts}
-    if len(values) > 1 and None not in values:
-        raise UserError(f"{path}: label {name!r} is a region of several values; give each a label of its own")
-    value = values.pop() if len(values) == 1 else None
-    if value is None:
-        raise UserError(f"{path}: label {name!r} has no whole number from 0 on; correct it")
-    return value
-
-
-def _whole(written: Any) -> int | None:
-    if isinstance(written, str) and written.strip().isdecimal():
-        return int(written)
-    if isinstance(written, float) and written.is_integer():
-        written = int(written)
-    return written if type(written) is int and written >= 0 else None
 
 
 def _listed(values: dict[str, Any], channels: int, path: Path) -> dict[str, Listed] | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
 from ssl_bench.api.registry import TASKS
 from ssl_bench.api.task import Task
 from ssl_bench.data.layouts.labelled_folder import labelled_folder_task
 from ssl_bench.data.layouts.nnunet import nnunet_task
+from ssl_bench.data.layouts.table_labels import TableKind
 from ssl_bench.errors import UserError
 from ssl_bench.spec.locations import Locations
 
@@ -34,15 +37,22 @@ def add_own(task: str) -> tuple[str, Kind, Path]:
     return name, kind, folder  # type: ignore[return-value]
 
 
-def register_own(locations: Locations) -> None:
-    """Register the tasks that a cell's folders define. Raises UserError if one no longer does."""
+def register_own(locations: Locations, declared: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Register the tasks that a cell's folders define; `declared` says by task what its labels are.
+
+    Raises UserError if a folder no longer defines its task, or where something else than a `folder:` is declared.
+    """
+    for name, kind in declared.items():
+        if locations.own_tasks.get(name) != "folder" or kind not in ("auto", *get_args(TableKind)):
+            known = ", ".join(get_args(TableKind))
+            raise UserError(f"--set data.{name}.kind={kind}: is for the labels of a folder:DIR task; use {known}")
     for name, kind in locations.own_tasks.items():
-        if _register(kind, locations.data_roots[name]) != name:
+        if _register(kind, locations.data_roots[name], declared.get(name, "auto")) != name:
             raise UserError(f"{locations.data_roots[name]}: no longer defines task {name!r}; plan its cells again")
 
 
-def _register(kind: Kind, folder: Path) -> str:
-    task: type[Task] = BUILDERS[kind](folder)
+def _register(kind: Kind, folder: Path, labels: str = "auto") -> str:
+    task: type[Task] = labelled_folder_task(folder, labels) if kind == "folder" else BUILDERS[kind](folder)
     assert task.dataset is not None
     name = f"{kind}-{task.dataset.title}"
     TASKS.add_from_folder(name, task, folder)

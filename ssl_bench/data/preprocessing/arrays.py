@@ -20,6 +20,7 @@ from ssl_bench.data.preprocessing.contrast import HU_OFFSET, Contrast, doubts_of
 from ssl_bench.data.preprocessing.labels import (
     LabelRule,
     Labels,
+    of_a_class,
     on_same_grid,
     read_classes,
     require_same_grid,
@@ -91,10 +92,10 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         found = ChannelReport(channel.name, alone.intensities[0], (values.low, values.high), contrast, channel.outline)
         reports.append(found)
         doubts += [of_one(doubt, channel, preprocessing) for doubt in doubts_of(values, contrast, alone)]
-    label: NDArray[np.uint8 | np.uint16] | int = case.label if isinstance(case.label, int) else 0
+    label: NDArray[np.uint8 | np.uint16] | int | float = 0 if isinstance(case.label, Path) else case.label
     if labels is not None:
         label = grid.read(labels.classes, box, "nearest")
-        if labels.classes.any() and not label.any():
+        if of_a_class(labels.classes).any() and not of_a_class(label).any():
             raise UserError(f"{case.label}: no class is left after cropping and resampling; choose another region")
         label = _padded(label, preprocessing)
     depth, height, width = scan.voxels.shape
@@ -104,7 +105,7 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         scan.spacing_mm,
         tuple(reports),
         label_voxels=labels.voxels if labels else {},
-        has_class=bool(np.any(label)),
+        has_class=bool(of_a_class(label).any()),
         notes=(*_notes(channels), *(labels.notes if labels else ()), *((lungs.note,) if lungs else ())),
         doubts=(*doubts, *(lungs.doubts if lungs else ()), *doubts_about(case, preprocessing, channels)),
     )
@@ -153,12 +154,13 @@ def _kept(
         return grid.whole()
     if labels is None or rule is None:
         raise UserError(f"{case.image}: has no label to crop to; choose another region")
-    if not labels.classes.any():
+    inside = of_a_class(labels.classes)
+    if not inside.any():
         raise UserError(
             f"{case.label}: {without_class(rule)} to crop to; name the right label file, or keep whole scans with "
             "--set data.TASK.region=whole"
         )
-    return grid.around(labels.classes, preprocessing.margin_mm)
+    return grid.around(inside, preprocessing.margin_mm)
 
 
 def _lungs(channels: Sequence[Channel], preprocessing: Preprocessing) -> Lungs:

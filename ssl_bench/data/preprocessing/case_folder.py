@@ -19,6 +19,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
 from ssl_bench.api.cases import Case, Doubt
 from ssl_bench.api.settings import Settings
+from ssl_bench.data.preprocessing.labels import of_a_class
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
 from ssl_bench.files import TEMPORARY_SUFFIX, cache_root
@@ -44,8 +45,8 @@ class PreparedCase(Settings):
     """(D, H, W)."""
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
-    label: int | None
-    """The class of the whole volume; None for ``label.npy``."""
+    label: int | float | None
+    """The class of the whole volume, or as a float its number; None for ``label.npy``."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     doubts: tuple[Doubt, ...]
@@ -85,9 +86,10 @@ class PreparedCase(Settings):
         except (OSError, ValueError, EOFError):
             return False
         several = (self.channels,) if self.channels > 1 else ()
-        return image.shape == (*several, *self.shape) and (isinstance(label, int) or label.shape == self.shape)
+        has_shape = not isinstance(label, np.ndarray) or label.shape == self.shape
+        return image.shape == (*several, *self.shape) and has_shape
 
-    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int]:
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int | float]:
         label = _map(self.folder / "label.npy") if self.label is None else self.label
         return _map(self.folder / "image.npy"), label
 
@@ -110,10 +112,10 @@ def write_case(
         identifier=case.identifier,
         shape=case.size,
         spacing_mm=case.spacing_mm,
-        label=case.label if isinstance(case.label, int) else None,
+        label=None if isinstance(case.label, np.ndarray) else case.label,
         notes=notes,
         doubts=doubts,
-        has_class=bool(np.any(case.label)),
+        has_class=bool(of_a_class(case.label).any()),
         sources=dict(sources),
         signature=outlines[0],
         further_signatures=tuple(outlines[1:]),
@@ -122,7 +124,7 @@ def write_case(
     try:
         with _complete_folder(folder) as temporary:
             _write(temporary / "image.npy", case.image)
-            if not isinstance(case.label, int):
+            if isinstance(case.label, np.ndarray):
                 _write(temporary / "label.npy", case.label)
             left_out = {"further_signatures", "channels"} if described.channels == 1 else None
             _write(temporary / "case.json", described.model_dump_json(exclude=left_out).encode())

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ssl_bench.api.cases import Problem, SourceCase
+from ssl_bench.api.cases import IGNORED, Problem, SourceCase
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
 from ssl_bench.data.io.volume import Volume, voxels_apart
@@ -33,6 +33,16 @@ class LabelRule(Settings):
     """Stray values, and the values they stand for."""
     background: tuple[int, ...] = ()
     """Values that are no class, besides 0."""
+    regions: tuple[tuple[int, ...], ...] = ()
+    """The values of each region, where those may overlap; then a voxel's label has a bit for each."""
+    ignored: int | None = None
+    """The value of voxels that enter neither loss nor score; their label is `IGNORED`."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came after the first cases were prepared say nothing at their defaults: the cache stays."""
+        fields: dict[str, Any] = serialised(self)
+        return {name: value for name, value in fields.items() if name not in ("regions", "ignored") or value}
 
     @classmethod
     def of(cls, dataset: Dataset) -> LabelRule | None:
@@ -40,13 +50,22 @@ class LabelRule(Settings):
         if not dataset.label_values:
             return None
         return cls(
-            values=dataset.label_values, synonyms=dict(dataset.label_synonyms), background=dataset.background_values
+            values=dataset.label_values,
+            synonyms=dict(dataset.label_synonyms),
+            background=dataset.background_values,
+            regions=dataset.label_regions,
+            ignored=dataset.ignored_value,
         )
 
     def classes(self) -> dict[int, int]:
-        """Class index by label value, synonyms and background included."""
+        """The label (see `Case`) by label value, synonyms and background included."""
         index = dict.fromkeys((0, *self.background), 0)
-        index |= {value: number for number, value in enumerate(self.values, 1)}
+        if self.regions:
+            index |= {value: sum(1 << r for r, own in enumerate(self.regions) if value in own) for value in self.values}
+        else:
+            index |= {value: number for number, value in enumerate(self.values, 1)}
+        if self.ignored is not None:
+            index[self.ignored] = IGNORED
         return index | {stray: index[meant] for stray, meant in self.synonyms.items()}
 
 
@@ -54,7 +73,7 @@ class Labels(NamedTuple):
     """A label file, understood."""
 
     classes: NDArray[np.uint8 | np.uint16]
-    """(D, H, W), 0 is background; 16 bits for more than 255 classes."""
+    """(D, H, W), 0 is background; 16 bits for more than 255 classes, for regions, and where voxels are ignored."""
     voxels: dict[int, int]
     """How many voxels hold each label value of the file."""
     notes: tuple[str, ...]
@@ -81,7 +100,7 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
             f"{path}: label values {_some(unknown)} belong to no class of the task ({_some(rule.values, 30)}) and not "
             "to the background; correct them in the file or leave the case out"
         )
-    table = np.zeros(len(counts), np.uint8 if len(rule.values) < 256 else np.uint16)
+    table = np.zeros(len(counts), np.uint8 if max(index.values()) < 256 and not rule.regions else np.uint16)
     for value in voxels:
         table[value - low] = index[value]
     classes = np.empty(values.shape, table.dtype)
@@ -91,9 +110,18 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     notes = [f"{value} read as {meant} (voxels: {voxels[value]})" for value, meant in strays.items()]
     if apart:
         notes.append(f"label values up to {apart:.1g} off whole numbers, rounded")
-    if not any(index[value] for value in voxels):
+    if rule.ignored in voxels:
+        notes.append(f"{rule.ignored} is ignored (voxels: {voxels[rule.ignored]} of {values.size})")
+    if not any(index[value] not in (0, IGNORED) for value in voxels):
         notes.append(without_class(rule))
     return Labels(classes, voxels, tuple(notes))
+
+
+def of_a_class(label: NDArray[Any] | float) -> NDArray[np.bool_]:
+    """Which voxels of a label (see `Case`) are of a class: not background, not ignored; or whether the volume is."""
+    label = np.asarray(label)
+    found: NDArray[np.bool_] = label != 0
+    return found & (label != IGNORED) if label.dtype == np.uint16 else found
 
 
 def without_class(rule: LabelRule) -> str:

@@ -112,6 +112,8 @@ def _sources(case: SourceCase, rule: LabelRule | None, digest: Callable[[Path], 
     image = digest(case.image)
     if isinstance(case.label, int):
         label: str | None = f"class {case.label}"
+    elif isinstance(case.label, float):
+        label = f"number {case.label!r}"
     else:
         label = "unread" if rule is None else digest(case.label)
     others = {f"channel {index}": path and digest(path) for index, path in enumerate(case.channels)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ssl_bench.api.kinds import of_voxels
 from ssl_bench.nn.heads import PaperDownstream
 from ssl_bench.protocols.frozen.ensemble import Ensemble, EnsembleDownstream
 from ssl_bench.protocols.frozen.probe import PooledLinears
@@ -14,23 +15,23 @@ class StandardisedDownstream(EnsembleDownstream, PaperDownstream):
 
     def make_head(self, classes: int) -> nn.Module:
         """`heads` 3x3x3 convolutions on local features, or linear layers on pooled global ones."""
-        if self.kind == "segmentation":
+        if of_voxels(self.kind):
             channels = self.backbone.local_channels
-            return Ensemble((channels,), ConvolutionHeads(channels, classes, self.heads))
+            return Ensemble((channels,), ConvolutionHeads(channels, self.outputs, self.heads))
         channels = self.backbone.global_channels
-        return Ensemble((channels,), PooledLinears((channels,), classes, self.heads))
+        return Ensemble((channels,), PooledLinears((channels,), self.outputs, self.heads))
 
 
 class ConvolutionHeads(nn.Module):
     """Heads of one 3x3x3 convolution, all computed as one."""
 
-    def __init__(self, channels: int, classes: int, heads: int) -> None:
+    def __init__(self, channels: int, outputs: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.convolution = nn.Conv3d(channels, heads * (1 + classes), 3, padding=1)
+        self.convolution = nn.Conv3d(channels, heads * outputs, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardised (B, channels, D, H, W) -> logits (heads * B, 1 + classes, D, H, W)."""
+        """Standardised (B, channels, D, H, W) -> logits (heads * B, outputs, D, H, W)."""
         logits: Tensor = self.convolution(features)
         batch, _, *size = logits.shape
         return logits.view(batch, self.heads, -1, *size).transpose(0, 1).flatten(0, 1)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_bench.api.kinds import of_voxels
 from ssl_bench.protocols.frozen.ensemble import Ensemble, EnsembleDownstream
 
 
@@ -22,16 +23,16 @@ class Probe(EnsembleDownstream):
     def make_head(self, classes: int) -> nn.Module:
         """`heads` linear heads on the same features."""
         channels = self.backbone.stage_channels
-        make = ScaleSums if self.kind == "segmentation" else PooledLinears
-        return Ensemble(channels, make(channels, classes, self.heads))
+        make = ScaleSums if of_voxels(self.kind) else PooledLinears
+        return Ensemble(channels, make(channels, self.outputs, self.heads))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); pooled for a classification.
+        """(B, C, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); of volumes (B, channels).
 
         The finest stage is cut to the volume; the others keep its zero padding.
         """
         stages = self.backbone.stages(volumes)
-        if self.kind == "classification":
+        if not of_voxels(self.kind):
             return tuple(stage.float().mean(dim=(2, 3, 4)) for stage in stages)
         return (centre(stages[0], volumes.shape[2:]), *stages[1:])
 
@@ -43,11 +44,11 @@ class ScaleSums(nn.ModuleList):
     holding hundreds of channels at full resolution. The convolutions of all heads are one matrix product a stage.
     """
 
-    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
-        super().__init__(ScaleSum(channels, classes) for _ in range(heads))
+    def __init__(self, channels: Sequence[int], outputs: int, heads: int) -> None:
+        super().__init__(ScaleSum(channels, outputs) for _ in range(heads))
 
     def forward(self, *stages: Tensor) -> Tensor:
-        """Stages (B, channels, d, h, w), finest first -> logits (heads * B, 1 + classes, D, H, W) of the finest's size.
+        """Stages (B, channels, d, h, w), finest first -> logits (heads * B, outputs, D, H, W) of the finest's size.
 
         Sums hold a voxel's logits side by side, which is many times faster to upsample on a processor; what comes out
         has the voxels of a class side by side, which is faster to take the softmax and the loss of.
@@ -77,33 +78,33 @@ class ScaleSums(nn.ModuleList):
 class ScaleSum(nn.Module):
     """The weights of one head."""
 
-    def __init__(self, channels: Sequence[int], classes: int) -> None:
+    def __init__(self, channels: Sequence[int], outputs: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Conv3d(count, 1 + classes, 1, bias=index == 0) for index, count in enumerate(channels)
+            nn.Conv3d(count, outputs, 1, bias=index == 0) for index, count in enumerate(channels)
         )
 
 
 class PooledLinears(nn.ModuleList):
     """Heads of one linear layer on the pooled features of all stages."""
 
-    def __init__(self, channels: Sequence[int], classes: int, heads: int) -> None:
-        super().__init__(PooledLinear(channels) for _ in range(heads))
+    def __init__(self, channels: Sequence[int], outputs: int, heads: int) -> None:
+        super().__init__(PooledLinear(channels, outputs) for _ in range(heads))
 
     def forward(self, *stages: Tensor) -> Tensor:
-        """Pooled stages (B, channels) -> logits (heads * B,)."""
+        """Pooled stages (B, channels) -> logits (heads * B, outputs), or (heads * B,) of a single output."""
         heads: list[Any] = list(self)
         with torch.autocast(stages[0].device.type, enabled=False):
             pooled = torch.cat(stages, dim=1)
-            return torch.cat([head.layer(pooled).flatten() for head in heads])
+            return torch.cat([head.layer(pooled) for head in heads]).squeeze(1)
 
 
 class PooledLinear(nn.Module):
     """The weights of one head."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.layer = nn.Linear(sum(channels), 1)
+        self.layer = nn.Linear(sum(channels), outputs)
 
 
 def centre(volumes: Tensor, size: Sequence[int]) -> Tensor:

@@ -50,7 +50,7 @@ class SearchedHeads(Protocol):
         generator = numpy_generator(self.seed, self.name, "windows")
         stored = FrozenFeatures(batches, settings.windows_per_volume, generator, features)
         model.head.fit(stored.windows)
-        batch: int = getattr(settings.batch, model.kind)
+        batch = settings.batch.of(model.kind)
 
         def draw(step: int) -> Batch:
             inputs, targets = stored.draw(batch, numpy_generator(self.seed, self.name, step))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from ssl_bench.api.metric import METRICS
 from ssl_bench.report.columns import as_float
 from ssl_bench.report.page.curves import dots
 from ssl_bench.report.page.model import Facts
@@ -56,7 +57,12 @@ def case_dots(record: EvaluationRecord) -> Markup | None:
         ends = [end for line in lines if line for end in (min(line), max(line))] or [0.0]
         text = "Probability of each test case, x 100; above positive cases, below negative ones"
         return dots(text, lines, min(ends), max(ends))
-    return dots("DSC of each test case, x 100", [[score for _, score in _scores(record)]], 0, 1)
+    scores = [score for _, score in _scores(record)]
+    if record.metric == "DSC":
+        return dots("DSC of each test case, x 100", [scores], 0, 1)
+    if record.metric == "macro AUC":
+        return dots("Probability of each test case's own class, x 100", [scores], 0, 1)
+    return dots("Absolute error of each test case", [scores], 0, max(scores, default=0.0), factor=1)
 
 
 def number(value: Any) -> float | None:
@@ -73,17 +79,29 @@ def _spread(record: EvaluationRecord) -> str:
     undefined = f"; {len(record.cases) - len(scores)} undefined" if len(scores) < len(record.cases) else ""
     if not scores:
         return f"{len(record.cases)}{undefined}"
-    worst, best = min(scores, key=lambda pair: pair[1]), max(scores, key=lambda pair: pair[1])
-    low, middle, high = np.quantile([score for _, score in scores], (0.25, 0.5, 0.75))
+    metric = METRICS[record.metric]
+    worst, best = (end(scores, key=lambda pair: metric.sign * pair[1]) for end in (min, max))
+    quartiles = np.quantile([score for _, score in scores], (0.25, 0.5, 0.75))
+    what = {"macro AUC": " (probability of its own class)", "MAE": " (absolute error)"}.get(record.metric, "")
     return (
-        f"{len(record.cases)}; worst {100 * worst[1]:.1f} ({worst[0]}), quartiles {100 * low:.1f}, {100 * middle:.1f}, "
-        f"{100 * high:.1f}, best {100 * best[1]:.1f} ({best[0]}){undefined}"
+        f"{len(record.cases)}; worst {metric.text(worst[1])} ({worst[0]}), quartiles "
+        f"{', '.join(map(metric.text, quartiles))}, best {metric.text(best[1])} ({best[0]}){what}{undefined}"
     )
 
 
 def _scores(record: EvaluationRecord) -> list[tuple[str, float]]:
-    found = [(str(case.get("case")), number(case.get("dsc"))) for case in record.cases]
+    """The cases with what each has: its DSC, the probability of its own class, or its absolute error."""
+    found = [(str(case.get("case")), _case_score(record, case)) for case in record.cases]
     return [(name, score) for name, score in found if score is not None]
+
+
+def _case_score(record: EvaluationRecord, case: dict[str, Any]) -> float | None:
+    if record.metric == "macro AUC":
+        return number((case.get("probabilities") or {}).get(case.get("class")))
+    if record.metric == "MAE":
+        said, true = number(case.get("prediction")), number(case.get("label"))
+        return None if said is None or true is None else abs(said - true)
+    return number(case.get("dsc"))
 
 
 def _with_label(record: EvaluationRecord, label: int) -> list[dict[str, Any]]:

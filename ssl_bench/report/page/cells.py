@@ -40,22 +40,23 @@ def cell_of(
     summary = tests.summaries.get(row) if tests else None
     standing = tests.standings.get(row) if tests else None
     difference = tests.differences.get(row) if tests else None
-    value, _, bounds = interval_text(difference.estimate, "+").partition(" ") if difference else ("", "", "")
+    metric = table.metric(column)
+    value, _, bounds = interval_text(difference.estimate, metric, "+").partition(" ") if difference else ("", "", "")
     p = tests.difference_p[row] if tests and difference else float("nan")
     number = float(difference.estimate.value) if difference else float("nan")
     return Entry(
         id=cell_id(table, row, column, table_id),
-        score=score_text(place) if place.scored else "undefined",
+        score=score_text(place, metric) if place.scored else "undefined",
         marks=[(mark, MARKS[mark]) for mark in place.marks] if place.scored else [],
         best=row in best,
         may_be_best=standing is not None and standing.first == 1,
-        interval=interval_text(summary.estimate).partition(" ")[2] if summary else "",
+        interval=interval_text(summary.estimate, metric).partition(" ")[2] if summary else "",
         rank=rank_interval(standing) if standing else "",
         difference=value,
         difference_interval=bounds,
         p=p_text(p) if difference else "",
-        direction="" if not p < 0.05 else "better" if number > 0 else "worse",
-        score_number=100 * place.mean if place.scored else None,
-        difference_number=None if number != number else 100 * number,
+        direction="" if not p < 0.05 else "better" if metric.sign * number > 0 else "worse",
+        score_number=metric.factor * place.mean if place.scored else None,
+        difference_number=None if number != number else metric.factor * number,
         details=[evaluation_detail(described[key], blocks, table_id) for key in table.lines(column, row)["key"]],
     )

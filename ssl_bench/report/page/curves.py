@@ -36,8 +36,11 @@ def curve(name: str, points: Sequence[tuple[float, float]], best: float | None =
     ).format(LEFT, TOP, BOTTOM, RIGHT, path, mark, y_high, BOTTOM, y_low))  # fmt: skip
 
 
-def dots(text: str, lines: Sequence[Sequence[float]], low: float, high: float) -> Markup | None:
-    """Values between `low` and `high`, each a dot, on one line for each sequence of `lines`. None without any."""
+def dots(text: str, lines: Sequence[Sequence[float]], low: float, high: float, factor: float = 100) -> Markup | None:
+    """Values between `low` and `high`, each a dot, on one line for each sequence of `lines`. None without any.
+
+    `factor` is what the ends are multiplied by where they are written.
+    """
     across, floor = _scale(low, high, LEFT, RIGHT), 14 + 14 * len(lines)
     path = "".join(
         f"M{across(min(max(value, low), high)):.0f} {14 + 14 * place}h0"
@@ -49,7 +52,7 @@ def dots(text: str, lines: Sequence[Sequence[float]], low: float, high: float) -
     return _figure("dots", floor + 14, text, Markup(
         '<path d="M{} {}H{}"/><path d="{}"/><text class="start" x="{}" y="{}">{:.3g}</text>'
         '<text x="{}" y="{}">{:.3g}</text>'
-    ).format(LEFT, floor, RIGHT, path, LEFT, floor + 12, 100 * low, RIGHT, floor + 12, 100 * high))  # fmt: skip
+    ).format(LEFT, floor, RIGHT, path, LEFT, floor + 12, factor * low, RIGHT, floor + 12, factor * high))  # fmt: skip
 
 
 def _figure(style: str, height: float, text: str, drawing: Markup) -> Markup:

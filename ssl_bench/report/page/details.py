@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from markupsafe import Markup
 
-from ssl_bench.report.cell_text import percent
+from ssl_bench.api.metric import METRICS
 from ssl_bench.report.page.cases import case_dots, case_facts
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.curves import curve
@@ -61,7 +61,8 @@ def describe_evaluation(record: EvaluationRecord) -> Described[EvaluationRecord]
     return Described(
         record.model_copy(update={"cases": [], "validation_curve": []}),
         facts=_present(
-            ("Score", "undefined" if record.score is None else f"{percent(record.score)} {record.metric}, x 100"),
+            ("Score", _score(record)),
+            ("Beside it", ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in record.beside.items())),
             *case_facts(record),
             ("Selection", _selection(record)),
             ("Backbone", _backbone(record)),
@@ -99,6 +100,14 @@ def describe_pretraining(record: PretrainingRecord) -> Described[PretrainingReco
             *(curve(f"Held-out {name}", _points(looks, name)) for name in names),
         ),
     )
+
+
+def _score(record: EvaluationRecord) -> str:
+    metric = METRICS[record.metric]
+    if record.score is None:
+        return "undefined"
+    unit = ", x 100" if metric.unit else " in the unit of the target, lower is better"
+    return f"{metric.text(record.score)} {record.metric}{unit}"
 
 
 def _selection(record: EvaluationRecord) -> str:

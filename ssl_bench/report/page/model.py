@@ -70,6 +70,7 @@ class Heading:
     """The metric, and which cases where that is not the usual."""
     opens_protocol: bool
     """Whether it is the first column of its protocol."""
+    lower_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class ColumnTests:
     lines: Lines
     cells: Sequence[str]
     """The id of the cell that each line is about."""
+    beside: Lines
+    """What is shown beside the metric; no lines where nothing is."""
 
 
 @dataclass(frozen=True)

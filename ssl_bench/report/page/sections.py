@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ssl_bench.report.beside import beside_table
 from ssl_bench.report.cell_text import mean_rank_text
 from ssl_bench.report.comparison import compare_columns
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown import pretraining_table, pretrainings_of
 from ssl_bench.report.mean_rank import MeanRanks, mean_ranks
-from ssl_bench.report.notes import data_notes, environments, mean_rank_note, test_notes, unranked
+from ssl_bench.report.notes import data_notes, environments, mean_rank_note, test_notes, units, unranked
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, pretraining_detail
@@ -17,7 +18,7 @@ from ssl_bench.report.page.model import ColumnTests, EntryRow, Figure, Heading, 
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
 from ssl_bench.report.significance import comparison_table, families
-from ssl_bench.report.table import Table, column_parts, column_title
+from ssl_bench.report.table import Column, Table, column_parts, column_title
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 
 
@@ -72,6 +73,7 @@ def section_of(
                 families(tests[key]),
                 Lines(*_with_paradigms([row.paradigm for row in tests[key].summaries], *comparison_table(tests[key]))),
                 [cell_id(table, row, key, name) for row in tests[key].summaries],
+                _beside(table, key),
             )
             for column, key in zip(columns, table.columns, strict=True)
             if key in tests
@@ -92,7 +94,7 @@ def _notes(table: Table) -> list[str]:
     incomplete = "A row that lacks a cell or a seed is incomplete: shown, never bold and never ranked."
     return [
         *unranked(table, str),
-        f"Mean over test cases, x 100{spread}. Setting {table.setting.digest}.",
+        f"Mean over test cases, {units(table)}{spread}. Setting {table.setting.digest}.",
         *([incomplete] if len(table.complete_rows) < len(table.rows) else []),
         *mean_rank_note(table),
         *data_notes(table, str, str),
@@ -104,14 +106,21 @@ def _columns(table: Table) -> list[Heading]:
     columns = []
     for place, column in enumerate(table.columns):
         task, metric, cases = column_parts(column, table)
+        lower = not table.metric(column).higher_is_better
         opens = place == 0 or table.columns[place - 1][1] != column[1]
-        columns.append(Heading(column_title(column, table), column[0], task, column[1], metric + cases, opens))
+        columns.append(Heading(column_title(column, table), column[0], task, column[1], metric + cases, opens, lower))
     return columns
 
 
 def _paradigms(table: Table, columns: Sequence[Heading], ranks: MeanRanks) -> Lines:
     header, lines = paradigm_table(table, ranks)
     return Lines(*_with_paradigms([line[0] for line in lines], header, lines), columns=(None, None, *columns, None))
+
+
+def _beside(table: Table, column: Column) -> Lines:
+    header, lines = beside_table(table, column)
+    paradigms = [row.paradigm for row, _ in table.by_row(column)]
+    return Lines(*_with_paradigms(paradigms, header, lines)) if lines else Lines((), ())
 
 
 def _published(table: Table, columns: Sequence[Heading]) -> Lines:

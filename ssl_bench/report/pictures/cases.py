@@ -13,6 +13,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ssl_bench.api.cases import Case
+from ssl_bench.api.kinds import Kind
+from ssl_bench.api.task import TaskFacts
 from ssl_bench.files import atomic_write
 
 # Okabe and Ito's colours, told apart with any colour vision; more classes reuse them with another dash.
@@ -21,13 +23,21 @@ _DASHES: tuple[Literal["solid", "dashed", "dotted", "dashdot"], ...] = ("solid",
 _PLANES = ("axial", "coronal", "sagittal")
 
 
-def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: Path, real: bool = False) -> None:
-    """Write a PNG with one column per case; segmentations as contours, a whole-volume class as text.
+def draw_cases(
+    cases: Sequence[Case],
+    title: str,
+    classes: Sequence[str],
+    path: Path,
+    real: bool = False,
+    facts: TaskFacts | None = None,
+) -> None:
+    """Write a PNG with one column per case; segmentations as contours, what is said of a whole volume as text.
 
-    Of several channels the first is shown.
+    `facts` are of the task; None for a corpus, and where `classes` say all. Of several channels the first is shown.
     """
+    kind: Kind = facts.kind if facts else "classification"
     styles = [(_COLOURS[i % len(_COLOURS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]) for i in range(len(classes))]
-    segmented = any(not isinstance(case.label, int) for case in cases)
+    segmented = any(isinstance(case.label, np.ndarray) for case in cases)
     legend_rows = -(-len(classes) // 4) if segmented else 0
     figure = Figure(figsize=(max(2.6 * len(cases), 8.5), 8.6 + 0.22 * legend_rows), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
@@ -35,8 +45,8 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
     origin = "real, prepared as the network sees it" if real else "semi-real, grown from one anatomy"
     figure.suptitle(f"{title}\n{origin}", fontsize=11)
     for column, case in enumerate(cases):
-        label = None if isinstance(case.label, int) else case.label
-        verdict = "" if label is not None else f"\n{_verdict(case.label, classes)}"
+        label = _drawn(case.label, facts) if isinstance(case.label, np.ndarray) else None
+        verdict = "" if label is not None else f"\n{_verdict(case.label, classes, kind)}"
         panels[0, column].set_title(case.identifier + verdict, fontsize=8)
         image = case.channels[0]
         middle = _middle(image if label is None else label)
@@ -64,9 +74,19 @@ def draw_cases(cases: Sequence[Case], title: str, classes: Sequence[str], path: 
         figure.savefig(temporary, format="png")
 
 
-def _verdict(label: int | NDArray[np.uint8 | np.uint16], classes: Sequence[str]) -> str:
+def _drawn(label: NDArray[Any], facts: TaskFacts | None) -> NDArray[Any]:
+    from ssl_bench.training.labels import drawn
+
+    return drawn(facts, label) if facts else label
+
+
+def _verdict(label: Any, classes: Sequence[str], kind: Kind) -> str:
+    if kind == "regression":
+        return f"{label:g}"
     if not classes:
         return "no label"
+    if kind == "multi-class":
+        return str(classes[label])
     return classes[int(label) - 1] if label else f"no {classes[0]}"
 
 

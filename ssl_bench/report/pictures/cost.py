@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ssl_bench.report.pictures.measures import columns_by_protocol, metric_of, panel_title
+from ssl_bench.report.pictures.measures import axis_of, columns_by_protocol, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
@@ -41,7 +41,7 @@ def _cost(table: Table, protocol: str, hours: dict[Column, dict[Row, float]], ba
         draw_points(axes, table, column, values, styles, baseline)
         axes.set_title(panel_title(table, column))
         axes.set_xlabel("Device-hours, pre-training + evaluation")
-        axes.set_ylabel(f"{metric_of(table, column)} (%)")
+        axes.set_ylabel(axis_of(table, column))
         axes.set_xlim(left=0)
     add_legend(figure, styles, {row for values in hours.values() for row in values})
     caption = (

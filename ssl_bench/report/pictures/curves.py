@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ssl_bench.report.pictures.measures import (
     Curve,
+    axis_of,
     column_name,
     columns_by_protocol,
     in_words,
-    metric_of,
     panel_title,
     trains_everything,
     validation_curves,
@@ -46,11 +46,11 @@ def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row,
         for row, curve in by_row.items():
             style = styles[row]
             axes.plot(
-                *curve, color=style.colour, linestyle=style.dash, marker=style.marker, markersize=3, linewidth=1.2
+                *curve[:2], color=style.colour, linestyle=style.dash, marker=style.marker, markersize=3, linewidth=1.2
             )
         axes.set_title(panel_title(table, column))
         axes.set_xlabel("Downstream steps")
-        axes.set_ylabel(f"Validation {metric_of(table, column)} (%)")
+        axes.set_ylabel(f"Validation {axis_of(table, column)}")
     add_legend(figure, styles, {row for by_row in curves.values() for row in by_row}, lines=True)
     caption = (
         "Score on the validation cases, mean over seeds. A curve that still climbs at its end belongs to a cell that "
@@ -67,23 +67,24 @@ def _convergence(table: Table, column: Column, curves: dict[Row, Curve], baselin
     assert own is not None
     title = f"Convergence on {in_words(table, column)}: steps to the best of {name}"
     figure, panels = new_panels(title, origin_of(table), len(others), 4, 1.6, shared=True)
-    reached = 0
+    reached, unit = 0, table.metric(column).unit
+    best = f"{reference.best:.1f} %" if unit else f"{reference.best:.3g}"
     for axes, row in zip(panels, others, strict=True):
         style, step = styles[row], curves[row].first_at(reference.best)
         axes.axhline(reference.best, color=GREY, linestyle=":", linewidth=0.9)
-        axes.plot(*reference, color=GREY, linewidth=1.1)
+        axes.plot(*reference[:2], color=GREY, linewidth=1.1)
         axes.plot(own, reference.best, "o", color=GREY, markersize=4)
-        axes.plot(*curves[row], color=style.colour, linewidth=1.5)
+        axes.plot(*curves[row][:2], color=style.colour, linewidth=1.5)
         if step is not None:
             reached += 1
             axes.axvline(step, color=style.colour, linestyle="--", linewidth=0.9)
         verdict = "not reached" if step is None else f"{step:g} steps"
         axes.set_title(f"{plain(row.label, 22)}\n{verdict}", fontsize=8)
     figure.supxlabel(f"Downstream steps ({name} in grey: {own:g} steps to its best)", fontsize=9)
-    figure.supylabel(f"Validation {metric_of(table, column)} (%)", fontsize=9)
+    figure.supylabel(f"Validation {axis_of(table, column)}", fontsize=9)
     caption = (
         f"Each method's validation curve (colour) with that of {name} (grey), mean over seeds. Dotted: the best of "
-        f"{name}, {reference.best:.1f} % after {own:g} steps. Dashed: the first validated step at which the method "
+        f"{name}, {best} after {own:g} steps. Dashed: the first validated step at which the method "
         f"is as good. After GVSL (CVPR 2023), Fig. 6, whose percentages are differences of such steps over the whole "
         f"schedule, here {max(reference.steps):g} steps."
     )

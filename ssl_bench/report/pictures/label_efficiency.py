@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ssl_bench.report.pictures.measures import Fractions, cohorts_by_protocol, measured, metric_of
+from ssl_bench.report.pictures.measures import Fractions, axis_of, cohorts_by_protocol, measured
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import add_legend, finish, new_panels, origin_of, plain, row_styles
 from ssl_bench.report.table import Row, Table
@@ -39,7 +39,7 @@ def _label_efficiency(table: Table, protocol: str, cohorts: Sequence[Fractions])
         axes.minorticks_off()
         axes.set_title(name)
         axes.set_xlabel("Labelled training cases (%)")
-        axes.set_ylabel(f"{metric_of(table, next(iter(fractions.values())))} (%)")
+        axes.set_ylabel(axis_of(table, next(iter(fractions.values()))))
     add_legend(figure, styles, shown, lines=True)
     caption = (
         "Mean over test cases and seeds. The training cases of every fraction are among those of the next larger one; "

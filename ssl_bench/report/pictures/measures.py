@@ -14,7 +14,7 @@ from ssl_bench.report.table import Column, Row, Table, column_parts
 
 
 class Measured(NamedTuple):
-    """A score in per cent with its 95 % interval; NaN where there is none."""
+    """A score, as printed, with its 95 % interval; NaN where there is none."""
 
     value: float
     low: float
@@ -25,19 +25,21 @@ def measured(table: Table, column: Column) -> dict[Row, Measured]:
     """Every row of the column that has a score: the mean over its seeds."""
     scores = column_scores(table, column)
     summaries = {} if scores is None else summarise(scores)
-    found = {}
+    found, factor = {}, table.metric(column).factor
     for place, row in enumerate(table.rows):
         if (here := table.place(row, column)) is not None:
             value = low = high = math.nan
             if place in summaries:
                 value, low, high = (float(part) for part in summaries[place].estimate[:3])
-            found[row] = Measured(100 * (here.mean if math.isnan(value) else value), 100 * low, 100 * high)
+            found[row] = Measured(*(factor * part for part in (here.mean if math.isnan(value) else value, low, high)))
     return found
 
 
-def metric_of(table: Table, column: Column) -> str:
-    """DSC or AUC."""
-    return column_parts(column, table)[1]
+def axis_of(table: Table, *columns: Column) -> str:
+    """What an axis of scores of `columns` is called: the metric and its unit, or a word for several."""
+    names = {table.metric(column).axis for column in columns}
+    percent = all(table.metric(column).unit for column in columns)
+    return names.pop() if len(names) == 1 else "Score (%)" if percent else "Score"
 
 
 Fractions = dict[float, Column]
@@ -85,19 +87,22 @@ def in_words(table: Table, column: Column) -> str:
 
 
 class Curve(NamedTuple):
-    """Validation scores in per cent after so many updates."""
+    """Validation scores, as printed, after so many updates."""
 
     steps: list[float]
     scores: list[float]
+    sign: float = 1.0
+    """-1 where lower is better."""
 
     @property
     def best(self) -> float:
-        """The highest score."""
-        return max(self.scores)
+        """The best score."""
+        return max(self.scores, key=lambda score: self.sign * score)
 
     def first_at(self, score: float) -> float | None:
-        """The first validated step whose score is at least `score`; None if it is never reached."""
-        return next((step for step, found in zip(self.steps, self.scores, strict=True) if found >= score), None)
+        """The first validated step whose score is as good as `score`; None if it is never reached."""
+        pairs = zip(self.steps, self.scores, strict=True)
+        return next((step for step, found in pairs if self.sign * found >= self.sign * score), None)
 
 
 def validation_curves(table: Table, column: Column) -> dict[Row, Curve]:
@@ -110,8 +115,10 @@ def validation_curves(table: Table, column: Column) -> dict[Row, Curve]:
     means = lines.groupby(["row", "step"])["value"].agg(["mean", "count"]).reset_index()
     seeds = cells["_row"].value_counts()
     common = means[means["count"].to_numpy() == means["row"].map(seeds).to_numpy()]
+    metric = table.metric(column)
     return {
-        table.rows[row]: Curve(list(found["step"]), list(100 * found["mean"])) for row, found in common.groupby("row")
+        table.rows[row]: Curve(list(found["step"]), list(metric.factor * found["mean"]), metric.sign)
+        for row, found in common.groupby("row")
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ssl_bench.report.pictures.measures import Measured, columns_by_protocol, measured, metric_of, panel_title
+from ssl_bench.report.pictures.measures import Measured, axis_of, columns_by_protocol, measured, panel_title
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line
 from ssl_bench.report.pictures.style import (
@@ -45,7 +45,7 @@ def _scores(table: Table, protocol: str, columns: list[Column], baseline: Row | 
         scores = measured(table, column)
         _draw_column(axes, rows, scores, styles, baseline)
         axes.set_title(panel_title(table, column))
-        axes.set_xlabel(f"{metric_of(table, column)} (%)")
+        axes.set_xlabel(axis_of(table, column))
     for left_over in list(panels.flat)[len(columns) :]:
         left_over.remove()
     panels[0, 0].set_yticks(range(len(rows)), [_label(row, baseline) for row in rows])

@@ -172,8 +172,11 @@ def test_it_pretends_to_no_embedded_cohort(tmp_path: Path) -> None:
         ({"labels": {"background": 0}}, "labels needs one name for each value, and one besides the background"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "labels needs one name for each value"),
         ({"labels": {"0": "background", "1": "a", "2": "a"}}, "labels needs one name for each value"),
-        ({"labels": {"background": 0, "whole": [1, 2]}}, "label 'whole' is a region of several values"),
-        ({"labels": {"background": 0, "a": 1, "ignore": 2}}, "has an ignore label"),
+        (
+            {"labels": {"background": 0, "whole": [1, 2]}},
+            "labels has 1 regions \\(whole\\) and regions_class_order no values; give each region the label to write",
+        ),
+        ({"labels": {"background": 0, "a": 1, "ignore": 1}}, '"ignore" is'),
         ({"labels": {"background": 0, "a": "1.5"}}, "label 'a' has no whole number from 0 on"),
         ({"labels": {"background": 0, "a": 1.5}}, "label 'a' has no whole number from 0 on"),
         ({"labels": {"background": 0, "a": []}}, "label 'a' has no whole number from 0 on"),

@@ -57,7 +57,7 @@ def test_its_heads_are_convolutions_of_their_own_whose_probabilities_are_average
 
 
 def test_logits_of_one_head_lie_together() -> None:
-    heads = ConvolutionHeads(4, 2, heads=3)
+    heads = ConvolutionHeads(4, 3, heads=3)
     features = torch.rand(2, 4, 5, 4, 3)
     logits = heads(features)
     assert logits.shape == (6, 3, 5, 4, 3)

@@ -11,7 +11,7 @@ import torch
 
 from ssl_bench.api.cases import Case
 from ssl_bench.api.method import Method
-from ssl_bench.api.registry import METHODS
+from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.api.settings import load_preset
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.executors.cells.run_cell import run_cell
@@ -185,7 +185,7 @@ def test_a_slice_that_cannot_be_kept_costs_the_places_of_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     label = np.ones((2, 8, 8), np.uint8)
-    examples = engine.EvaluationExamples(tmp_path / "x.npz")
+    examples = engine.EvaluationExamples(tmp_path / "x.npz", TASKS.load("shc").facts)
     case = Case("x", label.astype(np.float32), label, (1, 1, 1))
     for prediction in (torch.from_numpy(label), torch.zeros(()), torch.from_numpy(label)):
         examples.see(case, {"dsc": 1.0}, prediction)

@@ -1,0 +1,75 @@
+"""What scores mean: how each metric is printed, what it may be, and which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, log10
+from typing import Literal
+
+MetricName = Literal["DSC", "AUC", "macro AUC", "MAE"]
+"""Those by which tasks are ranked."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good a prediction is."""
+
+    name: str
+    title: str
+    unit: Literal["%", ""]
+    """``%``: a fraction, printed x 100. Empty: the target's own unit, or none."""
+    higher_is_better: bool
+    decimals: int
+    """As printed."""
+    lowest: float = 0.0
+    highest: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """What a value is multiplied by to be printed."""
+        return 100.0 if self.unit == "%" else 1.0
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied by so that larger is better."""
+        return 1.0 if self.higher_is_better else -1.0
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which way is better, in a word."""
+        return "higher" if self.higher_is_better else "lower"
+
+    @property
+    def heading(self) -> str:
+        """The name; an arrow says where lower is better, which is the exception."""
+        return self.name if self.higher_is_better else f"{self.name} ↓"
+
+    @property
+    def axis(self) -> str:
+        """The heading with the unit, for a picture."""
+        return f"{self.heading} ({self.unit})" if self.unit else self.heading
+
+    def text(self, value: float, sign: str = "") -> str:
+        """As printed; `sign` as in a format string. Numbers that differ in their last bits alone are printed alike."""
+        return f"{round(self.factor * value, 6):{sign}.{self.decimals}f}"
+
+    def rounded(self, value: float) -> float:
+        """The value that is printed."""
+        return round(round(value, 8), self.decimals + round(log10(self.factor)))
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("DSC", "Dice similarity coefficient", "%", True, 1),
+        Metric("AUC", "area under the receiver operating characteristic", "%", True, 1),
+        Metric("macro AUC", "mean over the classes of the AUC of each against the rest", "%", True, 1),
+        Metric("MAE", "mean absolute error", "", False, 3, highest=inf),
+        Metric("accuracy", "share of cases whose most probable class is theirs", "%", True, 1),
+        Metric("balanced accuracy", "mean over the classes of the accuracy on their cases", "%", True, 1),
+        Metric("Pearson r", "correlation of prediction and target", "", True, 3, lowest=-1.0),
+        Metric("R²", "share of the target's variance that is explained", "", True, 3, lowest=-inf),
+    )
+}
+"""By name: the four of `MetricName`, by which rows are ranked, and those that are shown beside them."""

@@ -1,0 +1,45 @@
+"""What the labels of a table are taken for."""
+
+from __future__ import annotations
+
+import pytest
+
+from ssl_bench.data.layouts.table_labels import read_labels
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "classes"),
+    [
+        (["0", "1", "1.0"], "classification", ()),
+        (["sick", "well"], "classification", ("sick", "well")),
+        (["0", "2"], "classification", ()),
+        (["NOR", "DCM", "RV", ""], "multi-class", ("DCM", "NOR", "RV")),
+        (["10", "2", "1"], "multi-class", ("1", "2", "10")),
+    ],
+)
+def test_labels_are_seen_by_what_they_hold(cells: list[str], kind: str, classes: tuple[str, ...]) -> None:
+    found = read_labels(["image", "label"], cells, [])
+    assert (found.kind, found.classes, found.problem) == (kind, classes, "")
+
+
+def test_of_two_words_the_second_is_positive() -> None:
+    found = read_labels(["image", "label"], ["well", "sick"], [])
+    assert found.names == ("well",)
+    assert [found.value(text) for text in ("sick", "well", "dead")] == [0, 1, None]
+
+
+def test_a_column_of_targets_holds_numbers_and_an_option_decides_the_rest() -> None:
+    assert read_labels(["image", "target"], [], ["1", "x"]).kind == "regression"
+    assert read_labels(["image", "label"], ["1", "2", "3"], [], "regression").column == "label"
+    both = ["image", "label", "target"]
+    assert "has both columns" in read_labels(both, ["a"], ["1"]).problem
+    assert read_labels(both, ["a"], ["1"], "regression").column == "target"
+    assert read_labels(both, ["a", "b", "c"], ["1", "2", "3"], "multi-class").column == "label"
+    assert read_labels(["image", "label"], ["0", "1"], [], "multi-class").classes == ("0", "1")
+    assert read_labels(["image", "target"], [], ["nan"]).value("nan") is None
+
+
+def test_many_numbers_fractions_and_mixtures_are_not_guessed() -> None:
+    for cells in ([str(n) for n in range(11)], ["0.5", "1", "2"], ["a", "1", "2"]):
+        assert "kind=regression" in read_labels(["label"], cells, []).problem
+    assert not read_labels(["label"], [str(n) for n in range(10)], []).problem
