@@ -216,6 +216,12 @@ Subjects = Annotated[
     ),
 ]
 Fold = Annotated[int, typer.Option(min=0, help="Which fold of the split.")]
+CrossValidation = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="K", show_default=False, help="Deal K folds, patients whole, as ssl-bench data split --folds K."
+    ),
+]
 LabelFraction = Annotated[
     float, typer.Option(help="Of the training cases, those whose labels are used; smaller ones are subsets of larger.")
 ]

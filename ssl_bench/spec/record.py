@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ssl_bench.spec.collapse import CollapsedStage, collapsed_stages
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, PretrainingSpec
 
 
@@ -147,7 +148,7 @@ class EvaluationRecord(_Record):
     validation cases."""
     cases: list[dict[str, Any]] = []
     """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability. A trial has
-    none."""
+    none. Where another test case is of the same subject, ``subject`` is the first of them."""
     policy: str = ""
     """How classes absent from a case are scored. Without `COUNTS_MISSES` in it, HD95 leaves out classes missed."""
     validation_curve: Curve = []
@@ -177,6 +178,8 @@ class EvaluationRecord(_Record):
     split_by: Literal["", "patient", "case"] = ""
     """By what the user's data set is split: ``case`` where nothing says who was scanned; empty for the embedded cohort,
     and in records made before it was kept."""
+    cross_validation: CrossValidation | None = None
+    """The folds of which the cell's is one; None for the only fold, and in records made before it was kept."""
 
 
 AnyRecord = PretrainingRecord | EvaluationRecord

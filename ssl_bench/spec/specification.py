@@ -253,7 +253,8 @@ class EvaluationSpec(_Keyed):
     def title(self) -> str:
         """The cell in words."""
         trial = "" if self.scored_on == "test" else ", trial"
-        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}{trial}"
+        fold = f", fold {self.data.fold}" if self.data.fold else ""
+        return f"{self.row} {self.task} {self.protocol}{fold}, seed {self.seed}{trial}"
 
 
 def reset_title(reset: Part) -> str:
