@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ssl_bench.errors import UserError
-from ssl_bench.report import statistics
+from ssl_bench.report import statistics, units
 from ssl_bench.report.family import Family
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Interval, Parts
 from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.report.units import Units
 
 Mask = NDArray[np.bool_]
 _PAIRS = 1024
@@ -35,30 +36,42 @@ class Scores:
     """(cases,): which are of the positive class, where the metric is the AUC; None where it is the DSC."""
     names: tuple[str, ...] = ()
     """What the cases are called, sorted."""
+    grouped: Units | None = None
+    """The subjects and folds of the cases; None where each stands alone."""
 
     @property
     def cases(self) -> int:
         """How many."""
         return int(self.values.shape[2])
 
+    @cached_property
+    def units(self) -> Units:
+        """The subjects and folds of the cases."""
+        return self.grouped or Units.single(self.cases)
+
     def case_values(self, rows: Sequence[int], seeds: Mask, kept: Mask) -> Array:
-        """(rows, seeds, kept cases): the DSC of a case, or what the case contributes to the AUC."""
+        """(rows, seeds, kept cases): the DSC of a case, or what the case contributes to the AUC of its fold."""
         if self.positive is not None and kept.all():
             return self._components[rows][:, seeds]
         values = self.values[rows][:, seeds][:, :, kept]
-        return values if self.positive is None else statistics.auc_components(values, self.positive[kept])
+        return values if self.positive is None else units.components(values, self.positive[kept], self.units.of(kept))
 
     @cached_property
     def _components(self) -> Array:
         """What each case contributes to each AUC where every case is kept: each comparison needs that again."""
         assert self.positive is not None
-        return statistics.auc_components(self.values, self.positive)
+        return units.components(self.values, self.positive, self.units)
 
 
 def read_scores(
-    cases: pd.DataFrame, cells: NDArray[np.intp], rows: NDArray[np.intp], seeds: NDArray[np.intp], metric: str
+    cases: pd.DataFrame,
+    cells: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    seeds: NDArray[np.intp],
+    metric: str,
+    folds: NDArray[np.intp] | None = None,
 ) -> Scores | None:
-    """The scores of `cells`, each of which is of one of `rows` and `seeds`, from a store's frame of `cases`.
+    """The scores of `cells`, each of which is of one of `rows`, `seeds` and `folds`, from a store's frame of `cases`.
 
     None where no cell holds any.
     """
@@ -78,14 +91,37 @@ def read_scores(
     if metric == "AUC":
         positive = np.zeros(len(used), dtype=bool)
         positive[order[lines["label"].to_numpy() == 1]] = True
-    return Scores(tuple(map(int, all_seeds)), values, present, positive, tuple(sorted(map(str, names[used]))))
+    subjects = _subjects(lines, used, places, order)
+    fold_of = np.zeros(len(used), dtype=np.intp)
+    if folds is not None:
+        fold_of[order] = np.repeat(folds, counts)
+    called = tuple(sorted(map(str, names[used])))
+    return Scores(tuple(map(int, all_seeds)), values, present, positive, called, Units(subjects, fold_of))
+
+
+def _subjects(
+    lines: pd.DataFrame, used: NDArray[np.intp], places: NDArray[np.intp], order: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The subject of each case, as any of its `lines` says it; else each case is another's.
+
+    `used` are the cases by their codes, `places` and `order` say for each line which of them its case is.
+    """
+    at = np.empty(len(used), dtype=np.intp)
+    at[places] = order
+    cases, subjects = lines["case"].array, lines["subject"].array
+    # A subject is called as one of its cases.
+    codes = cases.categories.get_indexer(subjects.categories)[subjects.codes]
+    known = (codes != cases.codes) & np.isin(codes, used)
+    found = np.arange(len(used))
+    found[order[known]] = at[np.searchsorted(used, codes[known])]
+    return found
 
 
 def column_scores(table: Table, column: Column) -> Scores | None:
     """The scores of every row of `table` in `column`, in their order; None where no cell holds those of its cases."""
     lines = table.lines(column)
     cells, rows, seeds = lines.index.to_numpy(), lines["_row"].to_numpy(), lines["seed"].to_numpy()
-    return read_scores(table.frames.cases, cells, rows, seeds, lines["metric"].iloc[0])
+    return read_scores(table.frames.cases, cells, rows, seeds, lines["metric"].iloc[0], lines["fold"].to_numpy())
 
 
 def lines_of(frame: pd.DataFrame, cells: NDArray[np.intp]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
@@ -108,6 +144,7 @@ class Difference:
     p: float
     """Uncorrected."""
     cases: int
+    subjects: int
     by_seed: dict[int, float]
     """The difference of each seed's scores."""
     least_p: float
@@ -122,7 +159,7 @@ class Difference:
     def standardised(self) -> float:
         """The difference in standard deviations of the paired differences (Cohen's d_z); for AUC its analogue."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(self.estimate.value / np.sqrt(self.parts.over_cases * self.cases))
+            return float(self.estimate.value / np.sqrt(self.parts.over_cases * self.subjects))
 
     def detectable(self, family: int) -> float:
         """The true difference found in 80 % of draws at 5 % corrected for `family` tests; infinite where none is."""
@@ -142,6 +179,8 @@ class Summary:
     seeds: tuple[int, ...]
     seed_spread: float
     """Standard deviation of the score over seeds; NaN for a single one."""
+    subjects: int
+    folds: int
 
     @property
     def of_methods(self) -> bool:
@@ -163,6 +202,9 @@ class ColumnStatistics:
     """What one column says."""
 
     cases: int
+    subjects: int
+    folds: int
+    """Of which networks the cases were scored."""
     seeds: tuple[int, ...]
     baseline: Row | None
     summaries: dict[Row, Summary]
@@ -265,6 +307,8 @@ def _statistics(
     standings = _standings(tests.means, pair_p[0])
     return ColumnStatistics(
         cases=tests.scores.cases,
+        subjects=tests.scores.units.count,
+        folds=tests.scores.units.networks,
         seeds=tests.scores.seeds,
         baseline=None if tests.baseline is None else rows[tests.baseline],
         summaries={rows[place]: summary for place, summary in tests.summaries.items()},
@@ -273,7 +317,7 @@ def _statistics(
         comparisons=difference_p[1],
         standings={rows[place]: standing for place, standing in zip(tests.ranked, standings, strict=True)},
         pairs=pair_p[1],
-        least_p=_least_p(tests.scores.positive, len(tests.scores.seeds), tests.scores.cases),
+        least_p=_least_p(tests.scores.positive, len(tests.scores.seeds), tests.scores.units),
     )
 
 
@@ -285,22 +329,22 @@ def summarise(scores: Scores) -> dict[int, Summary]:
     }
     found: dict[int, Summary] = {}
     for rows, seeds, kept in _alike(masks):
-        values = scores.case_values(rows, seeds, kept)
+        values, grouped = scores.case_values(rows, seeds, kept), scores.units.of(kept)
         ran = tuple(seed for seed, has in zip(scores.seeds, seeds, strict=True) if has)
         undefined, by_seed = np.full(len(rows), np.nan), np.full((len(rows), len(ran)), np.nan)
         estimate = Interval(undefined, undefined, undefined, undefined)
         if scores.positive is not None and scores.positive[kept].any():
             positive = scores.positive[kept]
-            estimate = statistics.auc_interval(statistics.auc_parts(values, positive))
-            by_seed = values[:, :, positive].mean(2)
+            estimate = statistics.auc_interval(units.parts_of(values, positive, grouped))
+            by_seed = units.score_of(values, positive, grouped)
         elif scores.positive is None and kept.any():
-            estimate = statistics.mean_interval(statistics.mean_parts(values))
+            estimate = statistics.mean_interval(units.parts_of(values, None, grouped))
             # No DSC lies outside, so no mean does.
             estimate = estimate._replace(low=np.clip(estimate.low, 0, 1), high=np.clip(estimate.high, 0, 1))
-            by_seed = values.mean(2)
+            by_seed = units.score_of(values, None, grouped)
         spread = by_seed.std(1, ddof=1) if len(ran) > 1 else undefined
         for row, own, among in zip(rows, zip(*estimate, strict=True), spread, strict=True):
-            found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among))
+            found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among), grouped.count, grouped.networks)
     return dict(sorted(found.items()))
 
 
@@ -320,37 +364,43 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
             continue
         positive = None if scores.positive is None else scores.positive[kept]
         values = scores.case_values(rows, seeds, kept) - scores.case_values([base], seeds, kept)
-        parts, p = _tested(values, positive, generator)
-        scored = values if positive is None else values[..., positive]
-        by_seed = scored.mean(2) if scored.shape[2] else np.full(scored.shape[:2], np.nan)
+        grouped = scores.units.of(kept)
+        parts, p = _tested(values, positive, grouped, generator)
+        by_seed = units.score_of(values, positive, grouped)
         ran = [seed for seed, has in zip(scores.seeds, seeds, strict=True) if has]
-        estimate, least = statistics.mean_interval(parts), _least_p(positive, len(ran), values.shape[2])
+        estimate, least = statistics.mean_interval(parts), _least_p(positive, len(ran), grouped)
+        parts = units.for_tests(parts, grouped, len(ran))
         for place, row in enumerate(rows):
             found[row] = Difference(
                 Interval(*(part[place] for part in estimate)),
                 parts.of_row(place),
                 float(p[place]),
                 values.shape[2],
+                grouped.count,
                 dict(zip(ran, map(float, by_seed[place]), strict=True)),
                 least,
             )
     return dict(sorted(found.items()))
 
 
-def _tested(values: Array, positive: Mask | None, generator: np.random.Generator) -> tuple[Parts, Array]:
+def _tested(
+    values: Array, positive: Mask | None, grouped: Units, generator: np.random.Generator
+) -> tuple[Parts, Array]:
     """Paired differences (pairs, seeds, cases) with the p of each: of methods, or else of the networks."""
-    if positive is not None:
-        parts = statistics.auc_parts(values, positive)
-        return parts, statistics.t_test(parts)
-    parts = statistics.mean_parts(values)
-    if values.shape[1] >= ENOUGH_SEEDS:
-        return parts, statistics.t_test(parts)
-    return parts, _each_p(values.mean(1), generator)
+    parts, seeds = units.parts_of(values, positive, grouped), values.shape[1]
+    if _flips_signs(positive, seeds, grouped):
+        return parts, _each_p(units.subject_sums(values.mean(1), grouped), generator)
+    return parts, statistics.t_test(units.for_tests(parts, grouped, seeds))
 
 
-def _least_p(positive: Mask | None, seeds: int, cases: int) -> float:
-    """What the test of a difference over so many seeds and cases can reach at best."""
-    return 0.0 if positive is not None or seeds >= ENOUGH_SEEDS else statistics.smallest_p(cases)
+def _flips_signs(positive: Mask | None, seeds: int, grouped: Units) -> bool:
+    """Whether a test is by flips of signs: of means, where subjects are all that it is over."""
+    return positive is None and seeds < ENOUGH_SEEDS and not grouped.pooled
+
+
+def _least_p(positive: Mask | None, seeds: int, grouped: Units) -> float:
+    """What the test of a difference over so many seeds and subjects can reach at best."""
+    return statistics.smallest_p(grouped.count) if _flips_signs(positive, seeds, grouped) else 0.0
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
@@ -376,12 +426,14 @@ def _pair_p(scores: Scores, rows: list[int], generator: np.random.Generator) -> 
     every = np.ones(scores.cases, dtype=bool)
     values = scores.case_values(rows, scores.present[rows[0]], every)
     first, second = np.triu_indices(len(rows), 1)
-    if scores.positive is None and values.shape[1] < ENOUGH_SEEDS:
-        by_case = values.mean(1)
+    if _flips_signs(scores.positive, values.shape[1], scores.units):
+        by_case = units.subject_sums(values.mean(1), scores.units)
         return statistics.sign_flip_p(by_case[first] - by_case[second], generator)
     starts = range(0, len(first), _PAIRS)
     pairs = [(first[start : start + _PAIRS], second[start : start + _PAIRS]) for start in starts]
-    return np.concatenate([_tested(values[one] - values[two], scores.positive, generator)[1] for one, two in pairs])
+    return np.concatenate([
+        _tested(values[one] - values[two], scores.positive, scores.units, generator)[1] for one, two in pairs
+    ])  # fmt: skip
 
 
 def _standings(means: Array, p: Array) -> list[Standing]:

@@ -62,12 +62,14 @@ def _table_section(table: Table) -> str:
     changed = f", changed by {', '.join(map(code, setting.overrides))}" if setting.overrides else ""
     several = any(place.scored > 1 for place in table.places.values())
     spread = ", then mean ± standard deviation over seeds" if several else ", one seed"
+    lacks_folds = any("◔" in place.marks for place in table.places.values())
+    lacking = "◔ lacks folds that other rows have. " if lacks_folds else ""
     notes = [
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
         f"Mean over test cases, x 100{spread}. Best complete row of a column in bold. † read through a random, frozen "
         "decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a structure of the test "
-        "cases is never predicted. A row that lacks a cell has no rank and is never bold. "
+        f"cases is never predicted. {lacking}A row that lacks a cell has no rank and is never bold. "
         f"Setting {code(setting.digest)}.",
         *mean_rank_note(table),
         *data_notes(table, code, escaped),

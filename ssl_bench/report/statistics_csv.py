@@ -18,11 +18,11 @@ from ssl_bench.store.store import Store
 
 COLUMNS = (
     "preset", "setting", "data", "corpus", "column", "task", "protocol", "metric", "paradigm", "row", "compared",
-    "seeds", "cases", "score", "score_low", "score_high", "seed_spread", "baseline", "difference", "difference_low",
+    "seeds", "cases", "subjects", "folds", "score", "score_low", "score_high", "seed_spread", "baseline", "difference", "difference_low",
     "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family", "comparisons", "p_best",
     "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
 )  # fmt: skip
-_WHOLE = ("seeds", "cases", "comparisons", "rank_first", "rank_last", "pairs")
+_WHOLE = ("seeds", "cases", "subjects", "folds", "comparisons", "rank_first", "rank_last", "pairs")
 
 
 @no_collection()
@@ -69,6 +69,8 @@ def _score(table: Table, column: Column, statistics: ColumnStatistics, row: Row)
         "compared": "methods" if summary.of_methods else "networks",
         "seeds": len(summary.seeds),
         "cases": summary.cases,
+        "subjects": summary.subjects,
+        "folds": summary.folds,
         "score": summary.estimate.value,
         "score_low": summary.estimate.low,
         "score_high": summary.estimate.high,

@@ -110,6 +110,11 @@ class DataSpec(Settings):
         whole = json.dumps(self.model_dump(mode="json", exclude={"detail"}), sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
+    def pooled_column(self, folds: str) -> str:
+        """What cells of all folds share that stand in one column; `folds` is the digest of those."""
+        shared = self.model_dump(mode="json", include={"fingerprint", "recipe", "label_fraction"})
+        return hashlib.sha256(json.dumps([shared, folds], sort_keys=True).encode()).hexdigest()[:16]
+
 
 class PretrainingSpec(_Keyed):
     """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
