@@ -21,13 +21,15 @@ MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger", "◔": r"\diamo
 
 
 @no_collection()
-def write_latex(store: Store, baseline: str | None = None, family: Family = Family.column) -> str:
+def write_latex(
+    store: Store, baseline: str | None = None, family: Family = Family.column, single_folds: bool = False
+) -> str:
     r"""One ``table*`` for each table: columns by protocol and scene, rows by paradigm, for ``\input`` into a paper.
 
     In small type the difference to the row whose label is `baseline`, scratch where it is None, with a star where its
     p, corrected over `family`, is below 0.05. Raises UserError if no table has that row.
     """
-    tables = tables_of(read_results(store))
+    tables = tables_of(read_results(store), single_folds)
     baseline = baseline_label(tables, baseline)
     parts = ["% \\usepackage{booktabs,graphicx}\n" if tables else "% No cell has succeeded yet.\n"]
     parts += [_environment(table, baseline, family, number) for number, table in enumerate(tables, 1)]

@@ -20,16 +20,20 @@ from ssl_bench.store.store import Store
 
 @no_collection()
 def write_markdown(
-    store: Store, published: bool = False, baseline: str | None = None, family: Family = Family.column
+    store: Store,
+    published: bool = False,
+    baseline: str | None = None,
+    family: Family = Family.column,
+    single_folds: bool = False,
 ) -> str:
     """The leaderboard: one table per setting, its statistics, the pre-trainings behind it, and what failed.
 
     With `published`, the papers' numbers follow beside the measured ones. `baseline` is the label of the row that the
-    others are compared with, scratch where it is None; p are corrected over `family`. Raises UserError if no table has
-    that row.
+    others are compared with, scratch where it is None; p are corrected over `family`. With `single_folds` each fold of
+    a cross-validation has a column of its own. Raises UserError if no table has that row.
     """
     frames = read_results(store)
-    tables = tables_of(frames)
+    tables = tables_of(frames, single_folds)
     baseline = baseline_label(tables, baseline)
     parts = ["# Leaderboard\n"] if tables else ["# Leaderboard\n", "No cell has succeeded yet.\n"]
     for table in tables:

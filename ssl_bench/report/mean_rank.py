@@ -57,9 +57,9 @@ def mean_ranks(table: Table) -> MeanRanks:
 
     The interval is an expanded percentile interval (Hesterberg 2015, section 5): subjects with all their test cases,
     the networks of pooled folds, and from `ENOUGH_SEEDS` seeds on seeds, are drawn with replacement, the same for all
-    rows; columns with the same cases draw the same subjects, and all columns draw the same seeds. The deviations that a draw causes are stretched to the width of t intervals. It
-    covers the mean rank to expect of a repetition with other cases and seeds, within which close rows change places.
-    The same table gives the same bits.
+    rows; columns with the same cases draw the same subjects, and all columns draw the same seeds. The deviations that a
+    draw causes are stretched to the width of t intervals. It covers the mean rank to expect of a repetition with other
+    cases and seeds, within which close rows change places. The same table gives the same bits.
     """
     rows = table.complete_rows if table.setting.ranked else []
     if not rows:
