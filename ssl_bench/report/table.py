@@ -231,8 +231,10 @@ def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, 
     row_of = list(map(Row, cells["paradigm"], cells["method"], cells["_options"]))
     column_of = list(zip(cells["task"], cells["protocol"], cells["_cases"], strict=True))
     rows = sorted(set(row_of), key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+    fold_of = dict(zip(column_of, cells["fold"].where(cells["_cases"] != cells["_pool"], 0), strict=True))
     columns = sorted(
-        set(column_of), key=lambda column: (not column[1].startswith("linear-v"), *column[1::-1], column[2])
+        set(column_of),
+        key=lambda column: (not column[1].startswith("linear-v"), *column[1::-1], fold_of[column], column[2]),
     )
     row_places, column_places = ({one: place for place, one in enumerate(found)} for found in (rows, columns))
     cells = cells.assign(
