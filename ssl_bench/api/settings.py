@@ -89,7 +89,7 @@ class Sizing(Settings):
 
     voxels: PositiveInt
     """The grid is coarsened until the median case has at most so many."""
-    folds: int = Field(ge=2)
+    folds: int = Field(ge=3)
     """So many are dealt, in place of one split, where a data set has fewer subjects than `folds_below`."""
     folds_below: PositiveInt
 

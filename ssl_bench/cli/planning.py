@@ -134,8 +134,12 @@ def locations_of(
         raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
     if data.split and len(roots) != 1:
         raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
-    if data.cross_validation == 1 or (data.cross_validation and data.split):
-        instead = "--split names folds already; leave one out" if data.split else "use 2 folds or more"
+    if 0 < data.cross_validation < 3 or (data.cross_validation and data.split):
+        instead = (
+            "--split names folds already; leave one out"
+            if data.split
+            else "use 3 folds or more: one to test, one to validate"
+        )
         raise UserError(f"--cross-validation {data.cross_validation}: {instead}")
     if data.subjects and len(roots) != 1:
         raise UserError(f"--subjects {data.subjects}: is about one data set; give one task with --data-root")
