@@ -103,7 +103,7 @@ Protocols = Annotated[
 ]
 Preset = Annotated[
     str,
-    typer.Option(help="smoke (seconds), quick (minutes), small (hours) or paper (days on a GPU): sizes and schedules."),
+    typer.Option(help="smoke (seconds), quick (minutes), small (hours), paper (days on a GPU), or real, sized by your data."),
 ]
 Plugin = Annotated[
     list[Path] | None,
