@@ -103,7 +103,9 @@ Protocols = Annotated[
 ]
 Preset = Annotated[
     str,
-    typer.Option(help="smoke (seconds), quick (minutes), small (hours), paper (days on a GPU), or real, sized by your data."),
+    typer.Option(
+        help="smoke (seconds), quick (minutes), small (hours), paper (days on a GPU), or real, sized by your data."
+    ),
 ]
 Plugin = Annotated[
     list[Path] | None,

@@ -141,6 +141,6 @@ def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | Non
 
 
 def _ran_alike(table: Table, column: Column, row: Row, other: Row) -> bool:
-    """Whether both have the same seeds in `column`, and as many scores."""
-    seeds = [set(table.lines(column, one)["seed"]) for one in (row, other)]
-    return seeds[0] == seeds[1] and table.places[row, column].scored == table.places[other, column].scored
+    """Whether both have the same seeds and folds in `column`, and as many scores."""
+    ran = [set(table.lines(column, one)[["seed", "fold"]].itertuples(index=False)) for one in (row, other)]
+    return ran[0] == ran[1] and table.places[row, column].scored == table.places[other, column].scored

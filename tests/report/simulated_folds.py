@@ -12,7 +12,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.stats import rankdata
 
+from ssl_bench.report.mean_rank import DRAWS, _Cases, _Resampling
 from ssl_bench.report.statistics import Array, Interval, auc_interval, mean_interval, sign_flip_p, t_test
 from ssl_bench.report.units import Units, components, for_tests, parts_of, score_of, subject_sums
 from tests.report.simulated import SKEWED, beta
@@ -104,6 +106,28 @@ def auc_coverage(draws: int, seeds: int, grouped: Units, truth: float, network: 
     return float(np.mean(covered)), float(score_of(values, positive, grouped).mean()), float(pooled)
 
 
+def mean_rank_coverage(draws: int, seeds: int, network: float, gaps: float) -> float:
+    """How often the intervals of six rows over four columns of thirty subjects in five folds hold the mean rank to
+    expect of a repetition; the rows' means lie `gaps` standard errors apart, on average."""
+    generator, folds = np.random.default_rng(0), np.arange(30) % 5
+    means = gaps * generator.normal(size=(4, 6)) / 30**0.5
+    values, bounds = [], []
+    for _ in range(draws):
+        resampling, drawn, found = _Resampling(generator, seeds), np.zeros((6, DRAWS)), np.zeros(6)
+        for place, mean in enumerate(means):
+            own = mean[:, None, None] + generator.normal(size=(6, 1, 30)) + 2 * generator.normal(size=(1, 1, 30))
+            own = own + network / 6**0.5 * generator.normal(size=(6, seeds, 5))[..., folds]
+            own = own + 0.3 * generator.normal(size=(6, seeds, 30))
+            one = _Cases(own, [np.ones(30, dtype=bool)], (f"task {place}",), folds, np.full(5, 0.2))
+            found += rankdata(-own.mean((1, 2))) / 4
+            drawn += rankdata(-resampling.scores(one), axis=0) / 4
+        values.append(found)
+        bounds.append(np.quantile(drawn, (0.025, 0.975), axis=1))
+    low, high = np.swapaxes(bounds, 0, 1)
+    expected = np.mean(values, axis=0)
+    return float(np.mean((low <= expected) & (expected <= high)))
+
+
 def documented() -> Iterator[str]:
     """The tables of docs/statistics.md, line by line."""
     yield "coverage over five folds; networks 0, 1, 2; then with a seed of 1 as well"
@@ -134,6 +158,10 @@ def documented() -> Iterator[str]:
             100 * false_positives(4_000, seeds, grouped, 0.0, aware) for aware in (grouped, Units.single(2 * subjects))
         ]
         yield f"| {subjects} | {seeds} | " + " | ".join(f"{one:.1f}" for one in found) + " |"
+    yield "mean ranks over five folds: coverage; rows 0, 1, 3 standard errors apart, networks 0, 1, 2 each"
+    for seeds in SEEDS:
+        found = [mean_rank_coverage(200, seeds, network, gaps) for gaps in (0.0, 1.0, 3.0) for network in NETWORKS]
+        yield f"| {seeds} | " + " | ".join(f"{100 * one:.1f}" for one in found) + " |"
     yield "AUC over five folds: coverage, mean of the folds' AUC, AUC of pooled scores; calibration 0, 0.5, 1"
     for truth, cases, seeds in product((0.75, 0.9), (50, 100), SEEDS):
         three = [auc_coverage(4_000, seeds, units(cases, 5), truth, network) for network in (0.0, 0.5, 1.0)]
