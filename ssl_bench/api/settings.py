@@ -81,6 +81,19 @@ class PretrainingSettings(Settings):
     """Steps between two looks at the held-out pretext loss; the last 20 steps are watched one by one."""
 
 
+class Sizing(Settings):
+    """What a preset lets a data set decide, see `ssl_bench.data.sizing`; what the user states is never changed.
+
+    `Preset.crop` and `PretrainingSettings.crop` are then the largest windows.
+    """
+
+    voxels: PositiveInt
+    """The grid is coarsened until the median case has at most so many."""
+    folds: int = Field(ge=3)
+    """So many are dealt, in place of one split, where a data set has fewer subjects than `folds_below`."""
+    folds_below: PositiveInt
+
+
 class TuningSettings(Settings):
     """How ``ssl-bench tune`` found options of methods: what their rows have seen before they are compared."""
 
@@ -125,6 +138,8 @@ class Preset(Settings):
     """Options of methods that differ from their defaults; validated by the method."""
     data: dict[str, dict[str, Any]] = {}
     """Changes to the preprocessing of real data, by the task's name or ``corpus``; validated by `Preprocessing`."""
+    sizing: Sizing | None = None
+    """What real data decide; None where the preset decides everything."""
     not_in_all: dict[str, str] = {}
     """Tasks that ``--tasks all`` leaves out, each with the reason; named, they run."""
     tuning: TuningSettings | None = None

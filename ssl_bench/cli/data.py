@@ -226,7 +226,8 @@ def _chosen(
     else:
         names, locations = locations_of([task], data, skip_problems=skip_problems)
     loaded = load_preset(preset, set_ or [])
-    sources = DataSources(locations, loaded.cohort, loaded.data, track=_progress(False).track, warn=warn)
+    track = _progress(False).track
+    sources = DataSources(locations, loaded.cohort, loaded.data, track=track, warn=warn, sizing=loaded.sizing)
     return (names[0], sources.task(names[0])) if names else ("corpus", sources.corpus)
 
 

@@ -1,4 +1,4 @@
-"""``matrix``: every combination of methods, tasks, protocols and seeds."""
+"""``matrix``: every combination of methods, tasks, protocols, folds and seeds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from ssl_bench.data.sources import DataSources
     from ssl_bench.spec.cell import Cell
     from ssl_bench.store.store import Store
 
@@ -32,6 +33,14 @@ def matrix(
     tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     protocols: options.Protocols = "linear,finetune",
     seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
+    folds: Annotated[
+        str,
+        typer.Option(
+            metavar="0-4|all",
+            show_default=False,
+            help="Of the split: numbers, a range or all, which is what is taken where folds were dealt.",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -48,7 +57,7 @@ def matrix(
     reset: options.ResetOption = options.Reset.none,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
-    """Run every combination of methods, tasks, protocols and seeds; each pre-training once.
+    """Run every combination of methods, tasks, protocols, folds and seeds; each pre-training once.
 
     A TOML file may give the options by their names; those on the command line win.
 
@@ -63,16 +72,20 @@ def matrix(
         METHODS.check(name)
     for name in chosen_protocols:
         resolve_protocol(name)
-    chosen_seeds = seed_list(seeds)
+    chosen_seeds = number_list(seeds, "--seeds")
+    if folds and data.fold:
+        raise UserError(f"--fold {data.fold}: --folds {folds} says it already; leave one out")
     chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    chosen_folds = {task: fold_list(folds, planner.data, task) for task in chosen_tasks}
     cells = [
-        planner.evaluation(method, task, protocol, seed, reset.value)
+        planner.evaluation(method, task, protocol, seed, reset.value, fold=fold)
         for seed in chosen_seeds
         for method in chosen_methods
         for task in chosen_tasks
         for protocol in chosen_protocols
+        for fold in chosen_folds[task]
     ]
     cells = without_pointless(cells)
     if dry_run:
@@ -103,12 +116,19 @@ def print_plan(cells: Sequence[Cell], store: Store) -> None:
         typer.echo(f"about {expected.hours:.2g} device-hours{unknown}, judged by the records of this setting")
 
 
-def seed_list(text: str) -> list[int]:
+def fold_list(text: str, data: DataSources, task: str) -> list[int]:
+    """The folds of `task` that ``--folds`` names; where it is empty, all if they were dealt, else the one of --fold."""
+    if not text:
+        return data.folds_to_run(task)
+    return list(range(data.task(task).folds)) if text == "all" else number_list(text, "--folds")
+
+
+def number_list(text: str, option: str) -> list[int]:
     """``0,1,2`` or ``0-4`` as numbers."""
-    seeds: list[int] = []
-    for part in names(text, "--seeds"):
+    numbers: list[int] = []
+    for part in names(text, option):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise UserError(f"--seeds {text}: expected numbers such as 0,1,2 or a range such as 0-4")
-        seeds += range(int(first), int(last if dash else first) + 1)
-    return list(dict.fromkeys(seeds))
+            raise UserError(f"{option} {text}: expected numbers such as 0,1,2 or a range such as 0-4")
+        numbers += range(int(first), int(last if dash else first) + 1)
+    return list(dict.fromkeys(numbers))

@@ -39,6 +39,7 @@ class TaskData:
     split: options.Split = None
     subjects: options.Subjects = None
     fold: options.Fold = 0
+    cross_validation: options.CrossValidation = 0
     label_fraction: options.LabelFraction = 1.0
     stem: options.StemOption = options.Stem.none
 

@@ -112,7 +112,9 @@ Protocols = Annotated[
 ]
 Preset = Annotated[
     str,
-    typer.Option(help="smoke (seconds), quick (minutes), small (hours) or paper (days on a GPU): sizes and schedules."),
+    typer.Option(
+        help="smoke (seconds), quick (minutes), small (hours), paper (days on a GPU), or real, sized by your data."
+    ),
 ]
 Plugin = Annotated[
     list[Path] | None,
@@ -235,6 +237,12 @@ Subjects = Annotated[
     ),
 ]
 Fold = Annotated[int, typer.Option(min=0, help="Which fold of the split.")]
+CrossValidation = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="K", show_default=False, help="Deal K folds, patients whole, as ssl-bench data split --folds K."
+    ),
+]
 LabelFraction = Annotated[
     float, typer.Option(help="Of the training cases, those whose labels are used; smaller ones are subsets of larger.")
 ]

@@ -53,7 +53,18 @@ def plan_with(
     runtime = execution.runtime()
     precision = resolve_precision(asked.value if asked else loaded.precision, runtime.device)
     track = Progress(shown=not execution.quiet).track
-    data = DataSources(locations, loaded.cohort, loaded.data, fold, label_fraction, track, runtime.threads, warn)
+    data = DataSources(
+        locations,
+        loaded.cohort,
+        loaded.data,
+        fold,
+        label_fraction,
+        track,
+        runtime.threads,
+        warn,
+        loaded.sizing,
+        lambda line: typer.echo(f"sized by the data: {line}", err=True),
+    )
     return Planner(loaded, overrides, precision, data, stem.value), runtime
 
 
@@ -128,6 +139,13 @@ def locations_of(
         raise UserError("--anatomy grows an embedded cohort and --data-root replaces it; leave one out")
     if data.split and len(roots) != 1:
         raise UserError(f"--split {data.split}: a split is of one data set; give one task with --data-root")
+    if 0 < data.cross_validation < 3 or (data.cross_validation and data.split):
+        instead = (
+            "--split names folds already; leave one out"
+            if data.split
+            else "use 3 folds or more: one to test, one to validate"
+        )
+        raise UserError(f"--cross-validation {data.cross_validation}: {instead}")
     if data.subjects and len(roots) != 1:
         raise UserError(f"--subjects {data.subjects}: is about one data set; give one task with --data-root")
     if corpus.corpus is not None and not corpus.corpus.exists():
@@ -137,6 +155,7 @@ def locations_of(
         data_roots=roots,
         own_tasks=own,
         split=data.split and data.split.resolve(),
+        cross_validation=data.cross_validation,
         subjects=subjects_said(data.subjects),
         corpus=corpus.corpus and corpus.corpus.resolve(),
         corpus_region=corpus.corpus_region,

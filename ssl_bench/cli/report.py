@@ -46,6 +46,9 @@ def report(
     family: Annotated[
         Family, typer.Option(help="The tests that Holm's correction takes together: a column's, or the whole table's.")
     ] = Family.column,
+    single_folds: Annotated[
+        bool, typer.Option("--single-folds", help="A column for each fold of a cross-validation; default: one for all.")
+    ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -61,12 +64,12 @@ def report(
     Example: ssl-bench report --format md --out leaderboard.md
     """
     if compare is not None:
-        others = (results, published or None, baseline, pictures)
+        others = (results, published or None, baseline, pictures, single_folds or None)
         if any(option is not None for option in others) or (format_, family) != (Format.md, Family.column):
             raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
         text = _changes(*compare)
     else:
-        text = _written(format_, results, published, baseline, family, pictures)
+        text = _written(format_, results, published, baseline, family, pictures, single_folds)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -84,12 +87,15 @@ def _written(
     baseline: str | None,
     family: Family,
     pictures: Path | None,
+    single_folds: bool,
 ) -> str:
     """The report of one results folder; its pictures go to the folder `pictures`."""
     if baseline is not None and format_ is Format.csv:
         raise UserError(f"--baseline {baseline}: the CSV of cells compares nothing; use --format statistics-csv or md")
     if family is Family.table and format_ is Format.csv:
         raise UserError("--family table: the CSV of cells compares nothing; use --format statistics-csv or md")
+    if single_folds and format_ is Format.csv:
+        raise UserError("--single-folds: the CSV of cells pools none; leave it out")
     if published and format_ in (Format.latex, Format.statistics_csv):
         raise UserError(
             f"--published: not in {format_.value}, where the numbers would pass for comparable; use --format md or csv"
@@ -103,20 +109,20 @@ def _written(
     if pictures is not None:
         from ssl_bench.report.pictures.writing import write_pictures
 
-        typer.echo(f"{len(write_pictures(store, pictures, baseline))} pictures in {pictures}", err=True)
+        typer.echo(f"{len(write_pictures(store, pictures, baseline, single_folds))} pictures in {pictures}", err=True)
     if format_ is Format.csv:
         return write_csv(store, published)
     if format_ is Format.statistics_csv:
         from ssl_bench.report.statistics_csv import write_statistics_csv
 
-        return write_statistics_csv(store, baseline, family)
+        return write_statistics_csv(store, baseline, family, single_folds)
     if format_ is Format.latex:
-        return write_latex(store, baseline, family)
+        return write_latex(store, baseline, family, single_folds)
     if format_ is Format.html:
         from ssl_bench.report.page import write_html
 
-        return write_html(store, published, baseline, family)
-    return write_markdown(store, published, baseline, family)
+        return write_html(store, published, baseline, family, single_folds=single_folds)
+    return write_markdown(store, published, baseline, family, single_folds)
 
 
 def _changes(before: Path, after: Path) -> str:

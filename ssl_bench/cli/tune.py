@@ -15,7 +15,7 @@ import typer
 from ssl_bench.api.registry import METHODS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.listings import aligned
-from ssl_bench.cli.matrix import seed_list
+from ssl_bench.cli.matrix import number_list
 from ssl_bench.cli.option_groups import PretrainingExecution, Resolution, Scheduling, with_groups
 from ssl_bench.cli.planning import locations_of, names, placed, plan_with
 
@@ -50,7 +50,7 @@ class Asked:
             methods=tuple(names(self.methods, "--methods", lambda: options.usable_names(METHODS))),
             tasks=tuple(names(self.tasks, "--tasks")),
             protocol=resolve_protocol(self.protocol),
-            seeds=tuple(seed_list(self.seeds)),
+            seeds=tuple(number_list(self.seeds, "--seeds")),
             configurations=self.configurations,
             device_seconds=self.device_seconds,
             sampling_seed=self.sampling_seed,

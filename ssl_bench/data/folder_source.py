@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ssl_bench.api.cases import SPLITS, Case, Found, Problem, Split
 from ssl_bench.api.dataset import Dataset
@@ -24,6 +25,7 @@ from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.data.sizing import Shape
 from ssl_bench.data.source import DataSource, Spec, check_classes
 from ssl_bench.data.split_files import read_splits
 from ssl_bench.data.splits import (
@@ -37,6 +39,7 @@ from ssl_bench.data.splits import (
 )
 from ssl_bench.data.subjects import scans_of, with_subjects
 from ssl_bench.errors import UserError
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
 Track = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
@@ -127,6 +130,11 @@ class FolderSource(DataSource[Spec]):
         """See `DataSource`."""
         return tuple(f"{problem.path.name}: {problem.reason}" for problem in self.prepared[1])
 
+    @property
+    def shapes(self) -> list[Shape]:
+        """Those of the prepared cases (D, H, W)."""
+        return [case.shape for case in self.cases.values()]
+
     @cached_property
     def fingerprint(self) -> str:
         """Digest of what the files hold and how it is read, wherever they lie and in whatever order."""
@@ -147,10 +155,12 @@ class FolderCases(FolderSource[DataSpec]):
         fold: int = 0,
         label_fraction: float = 1.0,
         subjects: str = "",
+        cross_validation: int = 0,
     ) -> None:
         """`changes` are changed fields of the preprocessing, `split` is a file that ``ssl-bench data split`` writes.
 
-        `subjects` says who was scanned, see `with_subjects`.
+        `subjects` says who was scanned, see `with_subjects`; `cross_validation` deals so many folds, as that command
+        does, whatever lies beside the data.
 
         Raises UserError for a task without a data set, for a change that makes no sense, and for a folder that says of
         itself that it holds other classes.
@@ -165,7 +175,8 @@ class FolderCases(FolderSource[DataSpec]):
         self.split_counts = dataset.split_counts
         self.rule = LabelRule.of(dataset)
         self._split = split
-        self._found_split = None if split else dataset.split_file(root)
+        self._found_split = None if split or cross_validation else dataset.split_file(root)
+        self._cross_validation = cross_validation
         self._fold = fold
         self._label_fraction = label_fraction
 
@@ -216,6 +227,42 @@ class FolderCases(FolderSource[DataSpec]):
         return [(name, outline) for name in watched for outline in self.cases[name].signatures]
 
     @property
+    def folds(self) -> int:
+        """See `DataSource`."""
+        return len(self._splits.folds)
+
+    @property
+    def cross_validation(self) -> CrossValidation | None:
+        """See `DataSource`."""
+        found = self._splits.cross_validation
+        return found and found.model_copy(update={"dealt": bool(self._cross_validation)})
+
+    def at_fold(self, fold: int) -> Self:
+        """See `DataSource`; the cases are prepared and split once for all folds."""
+        split_of(self._splits, fold, "test")
+        other = copy(self)
+        other._fold = fold
+        return other
+
+    def cross_validated(self, folds: int) -> Self:
+        """The same cases, dealt into so many folds."""
+        _ = self.prepared
+        other = copy(self)
+        other._cross_validation = folds
+        return other
+
+    @property
+    def split_is_given(self) -> bool:
+        """Whether a file or the data set says what is tested."""
+        fixed = self._split or self._found_split or any(case.split == "test" for case in self.found.cases)
+        return bool(fixed)
+
+    @property
+    def subjects(self) -> int:
+        """How many have a usable case, as far as is known who was scanned."""
+        return len({case.patient for case in self.found.cases if case.identifier in self.cases})
+
+    @property
     def split_by(self) -> Literal["patient", "case"]:
         """See `DataSource`."""
         return split_by(self.found.cases)
@@ -236,7 +283,7 @@ class FolderCases(FolderSource[DataSpec]):
         refuse_torn_patients(self.found.cases)
         prepared = self.cases  # which says what is wrong where there is none
         usable = [case for case in self.found.cases if case.identifier in prepared]
-        return make_splits(self.name, usable, self.split_counts)
+        return make_splits(self.name, usable, self.split_counts, self._cross_validation or 1)
 
     def _identifiers(self, split: Split) -> list[str]:
         """The usable cases of one split; of the training cases those whose labels are used."""

@@ -6,13 +6,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from ssl_bench.api.cases import Case, Split
 from ssl_bench.data.preprocessing.signature import Signature
 from ssl_bench.errors import UserError
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
 Spec = TypeVar("Spec", CorpusSpec, DataSpec)
@@ -46,6 +47,22 @@ class DataSource(ABC, Generic[Spec]):
     def split_by(self) -> Literal["", "patient", "case"]:
         """By what a folder's cases are split: by case where nothing says who was scanned."""
         return ""
+
+    @property
+    def folds(self) -> int:
+        """How many folds the split has."""
+        return 1
+
+    @property
+    def cross_validation(self) -> CrossValidation | None:
+        """The folds of which this is one, if they pool."""
+        return None
+
+    def at_fold(self, fold: int) -> Self:
+        """The same cases in another fold. Raises UserError for one that is not there."""
+        if fold:
+            raise UserError(f"--fold {fold}: the embedded cohort has one split; give --data-root")
+        return self
 
     def patients(self) -> dict[str, str]:
         """Whose scans must not be in a corpus, as far as it is known, by the names of their cases."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from ssl_bench.api.cases import SPLITS, Problem, SourceCase, Split
 from ssl_bench.api.settings import Settings, SplitCounts
 from ssl_bench.errors import UserError
+from ssl_bench.spec.folds import CrossValidation
 
 
 class Fold(Settings):
@@ -24,7 +25,7 @@ class Fold(Settings):
 
 
 class Splits(Settings):
-    """One fold, or several that cross-validate; each case is tested in at most one."""
+    """One fold, or several that cross-validate."""
 
     format: Literal["ssl-bench split 1"] = "ssl-bench split 1"
     task: str
@@ -36,6 +37,15 @@ class Splits(Settings):
         """SHA-256, shortened, of which case is where in that fold, whatever the file is called."""
         places = {name: sorted(getattr(self.folds[fold], name)) for name in SPLITS}
         return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def cross_validation(self) -> CrossValidation | None:
+        """What the folds are together; None for a single one, and where a case is tested in several."""
+        tested = [case for fold in self.folds for case in fold.test]
+        if len(self.folds) == 1 or len(set(tested)) < len(tested):
+            return None
+        digests = json.dumps([self.digest(fold) for fold in range(len(self.folds))])
+        return CrossValidation(digest=hashlib.sha256(digests.encode()).hexdigest()[:16], folds=len(self.folds))
 
 
 def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, folds: int = 1, seed: int = 0) -> Splits:
@@ -51,7 +61,7 @@ def make_splits(task: str, cases: Sequence[SourceCase], counts: SplitCounts, fol
     free = [case for case in cases if case.split != "test"]
     if folds > 1:
         if fixed:
-            raise UserError(f"task {task}: the data set fixes its test cases; leave --folds out")
+            raise UserError(f"task {task}: the data set fixes its test cases; leave --folds and --cross-validation out")
         parts = deal(free, [1] * folds, seed)
         dealt = [
             (

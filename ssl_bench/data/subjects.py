@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ssl_bench.api.cases import Found, SourceCase
 from ssl_bench.data.layouts.identifiers import without_suffix
@@ -84,6 +85,19 @@ def scans_of(
         if patient is not None:
             found.append((scan, patient))
     return found
+
+
+def with_first_scans(rows: Sequence[dict[str, Any]], patients: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The `rows` of test cases, by ``case``; where several are of one patient, ``subject`` is the first of them.
+
+    `patients` are known by cases. A record tells thus whose scans belong together, and never who was scanned.
+    """
+    scans: dict[str, list[str]] = {}
+    for row in rows:
+        if (patient := patients.get(row["case"])) is not None:
+            scans.setdefault(patient, []).append(row["case"])
+    first = {case: same[0] for same in scans.values() if len(same) > 1 for case in same}
+    return [row | ({"subject": first[row["case"]]} if row["case"] in first else {}) for row in rows]
 
 
 def path_below(case: SourceCase, root: Path) -> str:

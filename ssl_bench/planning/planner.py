@@ -71,11 +71,12 @@ class Planner:
         self._pretraining_spec = functools.cache(self._resolve_pretraining)
         self._protocol_settings = functools.cache(self._resolve_protocol_settings)
         self._protocol_source = functools.cache(PROTOCOLS.source_digest)
-        self._cases = functools.cache(lambda task: self.data.task(task).describe())
-        self._left_out = functools.cache(lambda task: self.data.task(task).left_out)
+        self._cases = functools.cache(lambda task, fold: self.data.task(task, fold).describe())
         self._leaks = functools.cache(self.data.leaks)
         self._compare_channels = functools.cache(self._say_if_channels_differ)
-        self._split_by = functools.cache(lambda task: self.data.task(task).split_by)
+        self._window = functools.cache(self.data.window)
+        self._locations = functools.cache(self.data.locations_of)
+        self._told = functools.cache(self._tell)
 
     def changed(self, overrides: Sequence[str]) -> Planner:
         """This planner with further ``a.b=c`` changes to its preset."""
@@ -95,11 +96,18 @@ class Planner:
         )
 
     def evaluation(
-        self, method: str, task: str, protocol: str, seed: int, reset: Part = "", scored_on: ScoredOn = "test"
+        self,
+        method: str,
+        task: str,
+        protocol: str,
+        seed: int,
+        reset: Part = "",
+        scored_on: ScoredOn = "test",
+        fold: int | None = None,
     ) -> Cell:
         """One cell of the matrix, or a trial of its row, which is scored on the validation cases.
 
-        `reset` is the part of the backbone that starts at random again.
+        `reset` is the part of the backbone that starts at random again; `fold` is another fold than that of `data`.
         Raises UserError where the test cases would be met by networks of a seed that options were tuned with.
         """
         tuning = self.preset.tuning
@@ -108,7 +116,8 @@ class Planner:
                 f"seed {seed}: options of this preset were tuned with it, so it compares nothing; "
                 f"use none of {', '.join(map(str, tuning.seeds))}"
             )
-        return self._evaluation(self._pretraining_spec(method, seed), task, protocol, seed, None, reset, scored_on)
+        backbone = self._pretraining_spec(method, seed)
+        return self._evaluation(backbone, task, protocol, seed, None, reset, scored_on, fold)
 
     def external(
         self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int, reset: Part = ""
@@ -125,6 +134,7 @@ class Planner:
         file: Path | None,
         reset: Part,
         scored_on: ScoredOn = "test",
+        fold: int | None = None,
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
@@ -137,7 +147,7 @@ class Planner:
             protocol=protocol,
             protocol_settings=self._protocol_settings(protocol, method),
             protocol_source=self._protocol_source(protocol),
-            crop=self.preset.crop,
+            crop=self._window(task, self.preset.crop),
             overlap=self.preset.overlap,
             precision=self.precision,
             seed=seed,
@@ -150,12 +160,11 @@ class Planner:
             kind="evaluation",
             spec=spec,
             setting=self._setting_of(method),
-            locations=self.data.locations,
-            overlap=() if backbone.corpus is None else self._leaks(task),
-            left_out=self._left_out(task),
-            split_by=self._split_by(task),
+            locations=self._locations(task),
+            overlap=() if backbone.corpus is None else self._leaks(task, fold),
             backbone_file=file,
             plugins=plugin_files(method, task, protocol, backbone.network),
+            **self._told(task, fold),
         )
 
     def _stem_of(self, backbone: PretrainingSpec | ExternalBackbone, task: str, channels: int, reset: Part) -> Stem:
@@ -181,6 +190,11 @@ class Planner:
                 f"task {task!r}: its channels are {', '.join(met)}, those of the corpus {', '.join(pretrained)}: they "
                 "are taken for each other in this order"
             )
+
+    def _tell(self, task: str, fold: int | None) -> dict[str, Any]:
+        """What a plan tells of the cases besides their specification."""
+        cases = self.data.task(task, fold)
+        return {name: getattr(cases, name) for name in ("left_out", "split_by", "cross_validation")}
 
     def _resolve_protocol_settings(self, protocol: str, method: str | None) -> dict[str, Any]:
         """The settings of a protocol, on a backbone that `method` made."""
@@ -245,7 +259,7 @@ class Planner:
             plugin_source=METHODS.source_digest(method),
             options=options.model_dump(mode="json", exclude_defaults=True),
             width=self.preset.width,
-            crop=settings.crop if trains else 0,
+            crop=self._window("corpus", settings.crop) if trains else 0,
             steps=settings.steps if trains else 0,
             batch=batch if trains else 0,
             watch_every=settings.watch_every if trains else 0,

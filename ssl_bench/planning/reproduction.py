@@ -70,12 +70,19 @@ def cell_of(record: AnyRecord) -> Cell:
         data_roots={task: UNKNOWN} if of_folder else {},
         own_tasks={task: kind} if of_folder and dash and kind in BUILDERS else {},  # type: ignore[dict-item]
         corpus=UNKNOWN if corpus and corpus.is_real else None,
+        cross_validation=_folds_dealt(record),
         # Whether what is left is what the record is of shows in its fingerprint.
         skip_problems=True,
     )
     known = {name: tuple(getattr(record, name, ())) for name in ("overlap", "left_out")}
-    changes = {**known, "split_by": getattr(record, "split_by", ""), "locations": locations}
+    same = {"split_by": getattr(record, "split_by", ""), "cross_validation": getattr(record, "cross_validation", None)}
+    changes = {**known, **same, "locations": locations}
     return cell.model_copy(update={**changes, "backbone_file": UNKNOWN if cell.backbone.is_external else None})
+
+
+def _folds_dealt(record: AnyRecord) -> int:
+    found = getattr(record, "cross_validation", None)
+    return found.folds if found and found.dealt else 0
 
 
 def runtime_options(ran: Mapping[str, Any]) -> list[str]:

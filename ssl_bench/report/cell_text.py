@@ -34,6 +34,11 @@ def interval_text(interval: Interval, metric: Metric, sign: str = "") -> str:
     return f"{value} [{'n/a' if np.isnan(interval.low) else f'{low}, {high}'}]"
 
 
+def cases_text(cases: int, subjects: int) -> str:
+    """How many test cases, and of how many subjects where some have several."""
+    return f"{cases} test cases" if subjects == cases else f"{subjects} subjects, {cases} scans"
+
+
 def p_text(p: float) -> str:
     """To three digits, a smaller one in its magnitude; NaN as n/a."""
     return "n/a" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"

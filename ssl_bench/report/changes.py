@@ -93,8 +93,9 @@ def _without_choice(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
 def _joined_cases(before: StoreFrames, after: StoreFrames) -> pd.DataFrame:
     """The cases of both; those of `after` count their cells from where `before` ends."""
     later = after.cases.assign(cell=after.cases["cell"] + len(before.cells))
-    joined = pd.concat([before.cases.astype({"case": object}), later.astype({"case": object})], ignore_index=True)
-    return joined.astype({"case": "category"})
+    names = ["case", "subject"]
+    frames = (frame.astype(dict.fromkeys(names, object)) for frame in (before.cases, later))
+    return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(names, "category"))
 
 
 def _same(pairs: pd.DataFrame, cases: pd.DataFrame) -> int:

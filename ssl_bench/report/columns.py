@@ -67,7 +67,8 @@ def as_float(value: Any) -> float:
 def one_against_the_rest(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line for each case and class of a record: the class's probability, and whether the case is of it."""
     return [
-        {"case": case.get("case"), "class": name, "probability": probability, "label": int(name == case.get("class"))}
+        {field: case[field] for field in ("case", "subject") if field in case}
+        | {"class": name, "probability": probability, "label": int(name == case.get("class"))}
         for case in cases
         for name, probability in (case.get("probabilities") or {}).items()
     ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.errors import UserError
-from ssl_bench.report import statistics
+from ssl_bench.report import statistics, units
 from ssl_bench.report.class_statistics import (
     Classes,
     balanced_contributions,
@@ -23,6 +23,7 @@ from ssl_bench.report.class_statistics import (
 from ssl_bench.report.family import Family
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Interval, Parts
 from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.report.units import Units
 
 Mask = NDArray[np.bool_]
 _PAIRS = 1024
@@ -48,6 +49,8 @@ class Scores:
     """(cases,): the class of each case, where there are several."""
     by_class: Array | None = None
     """(rows, seeds, cases, classes): the probabilities of all of them, where the metric is the macro AUC."""
+    grouped: Units | None = None
+    """The subjects and folds of the cases; None where each stands alone."""
 
     @property
     def is_mean(self) -> bool:
@@ -59,8 +62,13 @@ class Scores:
         """How many."""
         return int(self.values.shape[2])
 
+    @cached_property
+    def units(self) -> Units:
+        """The subjects and folds of the cases."""
+        return self.grouped or Units.single(self.cases)
+
     def case_values(self, rows: Sequence[int], seeds: Mask, kept: Mask) -> Array:
-        """(rows, seeds, kept cases): what a case has, or what it contributes to a score that is no plain mean."""
+        """(rows, seeds, kept cases): what a case has, or what it contributes to the score of its fold, if no mean."""
         if not self.is_mean and kept.all():
             return self._contributions[rows][:, seeds]
         values = self.values[rows][:, seeds][:, :, kept]
@@ -73,18 +81,26 @@ class Scores:
         return self._contributed(self.values, self.by_class, np.ones(self.cases, dtype=bool))
 
     def _contributed(self, values: Array, by_class: Array | None, kept: Mask) -> Array:
+        grouped = self.units.of(kept)
         if self.positive is not None:
-            return statistics.auc_components(values, self.positive[kept])
+            return units.components(values, self.positive[kept], grouped)
         if self.truth is None:
             return values
         truth = self.truth[kept]
-        return balanced_contributions(values, truth) if by_class is None else macro_auc_contributions(by_class, truth)
+        if by_class is None:
+            return units.of_each_fold(lambda at: balanced_contributions(values[..., at], truth[at]), grouped)
+        return units.of_each_fold(lambda at: macro_auc_contributions(by_class[..., at, :], truth[at]), grouped)
 
 
 def read_scores(
-    cases: pd.DataFrame, cells: NDArray[np.intp], rows: NDArray[np.intp], seeds: NDArray[np.intp], metric: str
+    cases: pd.DataFrame,
+    cells: NDArray[np.intp],
+    rows: NDArray[np.intp],
+    seeds: NDArray[np.intp],
+    metric: str,
+    folds: NDArray[np.intp] | None = None,
 ) -> Scores | None:
-    """The scores of `cells`, each of which is of one of `rows` and `seeds`, from a store's frame of `cases`.
+    """The scores of `cells`, each of which is of one of `rows`, `seeds` and `folds`, from a store's frame of `cases`.
 
     None where no cell holds any.
     """
@@ -102,27 +118,49 @@ def read_scores(
     label = lines["label"].to_numpy()
     known = (tuple(map(int, all_seeds)), values, present)
     case_names = tuple(sorted(map(str, names[used])))
+    fold_of = np.zeros(len(used), dtype=np.intp)
+    if folds is not None:
+        fold_of[order] = np.repeat(folds, counts)
+    grouped = Units(_subjects(lines, used, places, order), fold_of)
     if metric == "macro AUC":
         class_codes, of_class = np.unique(lines["class"].array.codes, return_inverse=True)
         by_class, truth = np.full((*values.shape, len(class_codes)), np.nan), np.zeros(len(used), dtype=np.intp)
         by_class[(*place, of_class)] = lines["probability"].to_numpy()
         truth[order[label == 1]] = of_class[label == 1]
         values[...] = by_class[:, :, np.arange(len(used)), truth]
-        return Scores(*known, None, case_names, METRICS[metric], truth, by_class)
+        return Scores(*known, None, case_names, METRICS[metric], truth, by_class, grouped)
     if metric == "AUC":
         values[place] = lines["probability"].to_numpy()
         positive = np.zeros(len(used), dtype=bool)
         positive[order[label == 1]] = True
-        return Scores(*known, positive, case_names, METRICS[metric])
+        return Scores(*known, positive, case_names, METRICS[metric], grouped=grouped)
     values[place] = (lines["prediction"] - lines["label"]).abs() if metric == "MAE" else lines["dsc"]
-    return Scores(*known, None, case_names, METRICS[metric])
+    return Scores(*known, None, case_names, METRICS[metric], grouped=grouped)
+
+
+def _subjects(
+    lines: pd.DataFrame, used: NDArray[np.intp], places: NDArray[np.intp], order: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The subject of each case, as any of its `lines` says it; else each case is another's.
+
+    `used` are the cases by their codes, `places` and `order` say for each line which of them its case is.
+    """
+    at = np.empty(len(used), dtype=np.intp)
+    at[places] = order
+    cases, subjects = lines["case"].array, lines["subject"].array
+    # A subject is called as one of its cases.
+    codes = cases.categories.get_indexer(subjects.categories)[subjects.codes]
+    known = (codes != cases.codes) & np.isin(codes, used)
+    found = np.arange(len(used))
+    found[order[known]] = at[np.searchsorted(used, codes[known])]
+    return found
 
 
 def column_scores(table: Table, column: Column) -> Scores | None:
     """The scores of every row of `table` in `column`, in their order; None where no cell holds those of its cases."""
     lines = table.lines(column)
     cells, rows, seeds = lines.index.to_numpy(), lines["_row"].to_numpy(), lines["seed"].to_numpy()
-    return read_scores(table.frames.cases, cells, rows, seeds, lines["metric"].iloc[0])
+    return read_scores(table.frames.cases, cells, rows, seeds, lines["metric"].iloc[0], lines["fold"].to_numpy())
 
 
 def lines_of(frame: pd.DataFrame, cells: NDArray[np.intp]) -> tuple[pd.DataFrame, NDArray[np.intp]]:
@@ -145,6 +183,7 @@ class Difference:
     p: float
     """Uncorrected."""
     cases: int
+    subjects: int
     by_seed: dict[int, float]
     """The difference of each seed's scores."""
     least_p: float
@@ -159,7 +198,7 @@ class Difference:
     def standardised(self) -> float:
         """The difference in standard deviations of the paired differences (Cohen's d_z); for AUC its analogue."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(self.estimate.value / np.sqrt(self.parts.over_cases * self.cases))
+            return float(self.estimate.value / np.sqrt(self.parts.over_cases * self.subjects))
 
     def detectable(self, family: int) -> float:
         """The true difference found in 80 % of draws at 5 % corrected for `family` tests; infinite where none is."""
@@ -179,6 +218,8 @@ class Summary:
     seeds: tuple[int, ...]
     seed_spread: float
     """Standard deviation of the score over seeds; NaN for a single one."""
+    subjects: int
+    folds: int
 
     @property
     def of_methods(self) -> bool:
@@ -201,6 +242,9 @@ class ColumnStatistics:
 
     metric: Metric
     cases: int
+    subjects: int
+    folds: int
+    """Of which networks the cases were scored."""
     seeds: tuple[int, ...]
     baseline: Row | None
     summaries: dict[Row, Summary]
@@ -304,6 +348,8 @@ def _statistics(
     return ColumnStatistics(
         metric=tests.scores.metric,
         cases=tests.scores.cases,
+        subjects=tests.scores.units.count,
+        folds=tests.scores.units.networks,
         seeds=tests.scores.seeds,
         baseline=None if tests.baseline is None else rows[tests.baseline],
         summaries={rows[place]: summary for place, summary in tests.summaries.items()},
@@ -312,7 +358,7 @@ def _statistics(
         comparisons=difference_p[1],
         standings={rows[place]: standing for place, standing in zip(tests.ranked, standings, strict=True)},
         pairs=pair_p[1],
-        least_p=_least_p(tests.scores, len(tests.scores.seeds), tests.scores.cases),
+        least_p=_least_p(tests.scores.is_mean, len(tests.scores.seeds), tests.scores.units),
     )
 
 
@@ -324,30 +370,29 @@ def summarise(scores: Scores) -> dict[int, Summary]:
     }
     found: dict[int, Summary] = {}
     for rows, seeds, kept in _alike(masks):
-        values = scores.case_values(rows, seeds, kept)
+        values, grouped = scores.case_values(rows, seeds, kept), scores.units.of(kept)
         ran = tuple(seed for seed, has in zip(scores.seeds, seeds, strict=True) if has)
         undefined, by_seed = np.full(len(rows), np.nan), np.full((len(rows), len(ran)), np.nan)
         estimate = Interval(undefined, undefined, undefined, undefined)
         if scores.positive is not None and scores.positive[kept].any():
             positive = scores.positive[kept]
-            estimate = statistics.auc_interval(statistics.auc_parts(values, positive))
-            by_seed = values[:, :, positive].mean(2)
+            estimate = statistics.auc_interval(units.parts_of(values, positive, grouped))
+            by_seed = units.score_of(values, positive, grouped)
         elif scores.positive is None and kept.any():
-            estimate = _mean_estimate(scores.metric, values)
-            by_seed = values.mean(2)
+            estimate = _mean_estimate(scores.metric, units.parts_of(values, None, grouped), grouped.count)
+            by_seed = units.score_of(values, None, grouped)
         spread = by_seed.std(1, ddof=1) if len(ran) > 1 else undefined
         for row, own, among in zip(rows, zip(*estimate, strict=True), spread, strict=True):
-            found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among))
+            found[row] = Summary(Interval(*own), int(kept.sum()), ran, float(among), grouped.count, grouped.networks)
     return dict(sorted(found.items()))
 
 
-def _mean_estimate(metric: Metric, values: Array) -> Interval:
-    """The mean of what cases have or contribute (rows, seeds, cases) with the interval that fits the metric."""
-    parts = statistics.mean_parts(values)
+def _mean_estimate(metric: Metric, parts: Parts, subjects: int) -> Interval:
+    """The mean of what cases have or contribute, whose variance has these parts, with the metric's own interval."""
     if metric.name == "macro AUC":
         return statistics.auc_interval(parts)
     if metric.name in ("accuracy", "balanced accuracy"):
-        return share_interval(parts, values.shape[2])
+        return share_interval(parts, subjects)
     estimate = statistics.mean_interval(parts)
     # No DSC and no error lies outside, so no mean does.
     low, high = (np.clip(end, metric.lowest, metric.highest) for end in (estimate.low, estimate.high))
@@ -370,37 +415,43 @@ def subtract(scores: Scores, base: int, generator: np.random.Generator) -> dict[
             continue
         positive = None if scores.positive is None else scores.positive[kept]
         values = scores.case_values(rows, seeds, kept) - scores.case_values([base], seeds, kept)
-        parts, p = _tested(values, positive, scores.is_mean, generator)
-        scored = values if positive is None else values[..., positive]
-        by_seed = scored.mean(2) if scored.shape[2] else np.full(scored.shape[:2], np.nan)
+        grouped = scores.units.of(kept)
+        parts, p = _tested(values, positive, scores.is_mean, grouped, generator)
+        by_seed = units.score_of(values, positive, grouped)
         ran = [seed for seed, has in zip(scores.seeds, seeds, strict=True) if has]
-        estimate, least = statistics.mean_interval(parts), _least_p(scores, len(ran), values.shape[2])
+        estimate, least = statistics.mean_interval(parts), _least_p(scores.is_mean, len(ran), grouped)
+        parts = units.for_tests(parts, grouped, len(ran))
         for place, row in enumerate(rows):
             found[row] = Difference(
                 Interval(*(part[place] for part in estimate)),
                 parts.of_row(place),
                 float(p[place]),
                 values.shape[2],
+                grouped.count,
                 dict(zip(ran, map(float, by_seed[place]), strict=True)),
                 least,
             )
     return dict(sorted(found.items()))
 
 
-def _tested(values: Array, positive: Mask | None, is_mean: bool, generator: np.random.Generator) -> tuple[Parts, Array]:
+def _tested(
+    values: Array, positive: Mask | None, is_mean: bool, grouped: Units, generator: np.random.Generator
+) -> tuple[Parts, Array]:
     """Paired differences (pairs, seeds, cases) with the p of each: of methods, or else of the networks."""
-    if positive is not None:
-        parts = statistics.auc_parts(values, positive)
-        return parts, statistics.t_test(parts)
-    parts = statistics.mean_parts(values)
-    if not is_mean or values.shape[1] >= ENOUGH_SEEDS:
-        return parts, statistics.t_test(parts)
-    return parts, _each_p(values.mean(1), generator)
+    parts, seeds = units.parts_of(values, positive, grouped), values.shape[1]
+    if _flips_signs(is_mean, seeds, grouped):
+        return parts, _each_p(units.subject_sums(values.mean(1), grouped), generator)
+    return parts, statistics.t_test(units.for_tests(parts, grouped, seeds))
 
 
-def _least_p(scores: Scores, seeds: int, cases: int) -> float:
-    """What the test of a difference over so many seeds and cases can reach at best."""
-    return 0.0 if not scores.is_mean or seeds >= ENOUGH_SEEDS else statistics.smallest_p(cases)
+def _flips_signs(is_mean: bool, seeds: int, grouped: Units) -> bool:
+    """Whether a test is by flips of signs: of means, where subjects are all that it is over."""
+    return is_mean and seeds < ENOUGH_SEEDS and not grouped.pooled
+
+
+def _least_p(is_mean: bool, seeds: int, grouped: Units) -> float:
+    """What the test of a difference over so many seeds and subjects can reach at best."""
+    return statistics.smallest_p(grouped.count) if _flips_signs(is_mean, seeds, grouped) else 0.0
 
 
 def _each_p(differences: Array, generator: np.random.Generator) -> Array:
@@ -426,13 +477,13 @@ def _pair_p(scores: Scores, rows: list[int], generator: np.random.Generator) -> 
     every = np.ones(scores.cases, dtype=bool)
     values = scores.case_values(rows, scores.present[rows[0]], every)
     first, second = np.triu_indices(len(rows), 1)
-    if scores.is_mean and values.shape[1] < ENOUGH_SEEDS:
-        by_case = values.mean(1)
+    if _flips_signs(scores.is_mean, values.shape[1], scores.units):
+        by_case = units.subject_sums(values.mean(1), scores.units)
         return statistics.sign_flip_p(by_case[first] - by_case[second], generator)
     starts = range(0, len(first), _PAIRS)
     pairs = [(first[start : start + _PAIRS], second[start : start + _PAIRS]) for start in starts]
-    tested = [_tested(values[one] - values[two], scores.positive, scores.is_mean, generator) for one, two in pairs]
-    return np.concatenate([p for _, p in tested])
+    known = scores.positive, scores.is_mean, scores.units, generator
+    return np.concatenate([_tested(values[one] - values[two], *known)[1] for one, two in pairs])
 
 
 def _standings(means: Array, p: Array) -> list[Standing]:

@@ -17,17 +17,19 @@ from ssl_bench.store.store import Store
 
 SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
 """Titles of the scenes in the order of the paper; empty where no row of a column has a known corpus."""
-MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger"}
+MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger", "◔": r"\diamond"}
 
 
 @no_collection()
-def write_latex(store: Store, baseline: str | None = None, family: Family = Family.column) -> str:
+def write_latex(
+    store: Store, baseline: str | None = None, family: Family = Family.column, single_folds: bool = False
+) -> str:
     r"""One ``table*`` for each table: columns by protocol and scene, rows by paradigm, for ``\input`` into a paper.
 
     In small type the difference to the row whose label is `baseline`, scratch where it is None, with a star where its
     p, corrected over `family`, is below 0.05. Raises UserError if no table has that row.
     """
-    tables = tables_of(read_results(store))
+    tables = tables_of(read_results(store), single_folds)
     baseline = baseline_label(tables, baseline)
     parts = ["% \\usepackage{booktabs,graphicx}\n" if tables else "% No cell has succeeded yet.\n"]
     parts += [_environment(table, baseline, family, number) for number, table in enumerate(tables, 1)]
@@ -140,6 +142,6 @@ def _cell(table: Table, row: Row, column: Column, is_best: bool, base: Row | Non
 
 
 def _ran_alike(table: Table, column: Column, row: Row, other: Row) -> bool:
-    """Whether both have the same seeds in `column`, and as many scores."""
-    seeds = [set(table.lines(column, one)["seed"]) for one in (row, other)]
-    return seeds[0] == seeds[1] and table.places[row, column].scored == table.places[other, column].scored
+    """Whether both have the same seeds and folds in `column`, and as many scores."""
+    ran = [set(table.lines(column, one)[["seed", "fold"]].itertuples(index=False)) for one in (row, other)]
+    return ran[0] == ran[1] and table.places[row, column].scored == table.places[other, column].scored

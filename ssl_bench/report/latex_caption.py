@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ssl_bench.report.family import Family
+from ssl_bench.report.fold_notes import fold_notes
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.notes import SEMI_REAL_CAPTION, lower_is_better, overlaps
 from ssl_bench.report.statistics import ENOUGH_SEEDS
@@ -39,6 +40,9 @@ def caption(table: Table, columns: Sequence[Column], baseline: str, family: Fami
         sentences.append(r"$\circ$: not converged, validation was still gaining when the steps were spent.")
     if "‡" in shown:
         sentences.append(r"$\ddagger$: a structure of the test cases is never predicted.")
+    if "◔" in shown:
+        sentences.append(r"$\diamond$: lacks folds that other rows have.")
+    sentences += map(latex, fold_notes(table, str))
     return "\n".join([*sentences, *_data(table), f"Setting {_code(setting.digest)}."])
 
 
@@ -63,8 +67,9 @@ def _cases(table: Table, columns: Sequence[Column]) -> str:
     found = {}
     for column in columns:
         title, _, cases = column_parts(column, table)
-        count = table.lines(column)["cases"].max()
-        found[column[0], cases] = f"{latex(title + cases)} {count}"
+        count, subjects = table.test_cases(column)
+        scans = f"{count} scans of {subjects} subjects" if subjects < count else f"{count}"
+        found[column[0], cases] = f"{latex(title + cases)} {scans}"
     return ", ".join(found.values())
 
 

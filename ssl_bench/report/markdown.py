@@ -20,16 +20,20 @@ from ssl_bench.store.store import Store
 
 @no_collection()
 def write_markdown(
-    store: Store, published: bool = False, baseline: str | None = None, family: Family = Family.column
+    store: Store,
+    published: bool = False,
+    baseline: str | None = None,
+    family: Family = Family.column,
+    single_folds: bool = False,
 ) -> str:
     """The leaderboard: one table per setting, its statistics, the pre-trainings behind it, and what failed.
 
     With `published`, the papers' numbers follow beside the measured ones. `baseline` is the label of the row that the
-    others are compared with, scratch where it is None; p are corrected over `family`. Raises UserError if no table has
-    that row.
+    others are compared with, scratch where it is None; p are corrected over `family`. With `single_folds` each fold of
+    a cross-validation has a column of its own. Raises UserError if no table has that row.
     """
     frames = read_results(store)
-    tables = tables_of(frames)
+    tables = tables_of(frames, single_folds)
     baseline = baseline_label(tables, baseline)
     parts = ["# Leaderboard\n"] if tables else ["# Leaderboard\n", "No cell has succeeded yet.\n"]
     for table in tables:
@@ -62,12 +66,15 @@ def _table_section(table: Table) -> str:
     changed = f", changed by {', '.join(map(code, setting.overrides))}" if setting.overrides else ""
     several = any(place.scored > 1 for place in table.places.values())
     spread = ", then mean ± standard deviation over seeds" if several else ", one seed"
+    lacks_folds = any("◔" in place.marks for place in table.places.values())
+    lacking = "◔ lacks folds that other rows have. " if lacks_folds else ""
     notes = [
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
         f"Mean over test cases, {units(table)}{spread}. Best complete row of a column in bold. † read through "
         "a random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a "
-        "structure of the test cases is never predicted. A row that lacks a cell has no rank and is never bold. "
+        f"structure of the test cases is never predicted. {lacking}A row that lacks a cell has no rank and is never "
+        "bold. "
         f"Setting {code(setting.digest)}.",
         *mean_rank_note(table),
         *data_notes(table, code, escaped),

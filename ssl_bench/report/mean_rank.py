@@ -1,4 +1,4 @@
-"""The mean rank of rows over all columns of a table, with an interval by resampling cases and seeds.
+"""The mean rank of rows over all columns of a table, with an interval by resampling subjects, networks and seeds.
 
 Ranks, unlike scores, may be averaged over columns of different metrics and of different difficulty.
 """
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
 from ssl_bench.report.comparison import Mask, column_scores
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array
 from ssl_bench.report.table import Column, Row, Table
+from ssl_bench.report.units import between_folds, by_subject, case_shares, fold_scores, within_folds
 
 DRAWS = 2_000
 _DIGITS = 9
@@ -53,11 +55,11 @@ class MeanRanks:
 def mean_ranks(table: Table) -> MeanRanks:
     """Each complete row's rank in every column, averaged; ties share their mean rank.
 
-    The interval is an expanded percentile interval (Hesterberg 2015, section 5): test cases, and from `ENOUGH_SEEDS`
-    seeds on seeds, are drawn with replacement, the same for all rows; columns with the same cases draw the same, and
-    all columns draw the same seeds. The deviations that a draw causes are stretched to the width of t intervals. It
-    covers the mean rank to expect of a repetition with other cases and seeds, within which close rows change places.
-    The same table gives the same bits.
+    The interval is an expanded percentile interval (Hesterberg 2015, section 5): subjects with all their test cases,
+    the networks of pooled folds, and from `ENOUGH_SEEDS` seeds on seeds, are drawn with replacement, the same for all
+    rows; columns with the same cases draw the same subjects, and all columns draw the same seeds. The deviations that a
+    draw causes are stretched to the width of t intervals. It covers the mean rank to expect of a repetition with other
+    cases and seeds, within which close rows change places. The same table gives the same bits.
     """
     rows = table.complete_rows if table.setting.ranked else []
     if not rows:
@@ -76,14 +78,49 @@ def mean_ranks(table: Table) -> MeanRanks:
 
 
 class _Cases(NamedTuple):
-    """What each seed and case of a column contributes to the scores of the ranked rows."""
+    """What each seed and subject of a column contributes to the scores of the ranked rows."""
 
     values: Array
-    """(rows, seeds, cases), larger being better."""
+    """(rows, seeds, subjects), larger being better."""
     classes: Sequence[Mask]
-    """Cases that are drawn among each other; the first are those over which the mean is the score."""
+    """Subjects that are drawn among each other; the first are those over which the mean is the score."""
     names: tuple[str, ...]
-    """The task, and what the cases are called."""
+    """The task, and what the subjects are called."""
+    folds: NDArray[np.intp] | None = None
+    """The fold of each subject; None where there is one."""
+    weights: Array | None = None
+    """The share of the test cases that each fold has."""
+
+    @property
+    def by_seed(self) -> Array:
+        """The score of each row and seed (rows, seeds)."""
+        if self.folds is None or self.weights is None:
+            mean: Array = self.values[..., self.classes[0]].mean(2)
+            return mean
+        scores: Array = fold_scores(self.values, self.classes, self.folds) @ self.weights
+        return scores
+
+    def contributions(self) -> tuple[Array, Array]:
+        """What a subject adds to its row's score (rows, subjects), and what a fold's networks add (rows, folds).
+
+        The folds' deviations are shrunk to what their subjects do not explain.
+        """
+        values = self.values.mean(1)
+        if self.folds is None or self.weights is None:
+            return values, np.zeros((len(values), 0))
+        scores = fold_scores(values, self.classes, self.folds)
+        added = np.empty_like(values)
+        for place, fold in enumerate(np.unique(self.folds)):
+            for members in self.classes:
+                here = members & (self.folds == fold)
+                share = self.weights[place] * members.sum() / max(1, here.sum())
+                added[:, here] = share * (values[:, here] - scores[:, place, None])
+        within = within_folds(values, self.classes, self.folds, self.weights)
+        between = between_folds(scores, self.weights)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shrink = np.sqrt(np.clip(1 - np.nan_to_num(within) / between, 0, None))
+        off = len(self.weights) * self.weights * (scores - (scores @ self.weights)[:, None])
+        return added, np.nan_to_num(shrink)[:, None] * off
 
 
 def _cases(table: Table, column: Column, rows: Sequence[Row]) -> _Cases | None:
@@ -94,12 +131,17 @@ def _cases(table: Table, column: Column, rows: Sequence[Row]) -> _Cases | None:
     places = [table.rows.index(row) for row in rows]
     seeds: Mask = np.logical_and.reduce(found.present[places])
     kept: Mask = np.logical_and.reduce(np.isfinite(found.values[places][:, seeds]), axis=(0, 1))
-    classes = [kept[kept]] if found.positive is None else [found.positive[kept], ~found.positive[kept]]
-    if not all(members.any() for members in classes):
+    positive, units = None if found.positive is None else found.positive[kept], found.units.of(kept)
+    if not kept.any() or (positive is not None and (positive.all() or not positive.any())):
         return None
     names = [name for name, has in zip(found.names, kept, strict=True) if has]
-    values = found.metric.sign * found.case_values(places, seeds, kept)
-    return _Cases(values, classes, (column[0], *names))
+    values, weights = found.metric.sign * found.case_values(places, seeds, kept), case_shares(units.folds)
+    if units.repeated:
+        names = [names[np.flatnonzero(units.subjects == subject)[0]] for subject in np.unique(units.subjects)]
+        values, positive, units = by_subject(values, positive, units)
+    classes = [np.ones(values.shape[2], dtype=bool)] if positive is None else [positive, ~positive]
+    pooled = (units.folds, weights) if units.pooled else ()
+    return _Cases(values, classes, (column[0], *names), *pooled)
 
 
 def _ranks(scores: Array) -> Array:
@@ -117,12 +159,15 @@ class _Resampling:
         self._weights: dict[tuple[str, ...], Array] = {}
 
     def scores(self, cases: _Cases) -> Array:
-        """The score of each row in each draw (rows, draws): its mean, and what the seeds and cases drawn add to it.
+        """The score of each row in each draw (rows, draws): its mean, and what seeds, subjects and networks add to it.
 
         For AUC to first order, by DeLong's components, drawn among positive and negative cases separately.
         """
-        by_seed = cases.values[..., cases.classes[0]].mean(2)
-        added = by_seed @ self._seeds.T + cases.values.mean(1) @ self._of_cases(cases).T
+        by_seed = cases.by_seed
+        of_subjects, of_networks = cases.contributions()
+        added = by_seed @ self._seeds.T + of_subjects @ self._of_cases(cases).T
+        if of_networks.shape[1]:
+            added = added + of_networks @ self._drawn(of_networks.shape[1]).T
         drawn: Array = by_seed.mean(1)[:, None] + added
         return drawn
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ssl_bench.report.collapse import collapse_notes
 from ssl_bench.report.family import Family
+from ssl_bench.report.fold_notes import fold_notes
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Table
 from ssl_bench.report.tuned_rows import tuning_notes
@@ -116,6 +117,7 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
     for task, left_out in table.listed_by_task("_left_out").items():
         yield f"{text(task)}: {len(left_out)} cases could not be used; their records say why."
     yield from _policies(table, text)
+    yield from fold_notes(table, text)
     by_case = table.cells[table.cells["_split_by"] == "case"]
     for task in sorted(set(by_case["task"])):
         yield f"{text(task)}: split by case, for nothing says which scans are of one patient."

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from ssl_bench.api.metric import MetricName
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.record import ModuleReport, Setting
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec, Stem
 
@@ -72,6 +73,7 @@ _BACKBONE: TypeAdapter[PretrainingSpec | ExternalBackbone] = TypeAdapter(Pretrai
 _PRETRAINING_SPEC = TypeAdapter(PretrainingSpec)
 _DATA = TypeAdapter(DataSpec)
 _MODULES = TypeAdapter(ModuleReport | None)
+_CROSS_VALIDATION = TypeAdapter(CrossValidation | None)
 _ANYTHING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
@@ -99,6 +101,11 @@ class ParsedRecord:
     def modules(self) -> ModuleReport | None:
         """What happened to each module in an evaluation; None where the record does not say."""
         return self._shared("modules", _MODULES, self._fields) if "modules" in self._fields else None
+
+    def cross_validation(self) -> CrossValidation | None:
+        """The folds of which an evaluation's is one; None where the record does not say."""
+        name = "cross_validation"
+        return self._shared(name, _CROSS_VALIDATION, self._fields) if name in self._fields else None
 
     def pretraining(self) -> PretrainingSpec:
         """The specification of a pre-training."""

@@ -36,14 +36,15 @@ CSV_COLUMNS = (
     "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
-           "cases_digest", "corpus", "pretraining", "reset")  # fmt: skip
+           "cases_digest", "corpus", "pretraining", "reset", "subjects", "folds")  # fmt: skip
 _PRETRAININGS = (
     "key", "preset", "setting", "data", "method", "options", "seed", "volumes_seen", "loss_first", "loss_last",
     "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus", "collapsed",
 )  # fmt: skip
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
-    **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen"), int),
+    **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen", "subjects",
+                     "folds"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
          "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate", *BESIDE.values()), float,
@@ -80,14 +81,15 @@ class Results(NamedTuple):
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
     backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
+    ``subjects`` of its test cases, as far as known; ``folds`` that its own pools with, 1 for none but itself;
     ``pretraining``: the key in `pretrainings`, empty without one."""
     pretrainings: pd.DataFrame
     """One line a pre-training; ``loss_first`` and ``loss_last`` are means over its first 5 and last 20 steps,
     ``collapsed`` names the stages of the backbone that it left collapsed, empty for none."""
     cases: pd.DataFrame
-    """One line a test case of an evaluation: ``key``, ``case``, ``dsc``; or ``probability`` and ``label`` (0 or 1); or
-    ``prediction`` and ``label`` in the target's unit. Of several classes, one line a case and ``class``: its
-    ``probability``, and 1 as ``label`` where the case is of it."""
+    """One line a test case of an evaluation: ``key``, ``case``, ``subject`` (called as its first case), ``dsc``; or
+    ``probability`` and ``label`` (0 or 1); or ``prediction`` and ``label`` in the target's unit. Of several classes,
+    one line a case and ``class``: its ``probability``, and 1 as ``label`` where the case is of it."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
     ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
@@ -162,7 +164,7 @@ class _Reader:
         self._details = details
         self._evaluations = self._pretrainings = 0
         self._told: dict[int, tuple[Any, ...]] = {}
-        self.cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "class"])
+        self.cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "subject", "class"])
         self.classes = Columns(list(_MEASURES), ["case", "structure"])
         self.curves = Columns(["step", "value"], ["curve"])
         self.pretraining_curves = Columns(["step", "value"], ["curve"])
@@ -177,7 +179,7 @@ class _Reader:
         if told is None:
             told = self._told[id(backbone)] = _of_backbone(backbone)
         line = (
-            *_evaluation(record, data, fields, _paradigm(fields, backbone), len(cases)),
+            *_evaluation(record, data, fields, _paradigm(fields, backbone), cases),
             downstream,
             backbone,
             *told[:1],
@@ -187,9 +189,10 @@ class _Reader:
         self._evaluations += 1
         metric = fields.get("metric", "DSC")
         lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
+        texts = {name: [str(line.get(name, "")) for line in lines] for name in ("case", "class")}
         self.cases.add(
             place,
-            {name: [str(line.get(name, "")) for line in lines] for name in ("case", "class")},
+            texts | {"subject": _subjects(lines)},
             {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
         )
         if self._details:
@@ -240,11 +243,16 @@ def _paradigm(fields: EvaluationFields, backbone: PretrainingSpec | ExternalBack
 
 
 def _evaluation(
-    record: ParsedRecord, data: DataSpec, fields: EvaluationFields, paradigm: str, cases: int
+    record: ParsedRecord,
+    data: DataSpec,
+    fields: EvaluationFields,
+    paradigm: str,
+    cases: Sequence[Mapping[str, Any]],
 ) -> tuple[Any, ...]:
     setting, modules, made = record.setting(), record.modules(), record.provenance()
     cost, health = fields.get("cost", {}), fields.get("health", {})
     overlap, left_out, metric = fields.get("overlap", []), fields.get("left_out", []), fields.get("metric", "DSC")
+    folds = record.cross_validation()
     return (
         setting.preset,
         " ".join(setting.overrides),
@@ -265,7 +273,7 @@ def _evaluation(
         METRICS[metric].better,
         fields.get("score"),
         *(fields.get("beside", {}).get(name) for name in BESIDE),
-        cases,
+        len(cases),
         len(dropped) if (dropped := fields.get("never_predicted")) is not None else nan,
         fields.get("best_step", 0),
         fields.get("steps_made", 0),
@@ -292,7 +300,15 @@ def _evaluation(
         fields.get("cases_digest", ""),
         fields.get("reset", ""),
         fields.get("policy", ""),
+        len(set(_subjects(cases))),
+        folds.folds if folds else 1,
+        data.pooled_column(folds.digest) if folds else "",
     )  # fmt: skip
+
+
+def _subjects(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the subject of each case is called: as one of its cases."""
+    return [str(case.get("subject", case.get("case"))) for case in cases]
 
 
 def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
@@ -314,7 +330,8 @@ _CELLS = (
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_policy", "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
+    "reset", "_policy", "subjects", "folds", "_pool",
+    "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 

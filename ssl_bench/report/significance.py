@@ -6,7 +6,7 @@ import numpy as np
 
 from ssl_bench.api.metric import Metric
 from ssl_bench.report.beside import beside_table
-from ssl_bench.report.cell_text import interval_text, p_text
+from ssl_bench.report.cell_text import cases_text, interval_text, p_text
 from ssl_bench.report.comparison import ColumnStatistics, Standing, compare_columns
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import escaped, markdown_table
@@ -31,7 +31,8 @@ def families(column: ColumnStatistics) -> str:
     """What a column was corrected over, who may be its best row, and who is not ranked."""
     seeds = f"seed{'s' if len(column.seeds) > 1 else ''} {', '.join(map(str, column.seeds))}"
     compared = "methods are compared" if column.of_methods else "these networks are compared, not methods"
-    sentences = [f"{column.cases} test cases, {seeds}: {compared}."]
+    folds = f" of {column.folds} folds" if column.folds > 1 else ""
+    sentences = [f"{cases_text(column.cases, column.subjects)}{folds}, {seeds}: {compared}."]
     if column.baseline is not None and column.differences:
         sentences.append(f"Corrected over {column.comparisons} comparisons with {column.baseline.label}.")
     if column.baseline is None:

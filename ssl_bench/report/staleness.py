@@ -21,8 +21,9 @@ def check_cases(table: Table) -> None:
     Their scores would stand side by side, and their cases would be paired in tests.
     """
     for column in table.columns:
-        lines = table.lines(column)
-        if lines["cases_digest"].nunique() > 1:
+        for _, lines in table.lines(column).groupby("fold"):
+            if lines["cases_digest"].nunique() <= 1:
+                continue
             sets = sorted((found for _, found in lines.groupby("cases_digest")), key=len)
             raise UserError(
                 f"{column[0]} under {column[1]}, preset {table.setting.preset}: its cells met different cases: "

@@ -47,15 +47,16 @@ class Parts(NamedTuple):
     """That from the spread of the seeds, each averaged over cases."""
     residual: Array
     """What a seed does to single cases: contained in both, so that their sum has it once too often."""
-    case_freedom: int
+    case_freedom: Array | int
+    """An array where the rows have different ones, see `ssl_bench.report.units`."""
     seed_freedom: int
     skewness: Array
     """Of the mean, as far as it comes from the cases; zero where it is not corrected for."""
 
     def of_row(self, place: int) -> Parts:
         """Those of one among many."""
-        arrays = ("value", "over_cases", "over_seeds", "residual", "skewness")
-        return self._replace(**{name: getattr(self, name)[place] for name in arrays})
+        arrays = {name: part[place] for name, part in self._asdict().items() if np.ndim(part)}
+        return self._replace(**arrays)
 
     @property
     def variance(self) -> Array:

@@ -18,21 +18,24 @@ from ssl_bench.store.store import Store
 
 COLUMNS = (
     "preset", "setting", "data", "corpus", "column", "task", "protocol", "metric", "better", "paradigm", "row",
-    "compared", "seeds", "cases", "score", "score_low", "score_high", "seed_spread", "baseline", "difference",
-    "difference_low", "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show", "family",
-    "comparisons", "p_best", "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low", "mean_rank_high",
+    "compared", "seeds", "cases", "subjects", "folds", "score", "score_low", "score_high", "seed_spread", "baseline",
+    "difference", "difference_low", "difference_high", "difference_by_seed", "d", "p", "p_corrected", "could_show",
+    "family", "comparisons", "p_best", "rank_first", "rank_last", "pairs", "mean_rank", "mean_rank_low",
+    "mean_rank_high",
 )  # fmt: skip
-_WHOLE = ("seeds", "cases", "comparisons", "rank_first", "rank_last", "pairs")
+_WHOLE = ("seeds", "cases", "subjects", "folds", "comparisons", "rank_first", "rank_last", "pairs")
 
 
 @no_collection()
-def write_statistics_csv(store: Store, baseline: str | None = None, family: Family = Family.column) -> str:
+def write_statistics_csv(
+    store: Store, baseline: str | None = None, family: Family = Family.column, single_folds: bool = False
+) -> str:
     """The statistics of every ranked table: what Markdown shows of a row in a column, with all digits, as fractions.
 
     ``compared`` says of what a difference speaks: methods or networks. Arguments and errors as in
     `ssl_bench.report.markdown.write_markdown`. ``pandas.read_csv(file, **PANDAS)`` of `cells_csv` reads it.
     """
-    tables = tables_of(read_results(store))
+    tables = tables_of(read_results(store), single_folds)
     baseline = baseline_label(tables, baseline)
     lines = [line for table in tables if table.setting.ranked for line in _lines(table, baseline, family)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(_WHOLE, "Int64"))
@@ -70,6 +73,8 @@ def _score(table: Table, column: Column, statistics: ColumnStatistics, row: Row)
         "compared": "methods" if summary.of_methods else "networks",
         "seeds": len(summary.seeds),
         "cases": summary.cases,
+        "subjects": summary.subjects,
+        "folds": summary.folds,
         "score": summary.estimate.value,
         "score_low": summary.estimate.low,
         "score_high": summary.estimate.high,

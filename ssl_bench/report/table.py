@@ -18,12 +18,13 @@ from ssl_bench.spec.record import Setting
 from ssl_bench.spec.specification import CorpusSpec
 
 Column = tuple[str, str, str]
-"""Task, protocol, and what identifies the cases."""
+"""Task, protocol, and what identifies the cases: of one fold, or of all that pool."""
 
 MARKS = {
     "†": "read through a random, frozen decoder",
     "◦": "not converged: validation was still gaining when the steps were spent",
     "‡": "a structure of the test cases is never predicted",
+    "◔": "lacks folds that other rows have",
 }
 
 
@@ -52,6 +53,8 @@ class Place(NamedTuple):
     """Their standard deviation; NaN below two."""
     marks: str
     """Which of `MARKS` its cells bear."""
+    whole: int
+    """Seeds with a score in every fold of the column."""
 
 
 @dataclass
@@ -63,8 +66,8 @@ class Table:
     corpus: CorpusSpec | None
     """What the rows were pre-trained on; None where none was."""
     cells: pd.DataFrame
-    """Lines of the store's cells in the order of rows, columns and seeds, with ``_row`` and ``_column``: their places
-    in `rows` and `columns`."""
+    """Lines of the store's cells in the order of rows, columns, seeds and folds, with ``_row`` and ``_column``: their
+    places in `rows` and `columns`."""
     rows: list[Row]
     """The rows by paradigm, in the order of the GVSL supplement."""
     columns: list[Column]
@@ -84,20 +87,25 @@ class Table:
             score=self.cells["score"].where(np.isfinite(self.cells["score"])),
             through_random=self.cells["decoder"] == "random, frozen",
         )
-        groups = cells.groupby(["_row", "_column"], sort=False)
-        found = groups.agg(
-            scored=("score", "count"),
-            mean=("score", "mean"),
-            spread=("score", "std"),
-            through_random=("through_random", "any"),
-            converged=("converged", "all"),
-            dropped=("never_predicted", "max"),
+        place = ["_row", "_column"]
+        by_seed = over_folds(cells).groupby(place, sort=False)
+        found = by_seed.agg(
+            scored=("score", "count"), mean=("score", "mean"), spread=("score", "std"), whole=("whole", "sum")
+        )
+        marks = cells.groupby(place, sort=False).agg(
+            through_random=("through_random", "any"), converged=("converged", "all"), dropped=("never_predicted", "max")
         )
         return {
             (self.rows[row], self.columns[column]): Place(
-                scored, mean, spread, "†" * through_random + "◦" * (not converged) + "‡" * (dropped > 0)
+                scored,
+                mean,
+                spread,
+                "†" * through_random + "◦" * (not converged) + "‡" * (dropped > 0) + "◔" * (whole < scored),
+                whole,
             )
-            for (row, column), scored, mean, spread, through_random, converged, dropped in found.itertuples()
+            for (row, column), scored, mean, spread, whole, through_random, converged, dropped in found.join(
+                marks
+            ).itertuples()
         }
 
     @cached_property
@@ -107,8 +115,8 @@ class Table:
 
     @cached_property
     def complete_rows(self) -> list[Row]:
-        """The rows with a score in every column for every seed: what is ranked or bold is one of these."""
-        return [row for row in self.rows if all(self._scored(row, c) == len(self.seeds) for c in self.columns)]
+        """The rows with a score in every column for every seed and fold: what is ranked or bold is one of these."""
+        return [row for row in self.rows if all(self._whole(row, c) == len(self.seeds) for c in self.columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:
@@ -154,17 +162,50 @@ class Table:
     def _by_column(self) -> dict[int, pd.DataFrame]:
         return dict(iter(self.cells.groupby("_column")))
 
-    def _scored(self, row: Row, column: Column) -> int:
+    def test_cases(self, column: Column) -> tuple[int, int]:
+        """How many test cases a column has, over its folds, and of how many subjects they are."""
+        most = self.lines(column).groupby("fold")[["cases", "subjects"]].max().sum()
+        return int(most["cases"]), int(most["subjects"])
+
+    def folds(self, column: Column) -> tuple[int, int]:
+        """How many folds a column pools, and how many there are; 1 and 1 for the cases of a single one."""
+        lines = self.lines(column)
+        pooled = lines["_pool"].iloc[0] == column[2]
+        return (int(lines["fold"].nunique()), int(lines["folds"].iloc[0])) if pooled else (1, 1)
+
+    def _whole(self, row: Row, column: Column) -> int:
         found = self.places.get((row, column))
-        return found.scored if found else 0
+        return found.whole if found else 0
 
 
-def tables_of(frames: StoreFrames) -> list[Table]:
+def over_folds(cells: pd.DataFrame) -> pd.DataFrame:
+    """One line a row, column and seed of `cells`: the ``score`` over its folds, and whether it is ``whole``.
+
+    Each fold's score is weighted by its test cases: a DSC is so the mean over all cases, an AUC one of each fold's own.
+    A score is whole that has every fold of the column.
+    """
+    folds = cells.groupby("_column")["fold"].nunique()
+    if (folds == 1).all():
+        return cells.assign(whole=cells["score"].notna())
+    scored = cells[cells["score"].notna()]
+    weight = scored["cases"].clip(lower=1)
+    sums = scored.assign(_score=scored["score"] * weight, _weight=weight).groupby(["_row", "_column", "seed"])
+    found = sums.agg(_score=("_score", "sum"), _weight=("_weight", "sum"), _folds=("fold", "nunique"))
+    whole = found["_folds"].to_numpy() == folds.reindex(found.index.get_level_values("_column")).to_numpy()
+    pooled = found.assign(score=found["_score"] / found["_weight"], whole=whole)[["score", "whole"]]
+    every = cells[["_row", "_column", "seed"]].drop_duplicates()
+    return every.join(pooled, on=["_row", "_column", "seed"]).fillna({"whole": False}).astype({"whole": bool})
+
+
+def tables_of(frames: StoreFrames, single_folds: bool = False) -> list[Table]:
     """Cells that differ in setting, kind of data or corpus never meet in a table.
 
-    A row that no corpus made stands in the table of each corpus. Raises UserError where cells of one column met
-    different cases.
+    The folds of one cross-validation pool in one column, or with `single_folds` have one each. A row that no corpus
+    made stands in the table of each corpus. Raises UserError where cells of one column met different cases.
     """
+    cells = frames.cells
+    pools = cells["cohort"] if single_folds else cells["_pool"].where(cells["_pool"] != "", cells["cohort"])
+    frames = frames._replace(cells=cells.assign(_cases=pools))
     tables = []
     for _, group in frames.cells.groupby(["setting", "data"], sort=False):
         corpora: list[CorpusSpec] = []
@@ -194,16 +235,19 @@ def _shared_setting(group: pd.DataFrame) -> Setting:
 def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, setting: Setting) -> Table:
     order = {name: place for place, name in enumerate((*PARADIGMS, "external"))}
     row_of = list(map(Row, cells["paradigm"], cells["method"], cells["_options"]))
-    column_of = list(zip(cells["task"], cells["protocol"], cells["cohort"], strict=True))
+    column_of = list(zip(cells["task"], cells["protocol"], cells["_cases"], strict=True))
     rows = sorted(set(row_of), key=lambda row: (order.get(row.paradigm, len(order)), row.method, row.options))
+    fold_of = dict(zip(column_of, cells["fold"].where(cells["_cases"] != cells["_pool"], 0), strict=True))
     columns = sorted(
-        set(column_of), key=lambda column: (not column[1].startswith("linear-v"), *column[1::-1], column[2])
+        set(column_of),
+        key=lambda column: (not column[1].startswith("linear-v"), *column[1::-1], fold_of[column], column[2]),
     )
     row_places, column_places = ({one: place for place, one in enumerate(found)} for found in (rows, columns))
     cells = cells.assign(
         _row=[row_places[row] for row in row_of], _column=[column_places[column] for column in column_of]
     )
-    cells = cells.drop_duplicates(["_row", "_column", "seed"], keep="last").sort_values(["_row", "_column", "seed"])
+    place = ["_row", "_column", "seed", "fold"]
+    cells = cells.drop_duplicates(place, keep="last").sort_values(place)
     table = Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
     check_cases(table)
     return table
@@ -218,14 +262,17 @@ def column_title(column: Column, table: Table) -> str:
 def column_parts(column: Column, table: Table) -> tuple[str, str, str]:
     """The task and the metric of a column, and which cases it is about where that is not the usual."""
     task, _, cases = column
-    said = _labels_and_fold(column, table)
-    alike = [other for other in table.columns if other[:2] == column[:2] and _labels_and_fold(other, table) == said]
+    said = _labels_and_folds(column, table)
+    alike = [other for other in table.columns if other[:2] == column[:2] and _labels_and_folds(other, table) == said]
     # A folder's own name is not the abbreviation that a task's is.
     title = task if "-" in task else task.upper()
     return title, table.metric(column).heading, said + (f" {cases[:6]}" if len(alike) > 1 else "")
 
 
-def _labels_and_fold(column: Column, table: Table) -> str:
+def _labels_and_folds(column: Column, table: Table) -> str:
     first: Any = table.lines(column).iloc[0]
     labels = "" if first["label_fraction"] == 1 else f", {100 * first['label_fraction']:g}% of labels"
-    return labels + (f", fold {first['fold']}" if first["fold"] else "")
+    there, every = table.folds(column)
+    if every > 1:
+        return f"{labels}, {f'{there} of ' if there < every else ''}{every} folds"
+    return labels + (f", fold {first['fold']}" if first["fold"] or first["folds"] > 1 else "")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting
 from ssl_bench.spec.specification import CellSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
@@ -27,6 +28,8 @@ class Cell(BaseModel):
     """Files of the user's data set that are left out, each with the reason."""
     split_by: Literal["", "patient", "case"] = ""
     """By what the user's data set is split: by case where nothing says who was scanned; empty for embedded data."""
+    cross_validation: CrossValidation | None = None
+    """The folds of which the cell's is one; None for the only fold, and where folds share their test cases."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
     plugins: tuple[Path, ...] = ()

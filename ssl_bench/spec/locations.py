@@ -21,6 +21,8 @@ class Locations(Settings):
     """Tasks that a folder defines, by name, and how it does."""
     split: Path | None = None
     """A file that ``ssl-bench data split`` writes; None for the default split."""
+    cross_validation: int = 0
+    """So many folds are dealt where no file says them; 0 for one split."""
     subjects: str = ""
     """Who was scanned: a pattern, or the path of a table; see `ssl_bench.data.subjects.with_subjects`."""
     corpus: Path | None = None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.collapse import CollapsedStage, collapsed_stages
+from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.specification import CorpusSpec, DataSpec, EvaluationSpec, PretrainingSpec
 
 
@@ -150,7 +151,8 @@ class EvaluationRecord(_Record):
     """What is shown beside it, by the names of `METRICS`; empty for kinds of tasks with nothing more."""
     cases: list[dict[str, Any]] = []
     """Per test case: per-class DSC, HD95 (mm) and surface Dice, centreline Dice; or label and probability, or
-    probabilities of all classes, or prediction. A trial has none."""
+    probabilities of all classes, or prediction. A trial has none. Where another test case is of the same subject,
+    ``subject`` is the first of them."""
     policy: str = ""
     """How classes absent from a case are scored. Without `COUNTS_MISSES` in it, HD95 leaves out classes missed."""
     validation_curve: Curve = []
@@ -181,6 +183,8 @@ class EvaluationRecord(_Record):
     split_by: Literal["", "patient", "case"] = ""
     """By what the user's data set is split: ``case`` where nothing says who was scanned; empty for the embedded cohort,
     and in records made before it was kept."""
+    cross_validation: CrossValidation | None = None
+    """The folds of which the cell's is one; None for the only fold, and in records made before it was kept."""
 
 
 AnyRecord = PretrainingRecord | EvaluationRecord

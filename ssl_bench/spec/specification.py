@@ -119,6 +119,11 @@ class DataSpec(Settings):
         whole = json.dumps(self.model_dump(mode="json", exclude={"detail", *later}), sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
+    def pooled_column(self, folds: str) -> str:
+        """What cells of all folds share that stand in one column; `folds` is the digest of those."""
+        shared = self.model_dump(mode="json", include={"fingerprint", "recipe", "label_fraction"})
+        return hashlib.sha256(json.dumps([shared, folds], sort_keys=True).encode()).hexdigest()[:16]
+
 
 class PretrainingSpec(_Keyed):
     """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
@@ -272,7 +277,8 @@ class EvaluationSpec(_Keyed):
     def title(self) -> str:
         """The cell in words."""
         trial = "" if self.scored_on == "test" else ", trial"
-        return f"{self.row} {self.task} {self.protocol}, seed {self.seed}{trial}"
+        fold = f", fold {self.data.fold}" if self.data.fold else ""
+        return f"{self.row} {self.task} {self.protocol}{fold}, seed {self.seed}{trial}"
 
 
 def changed_title(reset: Part, stem: Stem = "") -> str:

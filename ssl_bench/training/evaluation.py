@@ -16,6 +16,7 @@ from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.rng import seeded_initialisation, stream_seed
 from ssl_bench.data.source import cases_digest
 from ssl_bench.data.sources import source_of
+from ssl_bench.data.subjects import with_first_scans
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
@@ -64,7 +65,8 @@ def evaluate(
     protocol = protocol_class(settings, spec.seed)
     # A trial is over when it has validated: nothing reads its test cases.
     splits = SPLITS if spec.scored_on == "test" else SPLITS[:2]
-    cases = source_of(cell).load(*splits)
+    source = source_of(cell)
+    cases = source.load(*splits)
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
     backbone, match, licence = _backbone(spec, weights)
@@ -96,12 +98,13 @@ def evaluate(
         overlap=list(cell.overlap),
         left_out=list(cell.left_out),
         split_by=cell.split_by,
+        cross_validation=cell.cross_validation,
         spec=spec,
         paradigm=spec.backbone.paradigm,
         scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),
         metric=facts.metric,
         score=None if np.isnan(value) else value,
-        cases=described,
+        cases=with_first_scans(described, source.patients()),
         beside=beside(facts, described),
         policy=policy_of(facts),
         never_predicted=never_predicted,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_bench.cli.matrix import seed_list
+from ssl_bench.cli.matrix import number_list
 from ssl_bench.cli.planning import names
 from ssl_bench.errors import UserError
 
@@ -196,13 +196,13 @@ def test_a_picture_is_a_png(command: Command, tmp_path: Path) -> None:
     ("text", "seeds"), [("0", [0]), ("0,2,1", [0, 2, 1]), ("0-3", [0, 1, 2, 3]), ("1-2,2,7", [1, 2, 7])]
 )
 def test_seeds(text: str, seeds: list[int]) -> None:
-    assert seed_list(text) == seeds
+    assert number_list(text, "--seeds") == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "1-", "3-1", "0.5"])
 def test_bad_seeds(text: str) -> None:
     with pytest.raises(UserError):
-        seed_list(text)
+        number_list(text, "--seeds")
 
 
 def test_names_are_unique_and_in_order() -> None:

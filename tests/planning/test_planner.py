@@ -159,7 +159,7 @@ def test_the_options_of_a_method_are_in_the_setting_of_its_own_cells_alone(metho
 
 
 def test_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="unknown preset 'tiny'; known: paper, quick, small, smoke"):
+    with pytest.raises(UserError, match="unknown preset 'tiny'; known: paper, quick, real, small, smoke"):
         load_preset("tiny")
 
 

@@ -43,6 +43,7 @@ def evaluation_detail(described: Described[EvaluationRecord], blocks: Blocks, ta
     """All that the page says of an evaluation; `table` is the id of the table it stands in."""
     record, facts, curves = described
     backbone, title, pretraining = record.spec.backbone, f"Seed {record.spec.seed}", ""
+    title += f", fold {record.spec.data.fold}" if record.cross_validation else ""
     if isinstance(backbone, PretrainingSpec):
         title += f", backbone of seed {backbone.seed}" if backbone.seed != record.spec.seed else ""
         pretraining = f"{table}-{backbone.key}" if backbone.steps else ""

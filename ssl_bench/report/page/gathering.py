@@ -22,10 +22,17 @@ Pictures = Callable[[Table, Store, str], Sequence[Picture]]
 """The pictures of a table, those of its cells' examples from the store, set against the row with that label."""
 
 
-def gather(store: Store, published: bool, baseline: str | None, family: Family, pictures: Pictures) -> Page:
+def gather(
+    store: Store,
+    published: bool,
+    baseline: str | None,
+    family: Family,
+    pictures: Pictures,
+    single_folds: bool = False,
+) -> Page:
     """All that the page says of `store`; p corrected over `family`. Raises UserError if no table has `baseline`."""
     frames = read_results(store, details=True)
-    found = tables_of(frames)
+    found = tables_of(frames, single_folds)
     label = baseline_label(found, baseline)
     with no_collection():
         evaluations = {record.key: describe_evaluation(record) for record in store.evaluations()}

@@ -27,6 +27,7 @@ def write_html(
     baseline: str | None = None,
     family: Family = Family.column,
     pictures: Pictures = pictures_of,
+    single_folds: bool = False,
 ) -> str:
     """The leaderboard as HTML that asks no other host for anything and is readable without JavaScript.
 
@@ -49,7 +50,7 @@ def write_html(
         style_digest=_digest(style),
         script_digest=_digest(script),
     )
-    page = gather(store, published, baseline, family, pictures)
+    page = gather(store, published, baseline, family, pictures, single_folds)
     # What JSON calls text may hold halves of characters, which no file can: they become question marks.
     found = render(page=page).encode("utf-8", "replace")
     if len(found) > MOST_BYTES:

@@ -15,13 +15,13 @@ from ssl_bench.store.store import Store
 
 
 @no_collection()
-def write_pictures(store: Store, folder: Path, baseline: str | None = None) -> list[Path]:
+def write_pictures(store: Store, folder: Path, baseline: str | None = None, single_folds: bool = False) -> list[Path]:
     """Write every picture of every table into `folder`, in one folder a table that its setting names.
 
     `baseline` is the label of the row that they set the others against, scratch where it is None. Raises UserError if
     no table has it, or if they cannot be written.
     """
-    tables = tables_of(read_results(store, details=True))
+    tables = tables_of(read_results(store, details=True), single_folds)
     baseline = baseline_label(tables, baseline)
     written: list[Path] = []
     seen: Counter[str] = Counter()
