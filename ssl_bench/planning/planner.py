@@ -139,7 +139,7 @@ class Planner:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
         method = None if backbone.is_external else backbone.method
-        data = self._cases(task)
+        data = self._cases(task, fold)
         spec = EvaluationSpec(
             backbone=backbone,
             task=task,
@@ -184,7 +184,8 @@ class Planner:
 
     def _say_if_channels_differ(self, task: str) -> None:
         """Warn where the corpus and `task` have as many channels with other names."""
-        pretrained, met = (data.recipe.get("channels", []) for data in (self.data.corpus.describe(), self._cases(task)))
+        both = self.data.corpus.describe(), self._cases(task, None)
+        pretrained, met = (data.recipe.get("channels", []) for data in both)
         if pretrained != met:
             self.data.warn(
                 f"task {task!r}: its channels are {', '.join(met)}, those of the corpus {', '.join(pretrained)}: they "

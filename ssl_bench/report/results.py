@@ -189,10 +189,10 @@ class _Reader:
         self._evaluations += 1
         metric = fields.get("metric", "DSC")
         lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
-        texts = {name: [str(line.get(name, "")) for line in lines] for name in ("case", "class")}
+        names, classes = [str(line.get("case")) for line in lines], [str(line.get("class", "")) for line in lines]
         self.cases.add(
             place,
-            texts | {"subject": _subjects(lines)},
+            {"case": names, "subject": _subjects(lines), "class": classes},
             {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
         )
         if self._details:
