@@ -63,6 +63,8 @@ def components(probabilities: Array, positive: Mask, units: Units) -> Array:
 
 def of_each_fold(contributions: Callable[[Places], Array], units: Units) -> Array:
     """`contributions` (..., cases) of the cases at each fold's places, together: networks' outputs never meet."""
+    if not units.pooled:
+        return contributions(np.arange(len(units.folds)))
     folds = _members(units.folds)
     found = [contributions(members) for members in folds]
     together = np.empty((*found[0].shape[:-1], len(units.folds)))

@@ -211,7 +211,7 @@ def test_a_long_side_is_thinned_and_its_pixels_grow() -> None:
     ],
 )
 def test_worst_median_and_best_are_different_cases(scores: list[float | None], expected: list[tuple[str, int]]) -> None:
-    examples = engine.EvaluationExamples(Path("x.npz"))
+    examples = engine.EvaluationExamples(Path("x.npz"), TASKS.load("shc").facts)
     for number, score in enumerate(scores):
         label = np.ones((1, 2, 2), np.uint8)
         case = Case(str(number), label.astype(np.float32), label, (1, 1, 1))
