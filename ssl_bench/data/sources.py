@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ssl_bench.api.kinds import sized_as
 from ssl_bench.api.registry import TASKS
 from ssl_bench.data.folder_source import (
     FolderCases,
@@ -145,7 +146,7 @@ class DataSources:
             fingerprint=UNPLANNED,
             detail=self._cohort.detail,
             fold=self._fold if in_folder else None,
-            counts=getattr(self._cohort, TASKS.load(name).facts.kind),
+            counts=getattr(self._cohort, sized_as(TASKS.load(name).facts.kind)),
             label_fraction=self._label_fraction,
         )
 
