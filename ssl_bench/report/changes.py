@@ -61,7 +61,7 @@ def write_changes(before: Store, after: Store) -> str:
 def _cells(frames: StoreFrames, start: int) -> pd.DataFrame:
     """Those that hold scores of cases, once each, with their lines and all that decided their scores but the seed.
 
-    Lines count from `start`.
+    Of the folds of one cross-validation that is the same. Lines count from `start`.
     """
     cells = frames.cells[frames.cells["cases"] > 0]
     backbones = {id(one): one.model_dump_json(exclude={"seed"}) for one in cells["_backbone"]}
@@ -70,9 +70,9 @@ def _cells(frames: StoreFrames, start: int) -> pd.DataFrame:
         line=cells.index + start,
         label=list(map(lambda *parts: Row(*parts).label, cells["paradigm"], cells["method"], cells["options"])),
         decided_by=[
-            f"{backbones[id(backbone)]}{data[id(labelled)]}{downstream!r}"
-            for backbone, labelled, downstream in zip(
-                cells["_backbone"], cells["_data"], cells["_downstream"], strict=True
+            f"{backbones[id(backbone)]}{pool or data[id(labelled)]}{downstream!r}"
+            for backbone, pool, labelled, downstream in zip(
+                cells["_backbone"], cells["_pool"], cells["_data"], cells["_downstream"], strict=True
             )
         ],
     )
@@ -93,7 +93,7 @@ def _without_choice(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
 def _joined_cases(before: StoreFrames, after: StoreFrames) -> pd.DataFrame:
     """The cases of both; those of `after` count their cells from where `before` ends."""
     later = after.cases.assign(cell=after.cases["cell"] + len(before.cells))
-    names = ["case", "subject"]
+    names = ["case", "subject", "class"]
     frames = (frame.astype(dict.fromkeys(names, object)) for frame in (before.cases, later))
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(names, "category"))
 
@@ -108,10 +108,10 @@ def _same(pairs: pd.DataFrame, cases: pd.DataFrame) -> int:
 
 
 def _scores(pairs: pd.DataFrame, cases: pd.DataFrame) -> Scores | None:
-    """`pairs`, which differ in their seeds alone, as those before the change and those after it."""
+    """`pairs`, which differ in their seeds and folds alone, as those before the change and those after it."""
     cells = np.concatenate([pairs["line"], pairs["line_after"]])
-    sides = np.repeat([0, 1], len(pairs))
-    return read_scores(cases, cells, sides, np.tile(pairs["seed"], 2), pairs["metric"].iloc[0])
+    sides, seeds, folds = np.repeat([0, 1], len(pairs)), np.tile(pairs["seed"], 2), np.tile(pairs["fold"], 2)
+    return read_scores(cases, cells, sides, seeds, pairs["metric"].iloc[0], folds)
 
 
 def _rows(pairs: pd.DataFrame, cases: pd.DataFrame) -> list[list[str]]:
