@@ -17,7 +17,8 @@ from ssl_bench.report.table import Column, Table
 def beside_table(table: Table, column: Column) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of `column` as plain text; both empty where nothing is shown beside its metric.
 
-    Accuracies are over cases and seeds with their 95 % intervals; Pearson's r and R² are means over seeds.
+    Accuracies are over cases and seeds with their 95 % intervals; Pearson's r and R² are means over seeds and folds,
+    as they stand in the records.
     """
     metric = table.metric(column).name
     names = next((kind.beside for kind in KINDS.values() if kind.metric == metric), ())

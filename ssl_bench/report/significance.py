@@ -48,7 +48,10 @@ def families(column: ColumnStatistics) -> str:
     for row, summary in column.summaries.items():
         if row in column.standings:
             continue
-        if summary.cases == column.cases and summary.seeds == column.seeds:
+        if np.isnan(summary.estimate.value) and summary.cases == column.cases:
+            few = "a class has fewer than two test cases" + (" in a fold" if column.folds > 1 else "")
+            sentences.append(f"{row.label} is not ranked: {few}, so that nothing is said of how its score spreads.")
+        elif summary.cases == column.cases and summary.seeds == column.seeds:
             sentences.append(f"{row.label} is not ranked: it lacks a cell of another column, or a seed.")
         else:
             sentences.append(
