@@ -71,7 +71,10 @@ def test_options_that_make_no_sense_are_refused_in_one_line(
 
 def test_three_folds_run_and_are_one_column_of_subjects(invoke: Callable, hearts: Path, tmp_path: Path) -> None:  # noqa: F811
     results = ["--results", tmp_path / "results"]
-    assert matrix(invoke, hearts, "--cross-validation", 3, "--set=ranked=true", *results).code == 0
+    ran = matrix(invoke, hearts, "--cross-validation", 3, "--set=ranked=true", *results)
+    assert ran.code == 0
+    seeds = [line.partition("linear-v2")[2].strip().partition("  ")[0] for line in ran.out.splitlines()]
+    assert seeds == ["seed 0", "fold 1, seed 0", "fold 2, seed 0"]
     records = [record for record in Store(tmp_path / "results").records() if isinstance(record, EvaluationRecord)]
     assert sorted(record.spec.data.fold or 0 for record in records) == [0, 1, 2]
     assert {record.cross_validation.folds for record in records if record.cross_validation} == {3}
