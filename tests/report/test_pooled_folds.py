@@ -20,6 +20,7 @@ from ssl_bench.report.latex import write_latex
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.mean_rank import mean_ranks
 from ssl_bench.report.page import write_html
+from ssl_bench.report.pictures.gallery import gallery_pictures
 from ssl_bench.report.results import load_results, read_results
 from ssl_bench.report.statistics_csv import write_statistics_csv
 from ssl_bench.report.table import Place, Table, column_title, tables_of
@@ -27,6 +28,7 @@ from ssl_bench.report.units import parts_of
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.spec.specification import DataSpec
+from ssl_bench.store.example_file import Examples, SegmentedSlice
 from ssl_bench.store.store import Store
 
 PLANNER = Planner(load_preset("quick"), [], "float32")
@@ -207,6 +209,17 @@ def test_every_format_takes_pooled_folds(store: Store) -> None:
     assert "fold 2" in page
     ranks = mean_ranks(table_of(store))
     assert ranks.draws.shape[0] == 2
+
+
+def test_the_gallery_says_that_its_cases_are_of_one_fold(store: Store) -> None:
+    fill(store)
+    grey, labels = np.zeros((8, 8), np.uint8), np.eye(8, dtype=np.uint8)
+    kept = Examples((SegmentedSlice("worst", "c00", 0.5, grey, labels, labels, (1.0, 1.0)),))
+    examples = dict.fromkeys(table_of(store).cells["key"], kept)
+    (picture,) = gallery_pictures(table_of(store), examples)
+    assert picture.caption.endswith("lowest seed and fold.")
+    picture, *_ = gallery_pictures(table_of(store, single_folds=True), examples)
+    assert picture.caption.endswith("lowest seed.")
 
 
 def test_cells_of_one_fold_that_met_other_cases_are_refused_still(store: Store) -> None:

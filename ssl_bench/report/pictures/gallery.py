@@ -38,7 +38,7 @@ def gallery_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
 
 
 def first_example(table: Table, row: Row, column: Column, examples: Mapping[str, Examples]) -> Examples:
-    """What the row's cell of the lowest seed kept; empty where there is nothing."""
+    """What the row's cell of the lowest seed and fold kept; empty where there is nothing."""
     keys = table.lines(column, row)["key"]
     return examples.get(keys.iloc[0], Examples()) if len(keys) else Examples()
 
@@ -61,10 +61,11 @@ def _gallery(table: Table, column: Column, shown: dict[Row, tuple[SegmentedSlice
         name_line(panels[place, 3 * block], row)
     handles = [Line2D([], [], color=TRUTH, linewidth=2), Line2D([], [], color=PREDICTION, linewidth=1)]
     place_legend(figure, handles, ["reference", "prediction"])
+    fold = " and fold" if table.folds(column)[0] > 1 else ""
     caption = (
         "For every method its worst, median and best test case, at the axial slice with the most foreground. Blue: "
         "outlines of the reference; orange: of the prediction, all structures alike. DSC is that of the whole case, "
-        "lowest seed."
+        f"lowest seed{fold}."
     )
     worst = min(slices[0].dsc for slices in shown.values())
     description = (
