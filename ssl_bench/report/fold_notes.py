@@ -8,9 +8,9 @@ from ssl_bench.report.table import Table
 
 FOLDS = (
     "each test case is scored once over the folds of a cross-validation, and an AUC is the mean of the folds' own. "
-    "Intervals and tests are over subjects and the networks that the folds trained, p below three seeds as cautious as "
-    "so few networks ask for; that the folds' training sets overlap they cannot know (Bengio and Grandvalet 2004), so "
-    "that they are rather too narrow for another draw of all data"
+    "Intervals and tests are over subjects and the networks that the folds trained, p below three seeds of t (and not "
+    "of sign flips), as cautious as so few networks ask for; that the folds' training sets overlap they cannot know "
+    "(Bengio and Grandvalet 2004), so that they are rather too narrow for another draw of all data"
 )
 SUBJECTS = "the scans of a subject are one unit in intervals and tests"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from typing import Generic, NamedTuple, TypeVar
 
 from markupsafe import Markup
@@ -63,7 +64,7 @@ def describe_evaluation(record: EvaluationRecord) -> Described[EvaluationRecord]
         record.model_copy(update={"cases": [], "validation_curve": []}),
         facts=_present(
             ("Score", _score(record)),
-            ("Beside it", ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in record.beside.items())),
+            ("Beside it", _beside(record)),
             *case_facts(record),
             ("Selection", _selection(record)),
             ("Backbone", _backbone(record)),
@@ -109,6 +110,11 @@ def _score(record: EvaluationRecord) -> str:
         return "undefined"
     unit = ", x 100" if metric.unit else " in the unit of the target, lower is better"
     return f"{metric.text(record.score)} {record.metric}{unit}"
+
+
+def _beside(record: EvaluationRecord) -> str:
+    said = {name: "undefined" if isnan(value) else METRICS[name].text(value) for name, value in record.beside.items()}
+    return ", ".join(f"{name} {text}" for name, text in said.items())
 
 
 def _selection(record: EvaluationRecord) -> str:

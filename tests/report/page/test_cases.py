@@ -9,6 +9,7 @@ import pytest
 
 from ssl_bench.report.page.cases import MOST_DOTS, case_dots, case_facts, number
 from ssl_bench.report.page.curves import LEFT, RIGHT
+from ssl_bench.report.page.details import describe_evaluation
 from tests.report.page.stores import evaluation
 
 SEGMENTED: list[dict[str, Any]] = [
@@ -37,6 +38,12 @@ def test_scores_are_said_by_their_spread_by_class_and_by_other_measures() -> Non
 
 def test_cases_of_a_classification_are_counted_by_class() -> None:
     assert case_facts(evaluation("gvsl", "ccc", **classified())) == [("Test cases", "2 positive, 3 negative")]
+
+
+def test_what_is_beside_a_score_and_undefined_is_called_so() -> None:
+    """As R² of a fold with a single test case."""
+    record = evaluation("gvsl", metric="MAE", beside={"Pearson r": 0.5, "R²": None})
+    assert ("Beside it", "Pearson r 0.500, R² undefined") in describe_evaluation(record).facts
 
 
 def places(drawn: str) -> list[tuple[int, int]]:
