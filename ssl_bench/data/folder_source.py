@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
@@ -261,6 +262,14 @@ class FolderCases(FolderSource[DataSpec]):
     def subjects(self) -> int:
         """How many have a usable case, as far as is known who was scanned."""
         return len({case.patient for case in self.found.cases if case.identifier in self.cases})
+
+    def folds_for(self, most: int) -> int:
+        """`most`, or as many as the rarest class of volumes has subjects: every fold tests every class."""
+        of_class: dict[int, set[str]] = defaultdict(set)
+        for case in self.found.cases:
+            if case.identifier in self.cases and isinstance(case.label, int):
+                of_class[case.label].add(case.patient)
+        return min([most, *map(len, of_class.values())])
 
     @property
     def split_by(self) -> Literal["patient", "case"]:

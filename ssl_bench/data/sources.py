@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ssl_bench.api.settings import CohortSettings, Sizing
 
 
+FEWEST_FOLDS = 3
+"""One to test, one to validate, one to train."""
 CALL_APART = "or call the patients apart by --subjects CSV if they are two, "
 
 
@@ -158,10 +160,12 @@ class DataSources:
         sizing = self._sizing
         if sizing is None or self._dealt[name] or not isinstance(source, FolderCases) or source.split_is_given:
             return source
-        if source.subjects < sizing.folds_below:
-            self._dealt[name] = sizing.folds
-            self._say(f"{source.place}: {sizing.folds} folds in place of one split, for {source.subjects} subjects")
-            return source.cross_validated(sizing.folds)
+        folds = source.folds_for(sizing.folds)
+        if source.subjects < sizing.folds_below and folds >= FEWEST_FOLDS:
+            self._dealt[name] = folds
+            rarest = f", of whom the rarest class has {folds}" if folds < sizing.folds else ""
+            self._say(f"{source.place}: {folds} folds in place of one split, for {source.subjects} subjects{rarest}")
+            return source.cross_validated(folds)
         return source
 
     def _sized(self, name: str, opened: Callable[[Mapping[str, Any]], DataSource[Spec]]) -> DataSource[Spec]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssl_bench.api.settings import Sizing, load_preset
+from ssl_bench.data.layouts.own_tasks import add_own
 from ssl_bench.data.sizing import median_shape, spacing_for, window_for
 from ssl_bench.data.sources import DataSources, source_of
 from ssl_bench.data.split_files import write_splits
@@ -17,6 +18,7 @@ from ssl_bench.planning.planner import Planner
 from ssl_bench.planning.reproduction import cell_of
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import EvaluationRecord
+from tests.data.files import ct, save
 from tests.data.test_patients_in_corpora import data_set
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
@@ -44,7 +46,7 @@ def sources(
     **more: object,
 ) -> DataSources:
     name, root = task
-    locations = Locations.model_validate({"data_roots": {name: root}, "own_tasks": {name: "nnunet"}, **more})
+    locations = Locations.model_validate({"data_roots": {name: root}, "own_tasks": {name: "nnunet"}} | more)
     recipes = {} if spacing == "" else {name: {"spacing_mm": spacing}}
     say = [].append if said is None else said.append
     return DataSources(locations, PRESET.cohort, recipes, sizing=sizing, say=say)
@@ -187,6 +189,25 @@ def test_a_set_of_many_subjects_keeps_one_split(hearts: tuple[str, Path]) -> Non
     data = sources(hearts, SIZING.model_copy(update={"folds_below": 7}))
     assert data.task(hearts[0]).folds == 1
     assert data.folds_to_run(hearts[0]) == [0]
+
+
+@pytest.mark.parametrize(("rarest", "folds"), [(4, 4), (3, 3), (2, 1)])
+def test_no_more_folds_than_the_rarest_class_has_subjects(tmp_path: Path, rarest: int, folds: int) -> None:
+    root, said = tmp_path / "grades", list[str]()
+    rows = ["image,label,patient"]
+    for grade, subjects in (("a", 6), ("b", rarest), ("c", 5)):
+        for scan in range(2 * subjects):
+            save(root / f"{grade}{scan}.nii", ct(len(rows)))
+            rows.append(f"{grade}{scan}.nii,{grade},{grade}{scan // 2}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    name, kind, _ = add_own(f"folder:{root}")
+    sizing = SIZING.model_copy(update={"folds": 5})
+    data = sources((name, root), sizing, said, spacing=None, own_tasks={name: kind})
+    assert data.task(name).folds == folds
+    for fold in range(folds if folds > 1 else 0):
+        test = data.task(name, fold).load("test")["test"]
+        assert {case.label for case in test} == {0, 1, 2}
+    assert any("of whom the rarest class has" in line for line in said) == (folds > 1)
 
 
 def test_presets_without_sizing_leave_real_data_as_they_are(hearts: tuple[str, Path]) -> None:
