@@ -10,11 +10,27 @@ import pandas as pd
 _ROW = ["setting", "data", "paradigm", "method", "options"]
 """What the cells of a row have in common, but for the version."""
 
+_STEM = r"(?:^|, )stem (\w+)$"
+"""How `changed_title` ends the options of a cell that has a stem."""
+
 
 def row_options(cells: pd.DataFrame) -> list[str]:
     """The options of each line, and the version of the code or file where its table holds several under one name."""
+    cells = cells.assign(options=_with_stems(cells))
     versions = cells["_version"].where(_several_versions(cells), "")
     return [", ".join(filter(None, pair)) for pair in zip(_shown_options(cells), versions, strict=True)]
+
+
+def _with_stems(cells: pd.DataFrame) -> pd.Series:
+    """The options of each line with the stem of its row: where channels are equal none is needed, and any may be meant.
+
+    Of a method with several stems such a line stays apart.
+    """
+    stems, bare = cells["options"].str.extract(_STEM)[0], cells["options"].str.replace(_STEM, "", regex=True)
+    alike = stems.groupby([*(cells[name] for name in (*_ROW[:-1], "corpus")), bare], sort=False, dropna=False)
+    joins = stems.isna() & (alike.transform("nunique") == 1)
+    named = bare + bare.map(lambda options: ", stem " if options else "stem ") + alike.transform("first")
+    return cells["options"].mask(joins, named)
 
 
 def _shown_options(cells: pd.DataFrame) -> list[str]:
