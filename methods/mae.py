@@ -24,8 +24,8 @@ class MAEConfig(MethodConfig):
 
     hidden: Annotated[float, Choice((0.6, 0.75, 0.9))] = Field(default=0.75, gt=0, lt=1)
     """Share of the patches that is hidden: three quarters in the paper (section 4.1) and in OpenMind."""
-    patch: float = Field(default=16, gt=0)
-    """Side of a patch in voxels of a crop of 128; scales with the crop."""
+    patch: float = Field(default=16, gt=0, le=64)
+    """Side of a patch in voxels of a crop of 128, at most half of it; scales with the crop."""
     normalised: Annotated[bool, Choice((False, True))] = False
     """Whether the target is each patch with mean 0 and deviation 1, which the paper prefers, or the intensities."""
 

@@ -20,6 +20,7 @@ from ssl_bench.api.search import Choice, LogUniform
 from ssl_bench.methods.rotation import rotate
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32, RestorationHead
+from ssl_bench.nn.queue import info_nce
 from ssl_bench.transforms.painting import block_mask, fill_with_noise
 
 QUARTER_TURNS = 4
@@ -66,16 +67,12 @@ class SwinPretext(Method):
     )
 
     def __init__(self, backbone: Backbone, config: SwinPretextConfig, crop: int) -> None:
-        # Planning reads facts and options of a method alone, and this library takes seconds to import.
-        from lightly.loss import NTXentLoss
-
         super().__init__(backbone, config, crop)
         self.options = config
         self.side = round(scale_voxels(config.block, crop, smallest=1))
         self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
         self.embedding = InFloat32(nn.Linear(backbone.global_channels, config.embedding))
         self.classifier = InFloat32(nn.Linear(backbone.global_channels, QUARTER_TURNS))
-        self.contrast = NTXentLoss(config.temperature)
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """All three tasks on two views of `volumes` (B, C, D, D, D)."""
@@ -85,7 +82,8 @@ class SwinPretext(Method):
         restored = self.restoration(features.local).float()
         inpainting = F.l1_loss(restored, torch.cat([first.turned, second.turned]))
         rotation = F.cross_entropy(self.classifier(pooled), torch.cat([first.classes, second.classes]))
-        contrast = self.contrast(*(self.embedding(gathered(views)) for views in pooled.chunk(2)))
+        embedded = (F.normalize(self.embedding(gathered(views)), dim=1) for views in pooled.chunk(2))
+        contrast = nt_xent(*embedded, self.options.temperature)
         options = self.options
         loss = (
             options.inpainting_weight * inpainting
@@ -101,3 +99,13 @@ class SwinPretext(Method):
         turned = rotate(volumes, classes)  # Its first four classes are those about the z axis.
         mask = block_mask(turned.shape[2:], draws, self.side, self.options.cut_out)
         return Views(turned, fill_with_noise(turned, mask, draws), classes)
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of each view's partner against both views of other volumes (SimCLR, Eq. 1); their mean.
+
+    `first` and `second` (B, C) are of unit length. lightly's loss rounds to bf16 under autocast and waits for the GPU.
+    """
+    views, partners = torch.cat([first, second]), torch.cat([second, first])
+    volumes = torch.arange(len(first), device=first.device).repeat(2)
+    return info_nce(views, partners, volumes, views, volumes, temperature)

@@ -103,8 +103,9 @@ def regularisation_loss(likeness: Tensor) -> Tensor:
 
 
 def cosines(first: Tensor, second: Tensor) -> Tensor:
-    """(B, m, c) and (B, n, c) -> the cosine of each pair (B, m, n)."""
-    return F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).mT
+    """(B, m, c) and (B, n, c) -> the cosine of each pair (B, m, n), in their precision under any autocast."""
+    with torch.autocast(first.device.type, enabled=False):
+        return F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).mT
 
 
 def overlaps(starts: Tensor, side: int) -> Tensor:

@@ -59,6 +59,9 @@ DESCENT = (
     "pretraining.optimiser.name=sgd",
     "pretraining.optimiser.learning_rate=0.001",
     "pretraining.optimiser.gradient_clip=0",
+    # Its gradient is thousands of times theirs, since it normalises features that are all but alike at a random start.
+    # At 0.001 it jumps over the minimum (losses 163, 133, 169), and rounding grows into 0.056 of the weights' way.
+    "methods.barlow_twins.learning_rate=1e-6",
 )
 
 Both = tuple[PretrainingRecord, PretrainingRecord, Path, Path]
@@ -100,9 +103,7 @@ def test_two_processes_see_the_losses_of_one_with_the_whole_batch(method: str, b
     alone, together, *_ = both(method)
     # Batch norm over pooled features of so few volumes magnifies rounding: in the third step by 1.1e-5 for SimSiam and
     # 1.5e-3 for SimCLR, whose third loss also moves by 2.6e-3 where one process starts from weights changed by 6e-8.
-    # Barlow Twins, whose losses are about 160, normalises once more: 0.35 in the third, 0.0015 in the second. From
-    # weights changed by 6e-8 one process has 0.10 and 0.0033, and its weights move elsewhere by 0.43 of their way.
-    near = {"simsiam": 3e-5, "simclr": 5e-3, "barlow_twins": 1.0}.get(method, 1e-5)
+    near = {"simsiam": 3e-5, "simclr": 5e-3}.get(method, 1e-5)
     assert together.loss_curve == pytest.approx(alone.loss_curve, rel=1e-5, abs=near)
     assert together.loss_curve[:1] == pytest.approx(alone.loss_curve[:1], rel=1e-5, abs=1e-5)
     # Only the first evaluation is of the same weights: batch norm over two held-out volumes magnifies any difference.
@@ -116,8 +117,7 @@ def test_two_processes_move_the_weights_as_one_does(method: str, both: Callable[
     start = build_backbone(record.spec.width, 0).state_dict()
     alone, together = (flat(load_file(file)) - flat(start) for file in (one, two))
     # Batch norm over so few volumes magnifies rounding, 0.012 for SimSiam, 0.018 for SimCLR; others stay below 0.002.
-    # Of Barlow Twins 0.056; a gradient that is wrong by the number of processes would make it 0.5 or more.
-    near = {"simsiam": 0.04, "simclr": 0.04, "barlow_twins": 0.15}.get(method, 0.01)
+    near = {"simsiam": 0.04, "simclr": 0.04}.get(method, 0.01)
     assert float((together - alone).norm() / alone.norm()) < near
 
 

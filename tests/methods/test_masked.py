@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from ssl_bench.api.registry import METHODS
@@ -97,6 +98,12 @@ def test_the_papers_share_is_hidden(name: str, share: float) -> None:
 @pytest.mark.parametrize(("crop", "side"), [(128, 16), (64, 8), (48, 6), (32, 4)])
 def test_patches_of_mae_scale_with_the_crop(crop: int, side: int) -> None:
     assert masked("mae", crop).side == side
+
+
+def test_mae_refuses_patches_of_which_there_would_be_but_one() -> None:
+    assert masked("mae", patch=64).training_step(volumes(), draws())["loss"].isfinite()
+    with pytest.raises(ValidationError, match="patch\n  Input should be less than or equal to 64"):
+        masked("mae", patch=65)
 
 
 def test_hidden_voxels_are_zero_to_mae() -> None:

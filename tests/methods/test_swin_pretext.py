@@ -85,6 +85,17 @@ def test_the_loss_is_the_weighted_sum_of_the_three() -> None:
     assert float(found["loss"].detach()) == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_contrast_is_in_float32_under_autocast() -> None:
+    method, embedded = swin(temperature=0.05), []
+    method.embedding.register_forward_hook(lambda *parts: embedded.append(parts[2].detach()))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = method.training_step(volumes(), draws())["contrast"]
+    z = torch.nn.functional.normalize(torch.cat(embedded).double(), dim=1)
+    likeness = (z @ z.T / 0.05).fill_diagonal_(-torch.inf)
+    partners = torch.arange(2 * BATCH).roll(BATCH)
+    assert float(found) == pytest.approx(float(torch.nn.functional.cross_entropy(likeness, partners)), rel=1e-5)
+
+
 @pytest.mark.parametrize("task", ["inpainting", "contrast", "rotation"])
 def test_each_task_alone_reaches_the_encoder(task: str) -> None:
     weights = {f"{name}_weight": float(name == task) for name in ("inpainting", "contrast", "rotation")}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ssl_bench.api.rng import Draws
-from ssl_bench.methods.voco import VoCo, base_crops, crops_at, overlaps, prediction_loss, regularisation_loss
+from ssl_bench.methods.voco import VoCo, base_crops, cosines, crops_at, overlaps, prediction_loss, regularisation_loss
 
 from .conftest import CROP, build
 
@@ -94,6 +94,14 @@ def test_the_losses_are_the_papers() -> None:
 
 def test_a_likeness_as_far_off_as_can_be_costs_no_infinity() -> None:
     assert prediction_loss(torch.ones(1, 1, 1), torch.zeros(1, 1, 1)).isfinite()
+
+
+def test_likenesses_are_in_float32_under_autocast() -> None:
+    """The two cosines differ by less than bf16 resolves."""
+    crop, bases = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 0.05], [1.0, 0.06]]])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cosines(crop, bases)
+    torch.testing.assert_close(found[0, 0].double(), 1 / (1 + torch.tensor([0.05, 0.06]).double() ** 2).sqrt())
 
 
 def test_random_crops_of_the_student_are_compared_with_the_teachers_base_crops() -> None:

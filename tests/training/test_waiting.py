@@ -33,7 +33,6 @@ GPU = torch.device("cuda:0")
 WAITS = {
     "models_genesis": "repeat_interleave",  # Blocks of random sizes: only the GPU knows how many voxels they have.
     "simclr": "nonzero",  # lightly's loss leaves out the diagonal with a mask.
-    "swin_pretext": "nonzero",  # The same loss.
 }
 
 
