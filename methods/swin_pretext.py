@@ -82,8 +82,8 @@ class SwinPretext(Method):
         restored = self.restoration(features.local).float()
         inpainting = F.l1_loss(restored, torch.cat([first.turned, second.turned]))
         rotation = F.cross_entropy(self.classifier(pooled), torch.cat([first.classes, second.classes]))
-        embedded = (F.normalize(self.embedding(gathered(views)), dim=1) for views in pooled.chunk(2))
-        contrast = nt_xent(*embedded, self.options.temperature)
+        one, other = (F.normalize(self.embedding(gathered(views)), dim=1) for views in pooled.chunk(2))
+        contrast = nt_xent(one, other, self.options.temperature)
         options = self.options
         loss = (
             options.inpainting_weight * inpainting

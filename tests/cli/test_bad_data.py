@@ -222,10 +222,10 @@ def test_a_full_disk_while_preparing_is_said_and_leaves_nothing(
     [
         ("{", "dataset.json"),
         ('{"channel_names": {"0": "CT"}}', "labels"),
-        ('{"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}', "T2"),
+        ('{"channel_names": {"0": "T1", "2": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}', "gap"),
         (None, "dataset.json"),
     ],
-    ids=["not JSON", "no labels", "two channels", "no description"],
+    ids=["not JSON", "no labels", "a channel left out", "no description"],
 )
 def test_a_bad_nnunet_description_is_one_line(
     description: str | None, said: str, invoke: Invoke, tmp_path: Path

@@ -48,7 +48,7 @@ DOWNSTREAM: dict[str, Any] = {
 
 def meeting(cases: Mapping[str, list[Case]]) -> Any:
     """A source of volumes that gives `cases` to every cell."""
-    return lambda cell: SimpleNamespace(load=lambda *parts: cases)
+    return lambda cell: SimpleNamespace(load=lambda *parts: cases, patients=dict)
 
 
 def method(name: str) -> Numbers:
