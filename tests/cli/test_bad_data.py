@@ -222,7 +222,10 @@ def test_a_full_disk_while_preparing_is_said_and_leaves_nothing(
     [
         ("{", "dataset.json"),
         ('{"channel_names": {"0": "CT"}}', "labels"),
-        ('{"channel_names": {"0": "T1", "2": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}', "gap"),
+        (
+            '{"channel_names": {"0": "T1", "2": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}',
+            "gap",
+        ),
         (None, "dataset.json"),
     ],
     ids=["not JSON", "no labels", "a channel left out", "no description"],
