@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from ssl_bench.api.rng import Draws
 from ssl_bench.api.search import LogUniform
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32
+from ssl_bench.nn.queue import nt_xent
 from ssl_bench.transforms.views import region_of_views, two_views, view_size
 
 
@@ -32,7 +34,7 @@ class SimCLR(Method):
         title="SimCLR",
         paper="Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020",
         year=2020,
-        version=2,
+        version=3,
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
@@ -40,20 +42,18 @@ class SimCLR(Method):
 
     def __init__(self, backbone: Backbone, config: SimCLRConfig, crop: int) -> None:
         # Planning reads facts and options of a method alone, and this library takes seconds to import.
-        from lightly.loss import NTXentLoss
         from lightly.models.modules.heads import SimCLRProjectionHead
 
         super().__init__(backbone, config, crop)
         self.region = region_of_views(crop, backbone.stride)
         self.projection = InFloat32(SimCLRProjectionHead(backbone.global_channels, config.hidden, config.output))
-        self.criterion = NTXentLoss(config.temperature)
+        self.temperature = config.temperature
 
     def training_step(self, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Contrast two views of each of `volumes` (B, C, D, H, W)."""
         first, second = two_views(volumes, draws, view_size(self.crop, self.backbone.stride))
-        return {"loss": self.criterion(self.project(first), self.project(second))}
+        return {"loss": nt_xent(self.project(first), self.project(second), self.temperature)}
 
     def project(self, views: Tensor) -> Tensor:
-        """Views (b, 1, d, h, w) -> projections (B, output) of the whole batch, also where ranks share it."""
-        projected: Tensor = self.projection(gathered(self.backbone.pool(views)))
-        return projected
+        """Views (b, C, d, h, w) -> projections (B, output) of unit length, of the whole batch where ranks share it."""
+        return F.normalize(self.projection(gathered(self.backbone.pool(views))), dim=1)

@@ -20,7 +20,7 @@ from ssl_bench.api.search import Choice, LogUniform
 from ssl_bench.methods.rotation import rotate
 from ssl_bench.nn.distributed import gathered
 from ssl_bench.nn.heads import InFloat32, RestorationHead
-from ssl_bench.nn.queue import info_nce
+from ssl_bench.nn.queue import nt_xent
 from ssl_bench.transforms.painting import block_mask, fill_with_noise
 
 QUARTER_TURNS = 4
@@ -99,13 +99,3 @@ class SwinPretext(Method):
         turned = rotate(volumes, classes)  # Its first four classes are those about the z axis.
         mask = block_mask(turned.shape[2:], draws, self.side, self.options.cut_out)
         return Views(turned, fill_with_noise(turned, mask, draws), classes)
-
-
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of each view's partner against both views of other volumes (SimCLR, Eq. 1); their mean.
-
-    `first` and `second` (B, C) are of unit length. lightly's loss rounds to bf16 under autocast and waits for the GPU.
-    """
-    views, partners = torch.cat([first, second]), torch.cat([second, first])
-    volumes = torch.arange(len(first), device=first.device).repeat(2)
-    return info_nce(views, partners, volumes, views, volumes, temperature)

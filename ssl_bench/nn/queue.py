@@ -1,4 +1,4 @@
-"""InfoNCE against keys of other volumes, and the queue that keeps keys of earlier batches (MoCo, CVPR 2020)."""
+"""InfoNCE against other volumes (SimCLR, ICML 2020; MoCo, CVPR 2020), and the queue that keeps earlier keys."""
 
 from __future__ import annotations
 
@@ -50,3 +50,13 @@ def info_nce(
         no_negative = (volumes.unsqueeze(1) == their_volumes) | (their_volumes == NO_VOLUME)
         logits = torch.cat([alike, unlike.masked_fill(no_negative, -torch.inf)], dim=1) / temperature
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of each view's partner against both views of other volumes (SimCLR, Eq. 1); their mean.
+
+    `first` and `second` (B, C) are of unit length. In float32 under any autocast; lightly's is not, and waits for a GPU.
+    """
+    views, partners = torch.cat([first, second]), torch.cat([second, first])
+    volumes = torch.arange(len(first), device=first.device).repeat(2)
+    return info_nce(views, partners, volumes, views, volumes, temperature)

@@ -63,6 +63,18 @@ def test_simclr_is_nt_xent_over_both_views_of_all_volumes(temperature: float) ->
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
+def test_the_loss_of_simclr_is_in_float32_under_autocast() -> None:
+    method, projected = build("simclr", temperature=0.05), []
+    assert isinstance(method, SimCLR)
+    method.projection.register_forward_hook(lambda *parts: projected.append(parts[2].detach()))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = method.training_step(volumes(), draws())["loss"]
+    z = F.normalize(torch.cat(projected).double(), dim=1)
+    likeness = (z @ z.T / 0.05).fill_diagonal_(-torch.inf)
+    expected = F.cross_entropy(likeness, torch.arange(2 * BATCH).roll(BATCH))
+    assert float(found.detach()) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_simsiam_predicts_each_view_from_the_other_whose_gradient_is_stopped() -> None:
     method = build("simsiam")
     assert isinstance(method, SimSiam)

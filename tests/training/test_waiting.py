@@ -32,7 +32,6 @@ from ssl_bench.training.pretraining import build_backbone, build_method
 GPU = torch.device("cuda:0")
 WAITS = {
     "models_genesis": "repeat_interleave",  # Blocks of random sizes: only the GPU knows how many voxels they have.
-    "simclr": "nonzero",  # lightly's loss leaves out the diagonal with a mask.
 }
 
 
