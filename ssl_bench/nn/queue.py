@@ -55,7 +55,7 @@ def info_nce(
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of each view's partner against both views of other volumes (SimCLR, Eq. 1); their mean.
 
-    `first` and `second` (B, C) are of unit length. In float32 under any autocast; lightly's is not, and waits for a GPU.
+    `first` and `second` (B, C) are of unit length. In float32 under any autocast, which lightly's is not.
     """
     views, partners = torch.cat([first, second]), torch.cat([second, first])
     volumes = torch.arange(len(first), device=first.device).repeat(2)
