@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from ssl_bench.files import TEMPORARY_SUFFIX
-from tests.cli.test_real_data import Invoke
-from tests.cli.test_real_data import invoke as invoke
+from tests.cli.conftest import Invoke
 from tests.data.files import ct, heart, save
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from ssl_bench.cli import main
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
+from tests.cli.conftest import Done, Invoke
 from tests.data.brats import CHANNELS, head, save, write_brats
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
@@ -24,30 +21,6 @@ KEPT = [f"--set=data.{name}.spacing_mm=null" for name in (NAME, "corpus")]
 SHORT = [f"--set=protocols.linear-v1.{name}=1" for name in ("steps", "validate_every")]
 SHORT += ["--set=pretraining.steps=1", "--set=pretraining.crop=16", "--set=crop=16"]
 DECLARED = f"--set=data.corpus.channels={json.dumps(CHANNELS)}"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Invoke = Callable[..., Done]
-
-
-@pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """``ssl-bench`` in this process, with a cache of its own."""
-    monkeypatch.setenv("SSL_BENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ssl-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Done(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

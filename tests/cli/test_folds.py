@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
-from tests.cli.test_real_data import invoke  # noqa: F401
+from tests.cli.conftest import Done, Invoke
 from tests.data.test_patients_in_corpora import data_set
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
@@ -22,7 +21,7 @@ def hearts(tmp_path: Path) -> Path:
     return data_set(tmp_path / "raw" / "Dataset001_Hearts", names)[1]
 
 
-def matrix(invoke: Callable, hearts: Path, *options: object):  # noqa: F811
+def matrix(invoke: Invoke, hearts: Path, *options: object) -> Done:
     few = [f"--set=protocols.linear.{name}=1" for name in ("steps", "validate_every")]
     coarse = "--set=data.nnunet-Dataset001_Hearts.spacing_mm=4"
     return invoke(
@@ -31,19 +30,19 @@ def matrix(invoke: Callable, hearts: Path, *options: object):  # noqa: F811
     )  # fmt: skip
 
 
-def planned(done) -> list[str]:
+def planned(done: Done) -> list[str]:
     assert done.code == 0, done.err
     return [line.rpartition("linear-v2")[2] for line in done.out.splitlines() if "to do" in line]
 
 
-def test_dealt_folds_run_all_unless_some_are_named(invoke: Callable, hearts: Path) -> None:  # noqa: F811
+def test_dealt_folds_run_all_unless_some_are_named(invoke: Invoke, hearts: Path) -> None:
     dealt = ["--cross-validation", 3, "--dry-run"]
     assert planned(matrix(invoke, hearts, *dealt)) == [", seed 0", ", fold 1, seed 0", ", fold 2, seed 0"]
     assert planned(matrix(invoke, hearts, *dealt, "--folds", "1-2")) == [", fold 1, seed 0", ", fold 2, seed 0"]
     assert planned(matrix(invoke, hearts, "--dry-run")) == [", seed 0"]
 
 
-def test_the_folds_of_a_file_are_an_axis(invoke: Callable, hearts: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_folds_of_a_file_are_an_axis(invoke: Invoke, hearts: Path, tmp_path: Path) -> None:
     file = tmp_path / "folds.json"
     assert invoke("data", "split", f"nnunet:{hearts}", "--folds", 3, "--out", file).code == 0
     assert len(planned(matrix(invoke, hearts, "--split", file, "--folds", "all", "--seeds", "0-1", "--dry-run"))) == 6
@@ -62,14 +61,14 @@ def test_the_folds_of_a_file_are_an_axis(invoke: Callable, hearts: Path, tmp_pat
     ],
 )
 def test_options_that_make_no_sense_are_refused_in_one_line(
-    invoke: Callable, hearts: Path, options: list, said: str  # noqa: F811
+    invoke: Invoke, hearts: Path, options: list, said: str
 ) -> None:  # fmt: skip
     done = matrix(invoke, hearts, *options, "--dry-run")
     assert done.code == 2
     assert said in done.err
 
 
-def test_three_folds_run_and_are_one_column_of_subjects(invoke: Callable, hearts: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_three_folds_run_and_are_one_column_of_subjects(invoke: Invoke, hearts: Path, tmp_path: Path) -> None:
     results = ["--results", tmp_path / "results"]
     ran = matrix(invoke, hearts, "--cross-validation", 3, "--set=ranked=true", *results)
     assert ran.code == 0

@@ -5,46 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ssl_bench.cli import main
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
+from tests.cli.conftest import Invoke
 from tests.data.files import save
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")
 SHAPE = (16, 16, 16)
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Invoke = Callable[..., Done]
-
-
-@pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """``ssl-bench`` in this process, with a cache of its own."""
-    monkeypatch.setenv("SSL_BENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ssl-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Done(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 def scan(seed: int, level: float) -> np.ndarray:

@@ -16,8 +16,8 @@ from ssl_bench.cli import open_sets as command
 from ssl_bench.data.open_sets import registry
 from ssl_bench.data.open_sets.declaration import at
 from ssl_bench.data.open_sets.registry import open_sets
-from tests.cli.test_real_data import Invoke, the_record
-from tests.cli.test_real_data import invoke as invoke
+from tests.cli.conftest import Invoke
+from tests.cli.test_real_data import the_record
 from tests.data.open_sets import tiny
 from tests.data.open_sets.server import Server, serving
 

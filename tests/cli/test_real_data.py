@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ssl_bench.cli import main
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
+from tests.cli.conftest import Done, Invoke
 from tests.data import folders as layouts
 from tests.data.files import ct, heart, save
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Invoke = Callable[..., Done]
 COARSE = [f"--set=data.{name}.spacing_mm=4" for name in ("shc", "sac", "sbm", "ccc", "corpus")]
 COARSE.append("--set=data.sbm.size=[40, 40, 40]")
-
-
-@pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """``ssl-bench`` in this process, with a cache of its own."""
-    monkeypatch.setenv("SSL_BENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ssl-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Done(ended.value.code if isinstance(ended.value.code, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 def smoke(invoke: Invoke, store: Path, *arguments: object) -> Done:
