@@ -9,8 +9,9 @@ import numpy as np
 from ssl_bench.api.kinds import KINDS
 from ssl_bench.api.metric import METRICS
 from ssl_bench.report.cell_text import interval_text
-from ssl_bench.report.comparison import Scores, Summary, column_scores, summarise
+from ssl_bench.report.comparison import Summary, summarise
 from ssl_bench.report.results import BESIDE
+from ssl_bench.report.scores import Scores, column_scores
 from ssl_bench.report.table import Column, Table
 
 

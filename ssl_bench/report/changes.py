@@ -8,10 +8,11 @@ import pandas as pd
 from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
 from ssl_bench.report.cell_text import interval_text, p_text
-from ssl_bench.report.comparison import Scores, lines_of, read_scores, subtract, summarise
+from ssl_bench.report.comparison import subtract, summarise
 from ssl_bench.report.markdown_table import markdown_table
 from ssl_bench.report.notes import SEMI_REAL
 from ssl_bench.report.results import StoreFrames, read_results
+from ssl_bench.report.scores import Scores, lines_of, read_scores
 from ssl_bench.report.statistics import ENOUGH_SEEDS, holm
 from ssl_bench.report.table import Row
 from ssl_bench.store.store import Store

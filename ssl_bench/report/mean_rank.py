@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
-from ssl_bench.report.comparison import Mask, column_scores
+from ssl_bench.report.scores import column_scores
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.report.units import between_folds, by_subject, case_shares, fold_scores, within_folds
+from ssl_bench.report.units import Mask, between_folds, by_subject, case_shares, fold_scores, within_folds
 
 DRAWS = 2_000
 _DIGITS = 9

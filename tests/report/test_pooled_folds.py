@@ -14,7 +14,7 @@ from ssl_bench.api.settings import SplitCounts, load_preset
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.report.cell_text import cases_text
-from ssl_bench.report.comparison import ColumnStatistics, column_scores, compare_columns
+from ssl_bench.report.comparison import ColumnStatistics, compare_columns
 from ssl_bench.report.fold_notes import FOLDS, SUBJECTS
 from ssl_bench.report.latex import write_latex
 from ssl_bench.report.markdown import write_markdown
@@ -22,6 +22,7 @@ from ssl_bench.report.mean_rank import mean_ranks
 from ssl_bench.report.page import write_html
 from ssl_bench.report.pictures.gallery import gallery_pictures
 from ssl_bench.report.results import load_results, read_results
+from ssl_bench.report.scores import column_scores
 from ssl_bench.report.statistics_csv import write_statistics_csv
 from ssl_bench.report.table import Place, Table, column_title, tables_of
 from ssl_bench.report.units import parts_of

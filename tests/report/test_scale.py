@@ -12,8 +12,8 @@ import pandas
 import pytest
 
 from ssl_bench.errors import UserError
-from ssl_bench.report.comparison import Scores
 from ssl_bench.report.results import load_results, no_collection, read_results
+from ssl_bench.report.scores import Scores
 from ssl_bench.report.statistics import auc_components, sign_flip_p
 from ssl_bench.store.store import Store
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ssl_bench.report.comparison import lines_of
 from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_figure, origin_of, plain
+from ssl_bench.report.scores import lines_of
 from ssl_bench.report.table import Column, Table
 
 DARK = 47

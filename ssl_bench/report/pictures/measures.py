@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssl_bench.report.comparison import column_scores, lines_of, summarise
+from ssl_bench.report.comparison import summarise
 from ssl_bench.report.pictures.style import plain
+from ssl_bench.report.scores import column_scores, lines_of
 from ssl_bench.report.table import Column, Row, Table, column_parts
 
 
