@@ -117,12 +117,7 @@ class Descent:
         score = self.validate()
         fit = fit._replace(curve=[*fit.curve, {"step": fit.steps, "score": score, "loss": loss}])
         # Ties go to the later step, as in the released code; an undefined score never beats a defined one.
-        if (
-            fit.best_step == 0
-            or score == fit.best_score
-            or np.isnan(fit.best_score)
-            or self.goal.beats(score, fit.best_score)
-        ):
+        if fit.best_step == 0 or not self.goal.beats(fit.best_score, score):
             fit = fit._replace(best_step=fit.steps, best_score=score, best=copy.deepcopy(module.state_dict()))
         if own is not None:
             module.load_state_dict(own)

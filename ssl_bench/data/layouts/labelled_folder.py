@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ssl_bench.data.layouts.channel_names import column_channels, intensities_of
 from ssl_bench.data.layouts.folders import PROPORTIONS, data_set_name, existing_folder, in_order
 from ssl_bench.data.layouts.identifiers import scan_identifiers
 from ssl_bench.data.layouts.table_labels import CLASSES, NUMBERS, TableLabels, read_labels
-from ssl_bench.data.layouts.tables import Row, named_channels, patient_column, read_table, table_header
+from ssl_bench.data.layouts.tables import named_channels, patient_column, read_table, table_header
 
 PREFERRED = "labels.csv"
 
@@ -43,8 +42,9 @@ def labelled_folder_task(folder: Path, kind: str = "auto") -> type[Task]:
     Raises UserError if there is no such folder.
     """
     name = data_set_name(folder)
-    labels = _labels(folder, kind)
-    channels = tuple(_channels(folder).values())
+    table = _table(folder)
+    labels = _labels(table, kind)
+    channels = tuple(_channels(table).values())
     preprocessing = Preprocessing(
         intensity=intensities_of(channels) if channels else "ct", region="whole", channels=channels
     )
@@ -72,14 +72,9 @@ def labelled_folder_task(folder: Path, kind: str = "auto") -> type[Task]:
     return Labelled
 
 
-def _labels(folder: Path, kind: str) -> TableLabels:
-    """How the labels of the folder's table are read; without a table as 0 and 1, and `_find` says what is wrong."""
-    table = _table(folder)
-    rows = [] if isinstance(table, Problem) else read_table(table, tuple(_channels(folder)) or ("image",))[0]
-    return _labels_of(rows, kind)
-
-
-def _labels_of(rows: Sequence[Row], kind: str) -> TableLabels:
+def _labels(table: Path | Problem, kind: str) -> TableLabels:
+    """How the labels of a `table` are read; without one as 0 and 1, and `_find` says what is wrong."""
+    rows = [] if isinstance(table, Problem) else read_table(table, _columns(table))[0]
     labels, targets = ([row.cells.get(name, "") for row in rows] for name in (CLASSES, NUMBERS))
     return read_labels(list(rows[0].cells) if rows else (), labels, targets, kind)
 
@@ -88,8 +83,7 @@ def _find(folder: Path, kind: str) -> Found:
     table = _table(folder)
     if isinstance(table, Problem):
         return Found([], [table])
-    columns = tuple(_channels(folder)) or ("image",)
-    labels = _labels(folder, kind)
+    columns, labels = _columns(table), _labels(table, kind)
     rows, problems = read_table(table, (*columns, labels.column))
     if labels.problem:
         return Found([], [*problems, Problem(table, labels.problem)])
@@ -117,9 +111,13 @@ def _find(folder: Path, kind: str) -> Found:
     return Found(in_order(cases), problems)
 
 
-def _channels(folder: Path) -> dict[str, str]:
-    """The channels that the table names, by their columns; none where it has one, or cannot be read."""
-    table = _table(folder)
+def _columns(table: Path) -> tuple[str, ...]:
+    """The columns that name the files of a scan, one a channel."""
+    return tuple(_channels(table)) or ("image",)
+
+
+def _channels(table: Path | Problem) -> dict[str, str]:
+    """The channels that a `table` names, by their columns; none where it has one, or cannot be read."""
     return {} if isinstance(table, Problem) else column_channels(table_header(table), "image")
 
 
