@@ -11,7 +11,8 @@ import pytest
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import EvaluationSpec, PretrainingSpec
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[2] / "results" / "reference"
+"""What is kept; beside it lies what commands in this checkout made."""
 PRETRAININGS = sorted(RESULTS.glob("**/pretrained/*/record.json"))
 EVALUATIONS = sorted(RESULTS.glob("**/records/**/*.json"))
 
