@@ -19,6 +19,7 @@ EVERY_FIGURE = ROOT / "docs" / "figures.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 SECTIONS = {
     "step": "Training step",
+    "resources": "Resources of a pre-training",
     "losses": "Losses",
     "transforms": "Transforms",
     "data": "Data",

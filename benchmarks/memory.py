@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -61,6 +62,11 @@ def _row(method: str, preset: str, precision: Precision, options: Options) -> Ro
     }
 
 
+def peak_of_two_steps(method: str, preset: str, precision: Precision, options: Options) -> float:
+    """GiB: of a process of its own, or of what it allocated on a GPU."""
+    return _in_a_process(method, preset, precision, options, checkpointing=False).peak
+
+
 def _in_a_process(method: str, preset: str, precision: Precision, options: Options, checkpointing: bool) -> Cost:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_cost, method, preset, precision, options, checkpointing).result()
@@ -76,5 +82,15 @@ def _cost(method: str, preset: str, precision: Precision, options: Options, chec
     if step.fabric.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(step.fabric.device) / 2**30
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+        peak = _largest_resident_gib()
     return Cost(f"{spec.batch} x {spec.crop}³", seconds, peak)
+
+
+def _largest_resident_gib() -> float:
+    """Of this process since it began to run Python."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # On Linux ru_maxrss begins with the size of the process that started this one.
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
