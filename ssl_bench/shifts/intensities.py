@@ -19,12 +19,12 @@ def noisy(image: Image, deviation: float, generator: np.random.Generator) -> Ima
     halved here too.
     """
     noise = generator.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image + np.float32(deviation) * noise, 0, 1)
+    return np.clip(image + np.float32(deviation) * noise, np.float32(0), np.float32(1))
 
 
 def biased(image: Image, factor: float, generator: np.random.Generator) -> Image:
     """Times a smooth field between 1 / `factor` and `factor`, the same for all channels; clipped to [0, 1]."""
-    return np.clip(image * bias_field(image.shape[1:], factor, generator), 0, 1)
+    return np.clip(image * bias_field(image.shape[1:], factor, generator), np.float32(0), np.float32(1))
 
 
 def bias_field(size: tuple[int, ...], factor: float, generator: np.random.Generator) -> Image:
@@ -40,9 +40,11 @@ def bias_field(size: tuple[int, ...], factor: float, generator: np.random.Genera
         if 0 < sum(powers) <= BIAS_ORDER:
             z, y, x = (axis**power for axis, power in zip(axes, powers, strict=True))
             field += generator.uniform(-1, 1) * z * y * x
-    return np.exp(np.log(factor) * field / np.abs(field).max()).astype(np.float32)
+    found: Image = np.exp(np.log(factor) * field / np.abs(field).max()).astype(np.float32)
+    return found
 
 
 def with_gamma(image: Image, power: float, generator: np.random.Generator) -> Image:
     """Every intensity to that power, or to its inverse with one half: darker or brighter between the same ends."""
-    return image ** np.float32(power if generator.random() < 0.5 else 1 / power)
+    found: Image = image ** np.float32(power if generator.random() < 0.5 else 1 / power)
+    return found
