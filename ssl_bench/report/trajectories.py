@@ -49,7 +49,7 @@ def trajectories(table: Table, column: Column) -> dict[Row, Trajectory]:
     looks = pd.DataFrame(
         [(key, *look) for key in set(ends["pretraining"]) for look in pretrainings.get(key, [])],
         columns=["pretraining", "step", "loss", "rank"],
-    )
+    ).astype({"step": int, "loss": float, "rank": float})
     found = {}
     for place, own in ends.groupby("_row"):
         last = looks.groupby("pretraining")["step"].max()
@@ -66,6 +66,8 @@ def trajectories(table: Table, column: Column) -> dict[Row, Trajectory]:
 
 def with_snapshots(table: Table) -> dict[Column, dict[Row, Trajectory]]:
     """The trajectories of the columns in which some row has more than its end."""
+    if not len(table.frames.snapshots):
+        return {}
     every = {column: trajectories(table, column) for column in table.columns}
     return {
         column: rows for column, rows in every.items() if any(len(trajectory.steps) > 1 for trajectory in rows.values())

@@ -14,13 +14,17 @@ from ssl_bench.data.windows import Corpus
 from ssl_bench.executors.cells.run_cell import run_cell
 from ssl_bench.planning.planner import Planner
 from ssl_bench.planning.snapshots import along_snapshots, keeping_snapshots
-from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.record import PretrainingRecord
+from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.store.snapshots import snapshot_file
 from ssl_bench.store.store import Store
+from ssl_bench.training import evaluation
 from ssl_bench.training import pretraining as training
 from ssl_bench.training.attempt import Attempt
-from ssl_bench.training.pretraining import PretextTraining, build_method
+from ssl_bench.training.pretraining import PretextTraining, build_backbone, build_method
 from ssl_bench.training.runtime import make_fabric
+from ssl_bench.weights.loading import load_weights
 from tests.training.test_resume import EVERY_STEP, SILENT, interrupted, without_circumstances
 
 
@@ -91,19 +95,24 @@ def test_a_pretraining_without_the_snapshots_runs_once_more_and_serves_old_cells
 def test_an_evaluation_of_a_snapshot_reads_that_backbone(
     planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssl_bench.training import evaluation
-
     store, read = Store(tmp_path), []
-    load = evaluation.load_weights
-    monkeypatch.setattr(evaluation, "load_weights", lambda b, path, *rest: read.append(path) or load(b, path, *rest))
-    early, _, end = along_snapshots([planner.evaluation("denoising", "sbm", "linear-v2", 0)], 3)
-    records = [run_cell(cell, store, EVERY_STEP, SILENT) for cell in (early, end)]
-    assert all(isinstance(record, EvaluationRecord) and record.status == "ok" for record in records)
-    key = early.backbone.key  # type: ignore[union-attr]
-    assert read == [snapshot_file(store.snapshots_folder(key), 1), store.backbone_path(key)]
-    batch = early.backbone.batch  # type: ignore[union-attr]
-    assert [record.volumes_seen_in_pretraining for record in records] == [batch, 4 * batch]  # type: ignore[union-attr]
-    assert records[0].spec.snapshot == 1  # type: ignore[union-attr]
+
+    def evaluate(cell: Cell, runtime: object, progress: object, weights: Path, seen: int, attempt: object) -> None:
+        read.append((cell.evaluation.snapshot, weights, seen))
+        raise ValueError("enough is known")
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    cells = along_snapshots([planner.evaluation("denoising", "sbm", "linear-v2", 0)], 2)
+    for cell in cells:
+        assert run_cell(cell, store, EVERY_STEP, SILENT).status == "failed"
+    assert isinstance(cells[0].backbone, PretrainingSpec)
+    key, batch = cells[0].backbone.key, cells[0].backbone.batch
+    first = snapshot_file(store.snapshots_folder(key), 1)
+    assert read == [(1, first, batch), (None, store.backbone_path(key), 4 * batch)]
+    tensors = load_file(first)
+    backbone = build_backbone(8, 0)
+    load_weights(backbone, first)
+    assert all(torch.equal(tensors[name], value) for name, value in backbone.state_dict().items())
 
 
 def test_a_snapshot_that_cannot_be_kept_costs_its_evaluation_and_nothing_else(
