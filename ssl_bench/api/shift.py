@@ -39,7 +39,7 @@ class ShiftFacts:
 SHIFTS: Mapping[str, ShiftFacts] = {
     facts.name: facts
     for facts in (
-        ShiftFacts("noise", "Gaussian noise", (0.0, 0.05, 0.1, 0.15), "of the intensity range"),
+        ShiftFacts("noise", "noise", (0.0, 0.05, 0.1, 0.15), "of the intensity range"),
         ShiftFacts("bias", "bias field", (1.0, 1.25, 1.5, 2.0), "times brighter or darker at most"),
         ShiftFacts("gamma", "contrast (gamma)", (1.0, 1.25, 1.6, 2.0), "as the power, or its inverse"),
         ShiftFacts("thickness", "slice thickness", (1.0, 2.0, 3.0, 4.0), "voxels a slice"),

@@ -69,7 +69,7 @@ def test_the_table_says_the_scores_at_the_steps_and_the_leaderboard_the_end_alon
     (column,) = table.columns
     assert {row.label: len(lines) for row, lines in table.by_row(column)} == dict.fromkeys(["scratch", *SCORES], 1)
     found = trajectories(table, column)
-    assert {row.label: one.steps for row, one in found.items()} == dict.fromkeys(SCORES, list(AT))
+    assert {row.label: one.steps for row, one in found.items()} == {method: list(AT) for method in SCORES}
     assert {row.label: tuple(one.scores) for row, one in found.items()} == SCORES
     header, lines = trajectory_table(table, column, found)
     assert header == ["Method", *(f"Step {step}" for step in AT), "With pretext loss", "With stage rank"]
@@ -87,6 +87,14 @@ def test_seeds_are_averaged_at_the_steps_that_all_have() -> None:
     ((_, found),) = trajectories(table, table.columns[0]).items()
     assert found.steps == [1, 12, STEPS]
     assert found.scores == pytest.approx([0.205, 0.405, 0.605])
+
+
+def test_a_pretraining_without_a_record_costs_its_row_alone() -> None:
+    evaluations = [one for one in along("gvsl") if one.kind == "evaluation"]
+    (table,) = tables(*evaluations, *along("byol"))
+    assert [row.label for row in trajectories(table, table.columns[0])] == ["byol"]
+    (alone,) = tables(*evaluations)
+    assert trajectories(alone, alone.columns[0]) == {}
 
 
 def test_a_better_error_is_a_lower_one() -> None:
@@ -155,5 +163,5 @@ def test_the_picture_shows_every_row_at_its_steps(monkeypatch: pytest.MonkeyPatc
     )
     assert all(tuple(x) == AT for x, y in curves if len(y) == len(AT))
     assert axes.get_xscale() == "log"
-    assert picture.name == "trajectories"
+    assert picture.name == "along-pretraining"
     assert "Dotted: scratch" in picture.caption

@@ -49,7 +49,7 @@ def _trajectories(table: Table, found: Mapping[Column, Mapping[Row, Trajectory]]
         f"pre-training.{line}"
     )
     description = f"Line plots of score against pre-training steps for {len(shown)} methods, one panel a task."
-    return finish(figure, ("trajectories",), title, caption, description, "svg")
+    return finish(figure, ("along-pretraining",), title, caption, description, "svg")
 
 
 def _ticks(rows: Mapping[Row, Trajectory]) -> list[int]:
