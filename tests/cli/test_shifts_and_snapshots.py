@@ -10,8 +10,6 @@ from tests.cli.conftest import Invoke
 
 RUN = "run --method denoising --task sbm --protocol linear --preset smoke --quiet"
 MATRIX = "matrix --methods scratch,denoising --tasks sbm --protocols linear --preset smoke --precision float32"
-    "matrix --methods scratch,denoising --tasks sbm --protocols linear --preset smoke --precision float32 --dry-run"
-)
 PRETRAIN = "pretrain --method denoising --preset smoke --quiet --out"
 
 
