@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from ssl_bench.api.settings import load_preset
 from ssl_bench.data.sources import source_of
 from ssl_bench.data.windows import Corpus
 from ssl_bench.executors.cells.run_cell import run_cell
@@ -23,7 +25,8 @@ from ssl_bench.training import evaluation
 from ssl_bench.training import pretraining as training
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.pretraining import PretextTraining, build_backbone, build_method
-from ssl_bench.training.runtime import make_fabric
+from ssl_bench.training.runtime import Runtime, make_fabric
+from ssl_bench.training.snapshots import Snapshots
 from ssl_bench.weights.loading import load_weights
 from tests.training.test_resume import EVERY_STEP, SILENT, interrupted, without_circumstances
 
@@ -143,21 +146,18 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_snapshots_take_at_most_a_twentieth_of_the_time(tmp_path: Path) -> None:
-    from ssl_bench.api.settings import load_preset
+def test_snapshots_take_at_most_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner, spent = Planner(load_preset("quick"), [], "float32"), []
+    step_done = Snapshots.step_done
 
-    preset = load_preset("quick")
-    planner, spent = Planner(preset, [], "float32"), []
-    cell = keeping_snapshots(planner.pretraining("denoising", 0), 8)
-    keep = Attempt.keep_snapshot
-
-    def timed(self: Attempt, *arguments: object) -> None:
+    def timed(self: Snapshots, *arguments: Any) -> None:
         start = time.process_time()
-        keep(self, *arguments)  # type: ignore[arg-type]
+        step_done(self, *arguments)
         spent.append(time.process_time() - start)
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Attempt, "keep_snapshot", timed)
-        record = run_cell(cell, Store(tmp_path), EVERY_STEP, SILENT)
-    assert len(spent) == 7
-    assert sum(spent) < 0.05 * record.cost["processor_seconds"]
+    monkeypatch.setattr(Snapshots, "step_done", timed)
+    cell = keeping_snapshots(planner.pretraining("denoising", 0), 8)
+    record = run_cell(cell, Store(tmp_path), Runtime("cpu", 1), SILENT)
+    share = sum(spent) / record.cost["processor_seconds"]
+    assert len(record.snapshots) == 7  # type: ignore[union-attr]
+    assert share < 0.05
