@@ -35,7 +35,7 @@ CSV_COLUMNS = (
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
     "licence", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted", "best_step",
     "steps_made", "converged",
-    "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
+    "learning_rate", "decoder", "shifts", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
            "cases_digest", "corpus", "pretraining", "reset", "subjects", "folds")  # fmt: skip
@@ -46,7 +46,7 @@ _PRETRAININGS = (
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
     **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen", "subjects",
-                     "folds", "snapshot", "_shifts"), int),
+                     "folds", "snapshot"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
          "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate", *BESIDE.values()), float,
@@ -83,6 +83,7 @@ class Results(NamedTuple):
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
     backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
+    ``shifts`` under which its test cases were scored besides, empty for none: with and without, a cell has two lines;
     ``subjects`` of its test cases, as far as known; ``folds`` that its own pools with, 1 for none but itself;
     ``pretraining``: the key in `pretrainings`, empty without one."""
     pretrainings: pd.DataFrame
@@ -100,6 +101,13 @@ class Results(NamedTuple):
     """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
     ``validation score`` and ``validation loss``, a pre-training ``training loss``, ``held-out`` losses by name and
     ``rank of`` every stage of the backbone, over voxels: step 0 is the random start."""
+    shifted: pd.DataFrame
+    """One line a test case of a cell under a grade of a shift: ``key``, ``shift``, ``grade``, ``strength``, and what
+    `cases` has; grade 0, without a name, is the case as it is."""
+    snapshots: pd.DataFrame
+    """One line an evaluation of a snapshot of a pre-training, which is no line of `cells`: ``setting``, ``data``,
+    ``pretraining`` (its key), ``options``, ``task``, ``protocol``, ``cohort``, ``fold``, ``seed``, ``snapshot`` (the
+    step), ``score`` and ``key``. The cell of the end agrees with it in the first nine."""
 
 
 def load_results(folder: str | Path) -> Results:
@@ -119,6 +127,8 @@ def load_results(folder: str | Path) -> Results:
         _by_key(found.cases, found.cells),
         _by_key(found.classes, found.cells),
         pd.concat(curves, ignore_index=True),
+        _by_key(found.shifted.whole(), found.cells),
+        found.snapshots,
     )
 
 
@@ -322,7 +332,7 @@ def _evaluation(
         fields.get("cases_digest", ""),
         fields.get("reset", ""),
         fields.get("policy", ""),
-        len(fields.get("shifted", ())),
+        " ".join(dict.fromkeys(one["shift"] for one in fields.get("shifted", ()))),
         fields.get("trained_on_shifts"),
         len(set(_subjects(cases))),
         folds.folds if folds else 1,
@@ -354,7 +364,7 @@ _CELLS = (
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_policy", "_shifts", "_trained_on", "subjects", "folds", "_pool",
+    "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""

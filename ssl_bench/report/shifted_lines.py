@@ -21,6 +21,11 @@ class Shifted(NamedTuple):
     cases: pd.DataFrame
     """As `StoreFrames.cases`, where ``cell`` is a line of `states`."""
 
+    def whole(self) -> pd.DataFrame:
+        """Every line of `cases` with what `states` says of it."""
+        lines = self.states.loc[self.cases["cell"]].reset_index(drop=True)
+        return pd.concat([lines, self.cases.drop(columns="cell")], axis=1)
+
 
 class ShiftedLines:
     """Grows by one record after another."""
@@ -47,5 +52,7 @@ class ShiftedLines:
 
     def frames(self) -> Shifted:
         """All lines."""
-        states = pd.DataFrame(self._states, columns=["cell", "shift", "grade", "strength"])
+        states = pd.DataFrame(self._states, columns=["cell", "shift", "grade", "strength"]).astype(
+            {"cell": int, "shift": object, "grade": int, "strength": float}
+        )
         return Shifted(states, self._cases.frame())

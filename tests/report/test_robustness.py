@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ from scipy import stats
 
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.page import write_html
+from ssl_bench.report.results import load_results
 from ssl_bench.report.robustness import robustness_section, robustness_tables, shift_title
+from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.store.store import Store
 from tests.report.made_up import StoreOf, tables
 from tests.report.pictures.conftest import record
 
@@ -70,6 +74,18 @@ def test_of_a_cell_with_and_without_shifts_one_stands_in_the_leaderboard() -> No
         assert len(list(robustness_tables(table))) == 1
     (plain,) = tables(SCRATCH)
     assert robustness_section(plain) == ""
+
+
+def test_researchers_get_every_case_under_every_shift(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for one in RECORDS:
+        store.publish(Cell(kind="evaluation", spec=one.spec, setting=one.setting), one)
+    found = load_results(tmp_path)
+    assert list(found.cells.sort_values("shifts")["shifts"]) == ["", "noise-v1 rotation-v1", "rotation-v1"]
+    lines = found.shifted.merge(found.cells[["key", "method"]], on="key")
+    assert len(lines) == 5 * (7 + 4)
+    of_two = lines[(lines["method"] == "gvsl") & (lines["case"] == "test-2")].set_index("grade")["dsc"]
+    assert of_two.to_dict() == pytest.approx({0: 0.7, 1: 0.6, 2: 0.5, 3: 0.4})
 
 
 def test_what_is_unknown_is_said() -> None:
