@@ -19,12 +19,14 @@ def noisy(image: Image, deviation: float, generator: np.random.Generator) -> Ima
     halved here too.
     """
     noise = generator.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image + np.float32(deviation) * noise, np.float32(0), np.float32(1))
+    found: Image = np.clip(image + np.float32(deviation) * noise, 0, 1)
+    return found
 
 
 def biased(image: Image, factor: float, generator: np.random.Generator) -> Image:
     """Times a smooth field between 1 / `factor` and `factor`, the same for all channels; clipped to [0, 1]."""
-    return np.clip(image * bias_field(image.shape[1:], factor, generator), np.float32(0), np.float32(1))
+    found: Image = np.clip(image * bias_field(image.shape[1:], factor, generator), 0, 1)
+    return found
 
 
 def bias_field(size: tuple[int, ...], factor: float, generator: np.random.Generator) -> Image:
