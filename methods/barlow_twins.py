@@ -41,6 +41,7 @@ class BarlowTwins(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: BarlowTwinsConfig, crop: int) -> None:

@@ -37,6 +37,7 @@ class Denoising(Method):
         version=1,
         paradigm="centroid-hidden",
         pretrains="encoder and decoder",
+        trains_on=("noise",),
     )
 
     def __init__(self, backbone: Backbone, config: DenoisingConfig, crop: int) -> None:

@@ -73,6 +73,7 @@ class DenseContrast(Method):
         paradigm="centroid-absolute",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: DenseContrastConfig, crop: int) -> None:

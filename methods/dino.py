@@ -60,6 +60,7 @@ class DINO(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: DINOConfig, crop: int) -> None:

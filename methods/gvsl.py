@@ -138,6 +138,7 @@ class GVSL(Method):
         pretrains="encoder and decoder",
         smallest_batch=2,
         grouped=2,
+        trains_on=("gamma", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: GVSLConfig, crop: int) -> None:

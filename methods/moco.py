@@ -54,6 +54,7 @@ class MoCo(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: MoCoConfig, crop: int) -> None:

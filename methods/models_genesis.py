@@ -25,6 +25,7 @@ class ModelsGenesis(Method):
         version=1,
         paradigm="centroid-hidden",
         pretrains="encoder and decoder",
+        trains_on=("gamma", "field-of-view"),
     )
 
     def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:

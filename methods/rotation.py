@@ -30,6 +30,7 @@ class Rotation(Method):
         version=1,
         paradigm="centroid-hidden",
         pretrains="encoder",
+        trains_on=("rotation",),
     )
 
     def __init__(self, backbone: Backbone, config: MethodConfig, crop: int) -> None:

@@ -38,6 +38,7 @@ class SimCLR(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: SimCLRConfig, crop: int) -> None:

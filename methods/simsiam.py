@@ -36,6 +36,7 @@ class SimSiam(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: SimSiamConfig, crop: int) -> None:

@@ -64,6 +64,7 @@ class SwinPretext(Method):
         paradigm="centroid-hidden",
         pretrains="encoder and decoder",
         smallest_batch=2,
+        trains_on=("rotation",),
     )
 
     def __init__(self, backbone: Backbone, config: SwinPretextConfig, crop: int) -> None:

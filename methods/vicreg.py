@@ -44,6 +44,7 @@ class VICReg(Method):
         paradigm="centroid-relative",
         pretrains="encoder",
         smallest_batch=8,
+        trains_on=("noise", "gamma", "thickness", "rotation"),
     )
 
     def __init__(self, backbone: Backbone, config: VICRegConfig, crop: int) -> None:

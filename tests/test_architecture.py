@@ -25,7 +25,7 @@ LAYERS = (
     ("api",),
     ("spec",),
     ("nn",),
-    ("backbones", "transforms", "metrics"),
+    ("backbones", "transforms", "metrics", "shifts"),
     ("data",),
     ("protocols",),
     ("weights",),

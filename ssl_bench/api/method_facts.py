@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ssl_bench.api.shift import ShiftName
+
 Paradigm = Literal["none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric"]
 """How a method learns, after the GVSL supplement A.2 and A.3; ``none`` is no pre-training at all."""
 
@@ -36,3 +38,6 @@ class MethodFacts:
     """False where bf16 would break the method: it then pre-trains in float32 whatever the preset says."""
     deterministic: bool = False
     """True where nothing in the pretext is random."""
+    trains_on: tuple[ShiftName, ...] = ()
+    """Shifts of test cases of whose kind the pretext shows the backbone some by default, at whatever strength: a table
+    of robustness marks them."""

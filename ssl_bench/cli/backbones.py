@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.planning import further_asked, locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print, warn_of_collapse
 from ssl_bench.errors import UserError
 
@@ -33,6 +34,7 @@ def pretrain(
     corpus: options.Corpus = None,
     take_labels: options.TakeLabels = False,
     skip_problems: options.SkipProblems = False,
+    snapshots: options.Snapshots = None,
 ) -> None:
     """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same spec share it.
 
@@ -47,10 +49,13 @@ def pretrain(
     from ssl_bench.executors.cells.outcomes import outcome
     from ssl_bench.executors.cells.run_cell import run_cell
     from ssl_bench.files import atomic_write
+    from ssl_bench.planning.snapshots import keeping_snapshots
     from ssl_bench.training.progress import Progress
 
     if METHODS.load(method).facts.pretrains == "nothing":
         raise UserError(f"--method {method}: pre-trains nothing; evaluate it with ssl-bench run")
+    if snapshots is not None:
+        cell = keeping_snapshots(cell, snapshots)
     store = execution.store()
     store.check_writable()
     store.plan(cell)
@@ -67,6 +72,8 @@ def pretrain(
         raise typer.Exit(1)
     if not execution.as_json:
         typer.echo(f"backbone: {out}")
+        if cell.snapshots:
+            typer.echo(f"snapshots: {store.snapshots_folder(cell.key)}")
 
 
 @with_groups
@@ -85,6 +92,7 @@ def evaluate(
     data: TaskData,
     skip_problems: options.SkipProblems = False,
     reset: options.ResetOption = options.Reset.none,
+    shifts: options.Shifts = "",
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Evaluate the backbone in a file; its row is called external:NAME.
@@ -95,6 +103,7 @@ def evaluate(
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
+    asked = resolve_shifts(shifts)
     protocols = names(protocol, "--protocol", PROTOCOLS.newest_names)
     for name in protocols:
         resolve_protocol(name)
@@ -108,6 +117,6 @@ def evaluate(
     (task,), locations = locations_of([task], data, skip_problems=skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.external(backbone, external, task, name, seed, reset.value) for name in protocols]
-    cells = without_pointless(cells)
+    cells = further_asked(without_pointless(cells), asked)
     Progress(shown=not execution.quiet).say(f"{backbone}: {found}")
     run_and_print(cells, execution, runtime, rerun)

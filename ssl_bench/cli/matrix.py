@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import all_tasks, locations_of, names, placed, plan_with, without_pointless
+from ssl_bench.cli.planning import (
+    all_tasks,
+    further_asked,
+    locations_of,
+    names,
+    placed,
+    plan_with,
+    without_pointless,
+)
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -55,6 +64,8 @@ def matrix(
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
     reset: options.ResetOption = options.Reset.none,
+    shifts: options.Shifts = "",
+    snapshots: options.Snapshots = None,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Run every combination of methods, tasks, protocols, folds and seeds; each pre-training once.
@@ -65,6 +76,7 @@ def matrix(
     """
     from ssl_bench.executors.cells.work import Work
 
+    asked = resolve_shifts(shifts)
     executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
@@ -87,7 +99,7 @@ def matrix(
         for protocol in chosen_protocols
         for fold in chosen_folds[task]
     ]
-    cells = without_pointless(cells)
+    cells = further_asked(without_pointless(cells), asked, snapshots)
     if dry_run:
         print_plan(cells, execution.store())
         if text := executor.dry_run(Work(cells, execution.store(), runtime)):

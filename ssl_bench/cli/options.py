@@ -208,6 +208,21 @@ ResetOption = Annotated[
         help="Evaluate with this part of the backbone as the seed draws it: tells which part carries good or harm.",
     ),
 ]
+Shifts = Annotated[
+    str,
+    typer.Option(
+        metavar="all|noise,rotation",
+        show_default=False,
+        help="Score the test cases under graded shifts too, with the trained network as it is: see docs/robustness.md.",
+    ),
+]
+Snapshots = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Keep N log-spaced snapshots of each pre-training, the last its end, and evaluate each of them.",
+    ),
+]
 StemOption = Annotated[
     Stem,
     typer.Option(

@@ -111,6 +111,17 @@ def without_pointless(cells: Sequence[Cell]) -> list[Cell]:
     return kept
 
 
+def further_asked(cells: Sequence[Cell], shifts: Sequence[str], snapshots: int | None = None) -> list[Cell]:
+    """`cells`, evaluations, under ``--shifts`` (versioned names) and along ``--snapshots``, where those are asked for.
+
+    Raises UserError for a number of snapshots that a pre-training cannot give.
+    """
+    from ssl_bench.planning.shifting import under_shifts
+    from ssl_bench.planning.snapshots import along_snapshots
+
+    return under_shifts(along_snapshots(cells, snapshots), shifts)
+
+
 def locations_of(
     tasks: Sequence[str],
     data: TaskData = NO_DATA,

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.planning import further_asked, locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 
 
@@ -26,12 +27,15 @@ def run(
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
     reset: options.ResetOption = options.Reset.none,
+    shifts: options.Shifts = "",
+    snapshots: options.Snapshots = None,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
     """Pre-train a method, evaluate it on a task, and keep the records.
 
     Example: ssl-bench run --method gvsl --task sbm
     """
+    asked = resolve_shifts(shifts)
     METHODS.check(method)
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
@@ -39,7 +43,7 @@ def run(
     (task,), locations = locations_of([task], data, corpus_data, skip_problems)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
-    run_and_print(without_pointless(cells), execution, runtime, rerun)
+    run_and_print(further_asked(without_pointless(cells), asked, snapshots), execution, runtime, rerun)
 
 
 @with_groups

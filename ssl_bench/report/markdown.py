@@ -13,8 +13,10 @@ from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_note
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
+from ssl_bench.report.robustness import robustness_section
 from ssl_bench.report.significance import statistics_section
 from ssl_bench.report.table import Column, Row, Table, column_title, tables_of
+from ssl_bench.report.trajectories import trajectories_section
 from ssl_bench.store.store import Store
 
 
@@ -40,6 +42,7 @@ def write_markdown(
         parts.append(_table_section(table))
         if table.setting.ranked and (section := statistics_section(table, baseline, family)):
             parts.append(section)
+        parts += filter(None, [robustness_section(table), trajectories_section(table)])
         if len(pretrainings := pretrainings_of(table)):
             parts += ["### Pre-trainings\n", f"{PRETRAININGS}\n", markdown_table(*pretraining_table(pretrainings))]
     if published:

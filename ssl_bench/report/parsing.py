@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Required, TypeVar
 
 import orjson
 from pydantic import TypeAdapter
@@ -14,6 +14,15 @@ from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.record import ModuleReport, Setting
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec, Stem
+
+
+class ShiftedFields(TypedDict):
+    """What a table shows of one grade of a shift, as `ShiftedScores` defines it."""
+
+    shift: str
+    grade: int
+    strength: float
+    cases: list[dict[str, Any]]
 
 
 class EvaluationFields(TypedDict, total=False):
@@ -46,7 +55,17 @@ class EvaluationFields(TypedDict, total=False):
     seed: int
     reset: Part
     stem: Stem
+    snapshot: int | None
+    shifted: list[ShiftedFields]
+    trained_on_shifts: list[str] | None
     validation_curve: list[dict[str, float | None]]
+
+
+class SnapshotFields(TypedDict, total=False):
+    """What a table shows of a snapshot, as `Snapshot` defines it."""
+
+    step: Required[int]
+    stage_ranks: dict[str, float | None]
 
 
 class PretrainingFields(TypedDict, total=False):
@@ -61,10 +80,11 @@ class PretrainingFields(TypedDict, total=False):
     held_out_curve: list[dict[str, float | None]]
     stage_ranks: list[dict[str, float | None]]
     trained_stages: dict[str, int]
+    snapshots: list[SnapshotFields]
 
 
 Parsed = TypeVar("Parsed")
-_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset", "stem")
+_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset", "stem", "snapshot")
 _EVALUATION = TypeAdapter(EvaluationFields)
 _PRETRAINING = TypeAdapter(PretrainingFields)
 _CASES = TypeAdapter(list[dict[str, Any]])

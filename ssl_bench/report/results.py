@@ -17,6 +17,8 @@ from ssl_bench.errors import UserError
 from ssl_bench.report.columns import Columns, as_float, one_against_the_rest
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.report.row_options import changed_options, row_options
+from ssl_bench.report.shifted_lines import Shifted, ShiftedLines
+from ssl_bench.report.snapshot_lines import SNAPSHOTS, trajectory_of
 from ssl_bench.spec.collapse import collapsed_stages
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, changed_title, protocol_title
 from ssl_bench.store.store import Store
@@ -33,7 +35,7 @@ CSV_COLUMNS = (
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
     "licence", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted", "best_step",
     "steps_made", "converged",
-    "learning_rate", "decoder", "wall_seconds", "peak_process_mib", "precision", "device", "key",
+    "learning_rate", "decoder", "shifts", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
            "cases_digest", "corpus", "pretraining", "reset", "subjects", "folds")  # fmt: skip
@@ -44,7 +46,7 @@ _PRETRAININGS = (
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
     **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen", "subjects",
-                     "folds"), int),
+                     "folds", "snapshot"), int),
     **dict.fromkeys(
         ("label_fraction", "score", "wall_seconds", "device_seconds", "peak_process_mib", "feature_std",
          "effective_rank", "loss_first", "loss_last", "never_predicted", "learning_rate", *BESIDE.values()), float,
@@ -81,6 +83,7 @@ class Results(NamedTuple):
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
     backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
+    ``shifts`` under which its test cases were scored besides, empty for none: with and without, a cell has two lines;
     ``subjects`` of its test cases, as far as known; ``folds`` that its own pools with, 1 for none but itself;
     ``pretraining``: the key in `pretrainings`, empty without one."""
     pretrainings: pd.DataFrame
@@ -98,6 +101,13 @@ class Results(NamedTuple):
     """One line a value of a curve: ``key``, ``curve``, ``step`` (updates made before), ``value``. An evaluation has
     ``validation score`` and ``validation loss``, a pre-training ``training loss``, ``held-out`` losses by name and
     ``rank of`` every stage of the backbone, over voxels: step 0 is the random start."""
+    shifted: pd.DataFrame
+    """One line a test case of a cell under a grade of a shift: ``key``, ``shift``, ``grade``, ``strength``, and what
+    `cases` has; grade 0, without a name, is the case as it is."""
+    snapshots: pd.DataFrame
+    """One line an evaluation of a snapshot of a pre-training, which is no line of `cells`: ``setting``, ``data``,
+    ``pretraining`` (its key), ``options``, ``task``, ``protocol``, ``cohort``, ``fold``, ``seed``, ``snapshot`` (the
+    step), ``score`` and ``key``. The cell of the end agrees with it in the first nine."""
 
 
 def load_results(folder: str | Path) -> Results:
@@ -117,6 +127,8 @@ def load_results(folder: str | Path) -> Results:
         _by_key(found.cases, found.cells),
         _by_key(found.classes, found.cells),
         pd.concat(curves, ignore_index=True),
+        _by_key(found.shifted.whole(), found.cells),
+        found.snapshots,
     )
 
 
@@ -133,6 +145,9 @@ class StoreFrames(NamedTuple):
     classes: pd.DataFrame
     curves: pd.DataFrame
     pretraining_curves: pd.DataFrame
+    snapshots: pd.DataFrame
+    """One line an evaluation of a snapshot: what it shares with that of the end, see `SNAPSHOTS`, step and score."""
+    shifted: Shifted
 
 
 def read_results(store: Store, details: bool = False) -> StoreFrames:
@@ -149,11 +164,13 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         cells["row"] = pd.Series(labels, dtype=object)
         return StoreFrames(
             cells,
-            _frame(pretrainings, (*_PRETRAININGS, "_held_out", "_collapsed")),
+            _frame(pretrainings, (*_PRETRAININGS, "_held_out", "_collapsed", "_trajectory")),
             reader.cases.frame(),
             reader.classes.frame(),
             reader.curves.frame(),
             reader.pretraining_curves.frame(),
+            _frame(reader.snapshots, SNAPSHOTS),
+            reader.shifted.frames(),
         )
 
 
@@ -168,9 +185,14 @@ class _Reader:
         self.classes = Columns(list(_MEASURES), ["case", "structure"])
         self.curves = Columns(["step", "value"], ["curve"])
         self.pretraining_curves = Columns(["step", "value"], ["curve"])
+        self.snapshots: list[tuple[Any, ...]] = []
+        self.shifted = ShiftedLines(_add_cases)
 
     def evaluation(self, record: ParsedRecord) -> tuple[Any, ...] | None:
-        """The line of an evaluation, None for a trial of tuning. Everything is parsed before anything is kept."""
+        """The line of an evaluation, None for a trial of tuning, or for one of a snapshot, whose lines stand apart.
+
+        Everything is parsed before anything is kept.
+        """
         if record.is_trial:
             return None
         backbone, data, downstream, fields = record.evaluation()
@@ -178,23 +200,23 @@ class _Reader:
         told = self._told.get(id(backbone))
         if told is None:
             told = self._told[id(backbone)] = _of_backbone(backbone)
+        options = ", ".join(filter(None, [told[1], changed_title(fields.get("reset", ""), fields.get("stem", ""))]))
         line = (
             *_evaluation(record, data, fields, _paradigm(fields, backbone), cases),
             downstream,
             backbone,
             *told[:1],
-            ", ".join(filter(None, [told[1], changed_title(fields.get("reset", ""), fields.get("stem", ""))])),
+            options,
             *told[2:],
         )
+        if fields.get("snapshot"):
+            said = dict(zip(_CELLS, line, strict=True)) | {"snapshot": fields["snapshot"]}
+            self.snapshots.append(tuple(said[name] for name in SNAPSHOTS))
+            return None
         self._evaluations += 1
         metric = fields.get("metric", "DSC")
-        lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
-        names, classes = [str(line.get("case")) for line in lines], [str(line.get("class", "")) for line in lines]
-        self.cases.add(
-            place,
-            {"case": names, "subject": _subjects(lines), "class": classes},
-            {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
-        )
+        _add_cases(self.cases, place, metric, cases)
+        self.shifted.add(place, metric, cases, fields.get("shifted", ()))
         if self._details:
             for case in cases:
                 self._add_classes(place, case)
@@ -221,6 +243,16 @@ class _Reader:
         self.classes.add(
             place, texts, {name: [known.get(name, {}).get(one) for one in structures] for name in _MEASURES}
         )
+
+
+def _add_cases(columns: Columns, place: int, metric: str, cases: Sequence[Mapping[str, Any]]) -> None:
+    lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
+    names, classes = [str(line.get("case")) for line in lines], [str(line.get("class", "")) for line in lines]
+    columns.add(
+        place,
+        {"case": names, "subject": _subjects(lines), "class": classes},
+        {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
+    )
 
 
 def _add_curves(columns: Columns, place: int, what: str, points: Sequence[Mapping[str, float | None]]) -> None:
@@ -300,6 +332,8 @@ def _evaluation(
         fields.get("cases_digest", ""),
         fields.get("reset", ""),
         fields.get("policy", ""),
+        " ".join(dict.fromkeys(one["shift"] for one in fields.get("shifted", ()))),
+        fields.get("trained_on_shifts"),
         len(set(_subjects(cases))),
         folds.folds if folds else 1,
         data.pooled_column(folds.digest) if folds else "",
@@ -330,7 +364,7 @@ _CELLS = (
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_policy", "subjects", "folds", "_pool",
+    "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
@@ -347,6 +381,8 @@ def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, 
         cost.get("wall_seconds"), cost.get("device_seconds"), made.get("device"), made.get("commit"),
         spec.corpus.fingerprint if spec.corpus else "", ", ".join(stage.name for stage in collapsed),
         _held_out(fields.get("held_out_curve", [])), collapsed,
+        trajectory_of(losses, fields.get("snapshots", []), fields.get("stage_ranks", []),
+                      fields.get("trained_stages", {})),
     )  # fmt: skip
 
 

@@ -247,6 +247,8 @@ def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, 
         _row=[row_places[row] for row in row_of], _column=[column_places[column] for column in column_of]
     )
     place = ["_row", "_column", "seed", "fold"]
+    # Of two cells that differ in their shifts alone, the one that was scored under more of them stands for both.
+    cells = cells.sort_values("shifts", kind="stable", key=lambda names: names.str.len())
     cells = cells.drop_duplicates(place, keep="last").sort_values(place)
     table = Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
     check_cases(table)

@@ -32,6 +32,9 @@ class Cell(BaseModel):
     """The folds of which the cell's is one; None for the only fold, and where folds share their test cases."""
     backbone_file: Path | None = None
     """Where an external backbone's weights lie."""
+    snapshots: tuple[int, ...] = ()
+    """Steps after which the pre-training keeps its backbone besides the end, ascending: of the cell itself, or of the
+    one that it rests on. They change nothing of what is trained."""
     plugins: tuple[Path, ...] = ()
     """Files named by ``--plugin`` that define what the cell needs."""
 
@@ -71,5 +74,10 @@ class Cell(BaseModel):
         if self.kind == "pretraining" or not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
             return None
         return Cell(
-            kind="pretraining", spec=backbone, setting=self.setting, locations=self.locations, plugins=self.plugins
+            kind="pretraining",
+            spec=backbone,
+            setting=self.setting,
+            locations=self.locations,
+            snapshots=self.snapshots,
+            plugins=self.plugins,
         )

@@ -85,6 +85,18 @@ class _Record(BaseModel):
     provenance: dict[str, Any]
 
 
+class Snapshot(BaseModel):
+    """A backbone that was kept in the midst of its pre-training."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    step: int
+    """Updates made before."""
+    sha256: str
+    """Of the bytes of its tensors."""
+    stage_ranks: Numbers = {}
+    """The effective rank of its stages, as in `PretrainingRecord.stage_ranks`."""
+
+
 class PretrainingRecord(_Record):
     """How a pre-training ended."""
 
@@ -103,6 +115,8 @@ class PretrainingRecord(_Record):
     volumes, outside the corpus where there are any; ``step`` counts the updates made before. Empty in older records."""
     trained_stages: dict[str, int] = {}
     """Channels of the stages that the method pre-trains, in the order in which volumes pass them."""
+    snapshots: list[Snapshot] = []
+    """Those that were asked for, by their steps; empty in older records."""
 
     @property
     def collapsed(self) -> list[CollapsedStage]:
@@ -132,6 +146,21 @@ COUNTS_MISSES = "HD95 version 2"
 
 Version 1 left them out (null), so that whoever missed most came nearest.
 """
+
+
+class ShiftedScores(BaseModel):
+    """What the trained network of a cell scores on its test cases under one grade of one shift."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    shift: str
+    """Its versioned name."""
+    grade: int
+    strength: float
+    """In the unit of the shift, see `ssl_bench.api.shift.SHIFTS`."""
+    score: float | None
+    """As the record's own."""
+    cases: list[dict[str, Any]]
+    """Per test case, in the order of the record's own: the mean DSC, or what is said of the whole volume."""
 
 
 class EvaluationRecord(_Record):
@@ -169,6 +198,11 @@ class EvaluationRecord(_Record):
     never_predicted: list[str] | None = None
     """Structures that some test case holds and that are predicted in none, or classes that some test case is of and no
     test case is taken for; None before it was kept."""
+    shifted: list[ShiftedScores] = []
+    """By shift and grade, where the specification asks for shifts."""
+    trained_on_shifts: list[str] | None = None
+    """The names of the shifts of whose kind the pretext shows the backbone some; None where that is not known, and in
+    records without shifts."""
     volumes_seen_in_pretraining: int = 0
     modules: ModuleReport | None = None
     licence: str = ""

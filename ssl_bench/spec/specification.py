@@ -179,6 +179,11 @@ class PretrainingSpec(_Keyed):
         return METHODS.load(self.method).facts.paradigm
 
     @property
+    def trains_on(self) -> tuple[str, ...]:
+        """The shifts of whose kind the method's pretext shows the backbone some."""
+        return METHODS.load(self.method).facts.trains_on
+
+    @property
     def version(self) -> str:
         """What tells apart rows of one method and options."""
         code = f", code {self.plugin_source[:6]}" if self.plugin_source else ""
@@ -204,6 +209,8 @@ class ExternalBackbone(Settings):
     plugin_source: ClassVar[None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     steps: ClassVar[int] = 0
+    trains_on: ClassVar[None] = None
+    """Nothing says what it was trained on."""
 
     name: str
     sha256: str
@@ -261,6 +268,10 @@ class EvaluationSpec(_Keyed):
     numerics: int = 1
     """`NUMERICS_VERSION` of the code that it was planned with."""
     scored_on: ScoredOn = "test"
+    shifts: tuple[str, ...] = ()
+    """Shifts under which the test cases are scored besides, by their versioned names, in the order of `SHIFTS`."""
+    snapshot: int | None = None
+    """The step of the pre-training after which the backbone is evaluated; None for its end."""
 
     @property
     def method(self) -> str:
@@ -278,7 +289,8 @@ class EvaluationSpec(_Keyed):
         """The cell in words."""
         trial = "" if self.scored_on == "test" else ", trial"
         fold = f", fold {self.data.fold}" if self.data.fold else ""
-        return f"{self.row} {self.task} {self.protocol}{fold}, seed {self.seed}{trial}"
+        step = f", snapshot at step {self.snapshot}" if self.snapshot else ""
+        return f"{self.row} {self.task} {self.protocol}{fold}, seed {self.seed}{step}{trial}"
 
 
 def changed_title(reset: Part, stem: Stem = "") -> str:

@@ -19,6 +19,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.files import TEMPORARY_SUFFIX, atomic_write, clear_temporaries, publish_first, set_aside
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.store.snapshots import has_snapshots, snapshot_file
 from ssl_bench.weights.digest import tensors_digest
 
 CELL_KEY = re.compile(r"[0-9a-f]{16}")
@@ -101,9 +102,11 @@ class Store:
         return None
 
     def record(self, cell: Cell) -> AnyRecord | None:
-        """The cell's success, or None."""
+        """The cell's success, or None; a pre-training without snapshots that `cell` asks for has none yet."""
         path = self._record_path(cell)
-        return _read(path, _PARSERS[cell.kind]) if path.exists() else None
+        found = _read(path, _PARSERS[cell.kind]) if path.exists() else None
+        lacks = found is not None and not has_snapshots(found, cell.snapshots, self.snapshots_folder(cell.key))
+        return None if lacks else found
 
     def has_succeeded(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's success; quicker than reading it."""
@@ -177,12 +180,17 @@ class Store:
             self._record_path(cell),
             self.backbone_path(cell.key),
             self.examples_path(cell.key),
+            *(snapshot_file(self.snapshots_folder(cell.key), step) for step in cell.snapshots),
         ):
             clear_temporaries(path)
 
     def backbone_path(self, key: str) -> Path:
         """Where the pre-training called `key` keeps its weights."""
         return self.folder / "pretrained" / key / "backbone.safetensors"
+
+    def snapshots_folder(self, key: str) -> Path:
+        """Where the pre-training called `key` keeps its snapshots."""
+        return self.folder / "pretrained" / key / "snapshots"
 
     def attempt_weights_path(self, key: str) -> Path:
         """Where one attempt at the pre-training called `key` writes weights that are not published yet."""

@@ -11,6 +11,7 @@ from typing import Any
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, set_aside
 from ssl_bench.store.lease import is_anothers
+from ssl_bench.store.snapshots import snapshot_file
 
 State = dict[str, Any]
 """Tensors, numbers, text, and lists and dictionaries of them."""
@@ -57,17 +58,19 @@ class Attempt:
         examples: Path | None = None,
         confirm: Callable[[], None] = unclaimed,
         events: Path | None = None,
+        snapshots: Path | None = None,
     ) -> None:
         """`stop` says why to stop after the current step, or None to go on; it may raise TakenOver.
 
         It is asked after every step and must cost nothing; `confirm` is called before a state is written, and raises
         TakenOver if another attempt has claimed the cell. Where ranks share the work, it goes to their processes.
-        `examples` is where it writes the cell's examples at its end, `events` the folder for its numbers as they come;
-        None for nowhere.
+        `examples` is where it writes the cell's examples at its end, `events` the folder for its numbers as they come,
+        `snapshots` that for the snapshots of a pre-training; None for nowhere.
         """
         self.path = path
         self.examples = examples
         self.events = events
+        self.snapshots = snapshots
         self.every_seconds = every_seconds
         self.stop = stop
         self.confirm = confirm
@@ -103,6 +106,25 @@ class Attempt:
             self._saved = time.monotonic()
         if reason:
             raise Stopped(reason)
+
+    def snapshot_path(self, step: int) -> Path | None:
+        """Where the pre-training's snapshot after so many steps is kept; None for nowhere."""
+        return self.snapshots and snapshot_file(self.snapshots, step)
+
+    def keep_snapshot(self, step: int, write: Callable[[Path], None]) -> None:
+        """Have `write` make the file of a snapshot. Raises TakenOver.
+
+        One that cannot be written ends nothing: a warning says so, and whoever needs it pre-trains once more.
+        """
+        path = self.snapshot_path(step)
+        if path is None:
+            return
+        self.confirm()
+        try:
+            write(path)
+        except (OSError, RuntimeError, UserError) as error:  # Neither has safetensors an error of its own.
+            said = str(error).splitlines()[0]
+            print(f"warning: {path}: the snapshot could not be kept: {said}", file=sys.stderr)  # noqa: T201
 
     def forget(self) -> None:
         """Remove the checkpoint of a cell that has ended."""

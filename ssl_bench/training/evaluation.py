@@ -31,6 +31,7 @@ from ssl_bench.training.goal import Goal
 from ssl_bench.training.inference import predict
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
+from ssl_bench.training.robustness import shifted_scores
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
@@ -90,6 +91,7 @@ def evaluate(
     examples = EvaluationExamples(attempt.examples, facts)
     described, never_predicted = on_cases.test(cases.get("test", []), examples)
     value = score(facts, described) if described else fitted.best.best_score
+    shifted = shifted_scores(spec, facts, cases.get("test", []), on_cases.predict, progress) if spec.shifts else []
     record = EvaluationRecord(
         key=cell.key,
         status="ok",
@@ -114,6 +116,8 @@ def evaluate(
         best_step=fitted.best.best_step,
         steps_made=fitted.steps,
         converged=fitted.converged,
+        shifted=shifted,
+        trained_on_shifts=_trained_on(spec) if shifted else None,
         volumes_seen_in_pretraining=volumes_seen,
         modules=module_report(spec, facts.kind, protocol_class.facts, match),
         licence=licence,
@@ -202,6 +206,12 @@ def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Mat
         start = build_backbone(made_by.width, spec.seed, made_by.network, channels)
         match = reset_part(backbone, start, spec.reset, match)
     return backbone, match, licence
+
+
+def _trained_on(spec: EvaluationSpec) -> list[str] | None:
+    """The shifts of whose kind the backbone saw some in pre-training; None where nothing says so."""
+    known = spec.backbone.trains_on
+    return None if known is None else list(known)
 
 
 def _volume(case: Case) -> Tensor:

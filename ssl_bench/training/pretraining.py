@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +24,14 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import PretrainingRecord, kind_of_data
 from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.training.attempt import Attempt, State
-from ssl_bench.training.collapse import RANKED_VOLUMES, collapse_of_backbone, stages_of, unchanged_buffers
+from ssl_bench.training.collapse import RANKED_VOLUMES, Stage, collapse_of_backbone, stages_of, unchanged_buffers
 from ssl_bench.training.examples import keep_pretraining_examples
 from ssl_bench.training.loss_curve import LossCurve
 from ssl_bench.training.optimisation import build_optimiser, build_schedule, descend, learning_rate, require_finite
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import SILENT, RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, provenance
+from ssl_bench.training.snapshots import Snapshots
 from ssl_bench.weights.loading import origin_of, shown_by
 from ssl_bench.weights.origin import KEY_ENTRY, ORIGIN_ENTRY, SPEC_ENTRY
 
@@ -78,11 +81,13 @@ def pretrain(
     )
     with RunLog(attempt.events, attempt.state["step"] if attempt.state else 0) as log:
         training = PretextTraining(fabric, spec, method, corpus, held_out, log, attempt.state)
+        snapshots, save = Snapshots(cell, attempt), partial(save_backbone, method.backbone, cell)
         with progress.track(cell.title, spec.steps) as advance:
             for _ in range(training.done):
                 advance("resumed")
             while training.done < spec.steps:
                 training.step()
+                snapshots.step_done(training.done, training.stages, save)
                 advance(str(training.losses))
                 attempt.step_done(training.state, watch.read)
         require_finite(method, spec.steps)
@@ -104,10 +109,11 @@ def pretrain(
         health={**collapse, **method.measures()},
         stage_ranks=training.ranks,
         trained_stages=training.trained_stages,
+        snapshots=snapshots.kept(),
         cost=watch.read(),
         provenance=provenance(runtime, spec.precision),
     )
-    save_backbone(method.backbone, weights, cell)
+    save(weights)
     keep_pretraining_examples(attempt.examples, fabric, method, held_out)
     return record
 
@@ -222,14 +228,17 @@ class PretextTraining:
         """The ranks of the backbone's stages, always for the same windows."""
         if rank() > 0:
             return
-        backbone = self.method.backbone
-        shown = (self.held_out if len(self.held_out) else self.corpus).of_side(self.spec.crop)
-        found = stages_of(self.fabric, backbone, shown.read(_centred(min(RANKED_VOLUMES, len(shown)))))
+        backbone, found = self.method.backbone, self.stages()
         trains_decoder = self.method.facts.pretrains == "encoder and decoder"
         trained = (*backbone.encoder_modules, *(backbone.decoder_modules if trains_decoder else ()))
         self.trained_stages = {name: found[name].channels for name in trained if name in found}
         self.ranks.append({"step": step, **{name: stage.rank for name, stage in found.items()}})
         self.log.add_all("stage_rank", self.ranks[-1:])
+
+    def stages(self) -> dict[str, Stage]:
+        """What the stages of the backbone give now, on volumes outside the corpus where there are any."""
+        shown = (self.held_out if len(self.held_out) else self.corpus).of_side(self.spec.crop)
+        return stages_of(self.fabric, self.method.backbone, shown.read(_centred(min(RANKED_VOLUMES, len(shown)))))
 
 
 def pretext_losses(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -> dict[str, Tensor]:
@@ -240,8 +249,10 @@ def pretext_losses(fabric: Fabric, method: Any, volumes: Tensor, draws: Draws) -
     return losses
 
 
-def save_backbone(backbone: Backbone, path: Path, cell: Cell) -> None:
-    """Write the backbone's weights, float32, with the spec that made them as metadata."""
+def save_backbone(
+    backbone: Backbone, cell: Cell, path: Path, further: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write the backbone's weights, float32, with the spec that made them and what is `further` to say as metadata."""
     from safetensors.torch import save_file
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
@@ -250,6 +261,7 @@ def save_backbone(backbone: Backbone, path: Path, cell: Cell) -> None:
         KEY_ENTRY: cell.key,
         SPEC_ENTRY: cell.spec.model_dump_json(),
         ORIGIN_ENTRY: origin_of(cell).model_dump_json(),
+        **further,
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata)

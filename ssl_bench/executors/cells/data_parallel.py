@@ -79,6 +79,7 @@ def pretrain_on_ranks(
             checkpoint=attempt.path,
             examples=attempt.examples,
             events=attempt.events,
+            snapshots=attempt.snapshots,
             confirm=attempt.confirm,
             written=written,
             line=line,

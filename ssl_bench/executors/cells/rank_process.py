@@ -65,8 +65,9 @@ class RankAttempt(Attempt):
         line: Line,
         fabric: Fabric,
         events: Path | None = None,
+        snapshots: Path | None = None,
     ) -> None:
-        super().__init__(path, every_seconds, self.agree, examples, events=events)
+        super().__init__(path, every_seconds, self.agree, examples, events=events, snapshots=snapshots)
         self.confirm_claim = confirm
         self.line = line
         self.device = fabric.device
@@ -85,15 +86,22 @@ class RankAttempt(Attempt):
         return "told to stop" if number == STOP else None
 
     def _save(self, content: dict[str, Any]) -> None:
-        if rank() > 0:
-            return
+        if rank() == 0 and self._still_claimed():
+            super()._save(content)
+
+    def keep_snapshot(self, step: int, write: Callable[[Path], None]) -> None:
+        """As in one process, by the first rank."""
+        if rank() == 0 and self._still_claimed():
+            super().keep_snapshot(step, write)
+
+    def _still_claimed(self) -> bool:
         try:
             self.confirm_claim()
         except TakenOver:
             # The others would wait for a rank that stopped alone: all do after their next step.
             self.line.order.value = GIVE_UP
-        else:
-            super()._save(content)
+            return False
+        return True
 
     def _load(self) -> dict[str, Any] | None:
         # The starting process has read it already: a rank that cannot must not start anew beside the others.
@@ -124,6 +132,7 @@ def run_rank(
     checkpoint: Path | None,
     examples: Path | None,
     events: Path | None,
+    snapshots: Path | None,
     confirm: Callable[[], None],
     written: Path,
     line: Line,
@@ -135,7 +144,7 @@ def run_rank(
     # It speaks of speed, and only at kernels of one voxel, whose layout is ambiguous.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     own = replace(runtime, device=runtime.ranks[fabric.global_rank])
-    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, confirm, line, fabric, events)
+    attempt = RankAttempt(checkpoint, runtime.checkpoint_seconds, examples, confirm, line, fabric, events, snapshots)
     try:
         record = pretrain(fabric, cell, own, Steps(line), weights, attempt)
     except Stopped:

@@ -16,6 +16,7 @@ from ssl_bench.executors.cells.stopping import Stop, stop_by_signal
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import AnyRecord, PretrainingRecord
 from ssl_bench.store.lease import Lease, claimant
+from ssl_bench.store.snapshots import has_snapshots, snapshot_file
 from ssl_bench.store.store import Store
 from ssl_bench.training.attempt import Attempt, RankDiedError, Stopped, TakenOver, confirm_claim
 from ssl_bench.training.progress import Progress
@@ -90,6 +91,7 @@ def _attempt(
         examples,
         partial(confirm_claim, lease.path, lease.token),
         store.events_path(cell) if runtime.log else None,
+        store.snapshots_folder(cell.key),
     )
     try:
         try:
@@ -148,5 +150,10 @@ def _run(
         pretraining = run_cell(cell.pretraining, store, runtime, progress, stop=stop)
     if not isinstance(pretraining, PretrainingRecord) or pretraining.status == "failed":
         raise RuntimeError(failed_below(pretraining))
-    backbone = store.backbone_path(pretraining.key)
-    return evaluate(cell, on_one_device(runtime), progress, backbone, pretraining.volumes_seen, attempt)
+    backbone, seen = store.backbone_path(pretraining.key), pretraining.volumes_seen
+    if step := cell.evaluation.snapshot:
+        backbone = snapshot_file(store.snapshots_folder(pretraining.key), step)
+        seen = step * pretraining.spec.batch
+        if not has_snapshots(pretraining, [step], backbone.parent):
+            raise RuntimeError(f"{backbone}: the snapshot is missing, since it could not be kept; free some room")
+    return evaluate(cell, on_one_device(runtime), progress, backbone, seen, attempt)

@@ -108,6 +108,14 @@ class ColumnTests:
 
 
 @dataclass(frozen=True)
+class ColumnLines:
+    """A table about one column."""
+
+    column: Heading
+    lines: Lines
+
+
+@dataclass(frozen=True)
 class Figure:
     """A picture on the page."""
 
@@ -135,6 +143,10 @@ class Section:
     test_notes: Sequence[str]
     """How to read `tests`."""
     tests: Sequence[ColumnTests]
+    robustness: Sequence[ColumnLines]
+    """The columns in which some cell was scored under shifts."""
+    trajectories: Sequence[ColumnLines]
+    """The columns in which some pre-training was read before its end."""
     pretrainings: Lines
     pretraining_details: Sequence[Detail]
     """One for each line of `pretrainings`."""

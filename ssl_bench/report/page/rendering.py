@@ -10,7 +10,7 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ssl_bench.report import notes
+from ssl_bench.report import notes, robustness, trajectories
 from ssl_bench.report.family import Family
 from ssl_bench.report.page.figures import without_largest
 from ssl_bench.report.page.gathering import Pictures, gather
@@ -45,6 +45,8 @@ def write_html(
         environment.get_template("page.html.j2").render,
         paradigm_note=notes.PARADIGMS,
         pretraining_note=notes.PRETRAININGS,
+        robustness_note=robustness.NOTE,
+        trajectory_notes=(trajectories.NOTE, trajectories.CORRELATIONS),
         style=style,
         script=script,
         style_digest=_digest(style),

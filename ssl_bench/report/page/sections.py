@@ -14,11 +14,13 @@ from ssl_bench.report.notes import data_notes, environments, mean_rank_note, tes
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, pretraining_detail
-from ssl_bench.report.page.model import ColumnTests, EntryRow, Figure, Heading, Lines, Section
+from ssl_bench.report.page.model import ColumnLines, ColumnTests, EntryRow, Figure, Heading, Lines, Section
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
+from ssl_bench.report.robustness import robustness_tables
 from ssl_bench.report.significance import comparison_table, families
 from ssl_bench.report.table import Column, Table, column_parts, column_title
+from ssl_bench.report.trajectories import trajectory_table, with_snapshots
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 
 
@@ -40,6 +42,7 @@ def section_of(
     tests = compare_columns(table, baseline, family) if setting.ranked else {}
     ranks = mean_ranks(table)
     columns, best = _columns(table), {column: table.best_rows(column) for column in table.columns}
+    heading = dict(zip(table.columns, columns, strict=True))
     paradigm_of = {row.method: row.paradigm for row in table.rows}
     rested_on = pretrainings_of(table)
     header, lines = pretraining_table(rested_on)
@@ -77,6 +80,13 @@ def section_of(
             )
             for column, key in zip(columns, table.columns, strict=True)
             if key in tests
+        ],
+        robustness=[
+            ColumnLines(heading[key], _about_rows(table, *lines, label_at=1)) for key, lines in robustness_tables(table)
+        ],
+        trajectories=[
+            ColumnLines(heading[key], _about_rows(table, *trajectory_table(table, key, rows), label_at=0))
+            for key, rows in with_snapshots(table).items()
         ],
         pretrainings=Lines(*_with_paradigms([paradigm_of.get(m, "") for m in rested_on["method"]], header, lines)),
         pretraining_details=[pretraining_detail(pretrainings[key], blocks) for key in rested_on["key"]],
@@ -121,6 +131,12 @@ def _beside(table: Table, column: Column) -> Lines:
     header, lines = beside_table(table, column)
     paradigms = [row.paradigm for row, _ in table.by_row(column)]
     return Lines(*_with_paradigms(paradigms, header, lines)) if lines else Lines((), ())
+
+
+def _about_rows(table: Table, header: Sequence[str], lines: Sequence[Sequence[str]], label_at: int) -> Lines:
+    """Lines that name a row of `table` at one place, or none."""
+    paradigm_of = {row.label: row.paradigm for row in table.rows}
+    return Lines(*_with_paradigms([paradigm_of.get(line[label_at], "") for line in lines], header, lines))
 
 
 def _published(table: Table, columns: Sequence[Heading]) -> Lines:

@@ -25,6 +25,7 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
         pretext,
         scores,
         style,
+        trajectories,
     )
     from ssl_bench.report.pictures.kept import examples_of
 
@@ -35,6 +36,7 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
             *label_efficiency.label_efficiency_pictures(table),
             *curves.learning_curve_pictures(table),
             *curves.convergence_pictures(table, base),
+            *trajectories.trajectory_pictures(table, base),
             *classes.class_pictures(table),
             *gallery.gallery_pictures(table, examples),
             *features.feature_pictures(table, examples),
