@@ -70,7 +70,9 @@ class Brains(AnatomyGenerator):
     shipped = "brain"
     label_values = tuple(_STRUCTURES)
     # The average head in the ICBM space is larger than an average person's.
-    variation: ClassVar[Variation] = Variation(displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92)
+    variation: ClassVar[Variation] = Variation(
+        displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92
+    )
     spacing_mm = (3.0, 3.0, 3.0)
     field_of_view_mm = (144.0, 192.0, 144.0)
 

@@ -44,7 +44,7 @@ class Generator(ABC):
         """
 
     def points(self, split: str, count: int, detail: float, seed: int) -> list[Tensor]:
-        """(D, H, W, 3) of each case that `grow` gives: the anatomy's coordinates (z, y, x), in mm, of its voxel centres.
+        """(D, H, W, 3) of each case that `grow` gives: anatomy coordinates (z, y, x), in mm, of its voxel centres.
 
         All splits share one anatomy, and every map has a positive Jacobian. Raises NotImplementedError where nobody
         knows, see `knows_points`.

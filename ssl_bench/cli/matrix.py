@@ -12,7 +12,7 @@ from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
-from ssl_bench.cli.planning import all_tasks, locations_of, names, placed, plan_with, without_pointless
+from ssl_bench.cli.planning import all_tasks, check_rows, locations_of, names, placed, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
 
@@ -64,12 +64,12 @@ def matrix(
     Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
     """
     from ssl_bench.executors.cells.work import Work
+    from ssl_bench.planning.measurements import with_controls
 
     executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
-    for name in chosen_methods:
-        METHODS.check(name)
+    check_rows(chosen_methods)
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = number_list(seeds, "--seeds")
@@ -87,7 +87,7 @@ def matrix(
         for protocol in chosen_protocols
         for fold in chosen_folds[task]
     ]
-    cells = without_pointless(cells)
+    cells = with_controls(without_pointless(cells), planner)
     if dry_run:
         print_plan(cells, execution.store())
         if text := executor.dry_run(Work(cells, execution.store(), runtime)):

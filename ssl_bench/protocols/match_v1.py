@@ -7,7 +7,7 @@ is how far the most similar feature lies from it.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,10 +39,10 @@ class MatchV1(Measurement):
     """Points of one subject, the nearest local feature of another; beside it, a search through the encoder's stages."""
 
     Settings = MatchV1Settings
-    metrics = {"segmentation": "match error"}
+    metrics: ClassVar = {"segmentation": "match error"}
     controls = ("position", "patches", "mind", "truth")
     needs_truth = True
-    beside = {"within 2 voxels": "within_2_voxels", "coarse-to-fine error": "coarse_to_fine_error_mm"}
+    beside: ClassVar = {"within 2 voxels": "within_2_voxels", "coarse-to-fine error": "coarse_to_fine_error_mm"}
     facts = ProtocolFacts(
         title="Match: the nearest feature in another subject, against the true partner",
         source="ssl-bench; the correspondence that GVSL (CVPR 2023), section 3, claims",
@@ -108,15 +108,23 @@ def _row(
     names = data.facts.classes
     of_class = {name: error[classes == index] for index, name in enumerate(names, 1)}
     of_size = {name: (low <= moved) & (moved < high) for name, low, high in WARP_SIZES}
-    return row_of(*pair) | {name: _median(values) for name, values in errors.items()} | {
-        "within_2_voxels": _mean(near),
-        "points": len(points),
-        "error_mm_per_class": {name: _median(values) for name, values in of_class.items()},
-        "by_warp": {
-            name: {"points": int(chosen.sum()), "error_mm": _median(error[chosen]), "within_2_voxels": _mean(near[chosen])}
-            for name, chosen in of_size.items()
-        },
-    }
+    return (
+        row_of(*pair)
+        | {name: _median(values) for name, values in errors.items()}
+        | {
+            "within_2_voxels": _mean(near),
+            "points": len(points),
+            "error_mm_per_class": {name: _median(values) for name, values in of_class.items()},
+            "by_warp": {
+                name: {
+                    "points": int(chosen.sum()),
+                    "error_mm": _median(error[chosen]),
+                    "within_2_voxels": _mean(near[chosen]),
+                }
+                for name, chosen in of_size.items()
+            },
+        }
+    )
 
 
 def _median(values: Any) -> float | None:

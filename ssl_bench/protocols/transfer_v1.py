@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,9 +39,9 @@ class TransferV1(Measurement):
     """Each voxel takes the label for which the most similar annotated voxels vote."""
 
     Settings = TransferV1Settings
-    metrics = {"segmentation": "DSC", "sparse segmentation": "DSC", "region segmentation": "DSC"}
+    metrics: ClassVar = {"segmentation": "DSC", "sparse segmentation": "DSC", "region segmentation": "DSC"}
     controls = ("position", "patches", "mind", "truth")
-    beside = {"one-shot DSC": ONE_SHOT}
+    beside: ClassVar = {"one-shot DSC": ONE_SHOT}
     facts = ProtocolFacts(
         title="Transfer: labels of five annotated cases, carried by nearest features",
         source="ssl-bench; weighted nearest neighbours as Wu et al. (CVPR 2018), section 3.4, for every voxel",
@@ -89,7 +89,8 @@ def _remembered(settings: Any, case: Case, vectors: UnitVectors) -> Bank:
     for label in np.unique(labels[order]):
         drawn.append(order[labels[order] == label][: settings.least])
     chosen = np.unique(np.concatenate(drawn))
-    return Bank(vectors.local(case).flatten(1)[:, torch.from_numpy(chosen)], torch.from_numpy(labels[chosen]))
+    remembered = vectors.local(case).flatten(1)[:, torch.from_numpy(chosen)].contiguous()
+    return Bank(remembered, torch.from_numpy(labels[chosen]))
 
 
 def _by_truth(truth: Any, annotated: Any, case: Case) -> tuple[Tensor, Tensor]:

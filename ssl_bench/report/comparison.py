@@ -293,8 +293,8 @@ def _tested(
 
 
 def _flips_signs(is_mean: bool, seeds: int, grouped: Units) -> bool:
-    """Whether a test is by flips of signs: of means, where subjects are all that it is over."""
-    return is_mean and seeds < ENOUGH_SEEDS and not grouped.pooled
+    """Whether a test is by flips of signs: of means, where subjects are all that it is over, each in its own cases."""
+    return is_mean and seeds < ENOUGH_SEEDS and not grouped.pooled and grouped.partners is None
 
 
 def _least_p(is_mean: bool, seeds: int, grouped: Units) -> float:

@@ -89,7 +89,7 @@ def measure(
         scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),
         metric=metric,
         score=None if np.isnan(value) else value,
-        cases=with_first_scans(rows, source.patients()),
+        cases=_of_subjects(rows, source.patients()),
         beside=_beside(protocol.beside, facts, rows),
         policy=policy_of(facts, metric),
         never_predicted=describes.never_predicted(),
@@ -152,7 +152,7 @@ class _Describes:
         self._seen = False
 
     def __call__(self, case: Case, prediction: Tensor, ranked: bool = True) -> dict[str, Any]:
-        """The row of `case`; where it is not `ranked`, it stands beside another and has neither surfaces nor picture."""
+        """The row of `case`; where it is not `ranked` it stands beside another, without surfaces and picture."""
         row = describe(self._facts, case, prediction, surfaces=ranked)
         if ranked:
             self._seen = True
@@ -163,6 +163,16 @@ class _Describes:
     def never_predicted(self) -> list[str] | None:
         """As in records; None where nothing was predicted."""
         return self._dropped.names() if self._seen else None
+
+
+def _of_subjects(rows: Rows, patients: Mapping[str, str]) -> Rows:
+    """`rows` with whose scans they are about, as in `with_first_scans`; of a pair, both its sides."""
+    if not rows or "partner" not in rows[0]:
+        return with_first_scans(rows, patients)
+    names = dict.fromkeys(row[side] for row in rows for side in ("subject", "partner"))
+    scans = with_first_scans([{"case": name} for name in names], patients)
+    first = {scan["case"]: scan.get("subject", scan["case"]) for scan in scans}
+    return [row | {side: first[row[side]] for side in ("subject", "partner")} for row in rows]
 
 
 def score_of(facts: TaskFacts, metric: str, rows: Rows) -> float:

@@ -29,8 +29,8 @@ POLICIES = {
     "MAE": "in the unit of the targets; predictions are not clipped to their range",
 }
 MEASUREMENT_POLICIES = {
-    "match error": "the mean over pairs of test cases of each pair's median over points; points whose true partner lies "
-    "outside the other case are left out",
+    "match error": "the mean over pairs of test cases of each pair's median over points; points whose true partner "
+    "lies outside the other case are left out",
     "mAP": "the mean over test cases of the mean over their windows; windows without a like one elsewhere are left out",
 }
 """Of protocols that train nothing, where they rank by a metric of their own."""
@@ -46,7 +46,7 @@ CENTRELINE_POLICY = "; centreline Dice version 2: a part of a structure that thi
 
 
 def policy_of(facts: TaskFacts, metric: str = "") -> str:
-    """How a task's cases are scored, by its own metric or another, where that is a matter of choice: kept in records."""
+    """How a task's cases are scored, by its own or another `metric`, where that is a matter of choice: for records."""
     if metric in MEASUREMENT_POLICIES:
         return MEASUREMENT_POLICIES[metric]
     return POLICIES[facts.metric] + KIND_POLICIES.get(facts.kind, "") + (CENTRELINE_POLICY if facts.centreline else "")

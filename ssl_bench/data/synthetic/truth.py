@@ -47,6 +47,8 @@ def _inverted(points: Tensor, wanted: Tensor) -> Tensor:
     places = torch.stack(torch.unravel_index(nearest, coarse.shape[:3]), 1) * float(_COARSE)
     for _ in range(STEPS):
         step = _newton_step(points, places, wanted)
+        if step.abs().amax() < ACCURACY / 100:
+            break
         # A step of more than a few voxels trusts the Jacobian too far.
         places = (places + step.clamp(-_COARSE, _COARSE)).clamp(min=torch.zeros(3), max=last)
     left = _newton_step(points, places, wanted).abs().amax(1)

@@ -33,7 +33,7 @@ class HandMade:
         raise NotImplementedError
 
     def stages(self, volume: Tensor) -> list[Tensor]:
-        """See `Descriptor`: `LEVELS` of them, of the volume padded by its border to multiples of the last one's step."""
+        """See `Descriptor`: `LEVELS` of them, of the volume with its border repeated up to what the last one divides."""
         step = 2 ** (LEVELS - 1)
         around = [(-size % step // 2, -size % step - -size % step // 2) for size in reversed(volume.shape[2:])]
         local = F.pad(self.local(volume), [end for both in around for end in both], mode="replicate")
@@ -83,7 +83,9 @@ class Mind(HandMade):
 
 
 _NEIGHBOURS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
-_PAIRS = [(a, b) for at, a in enumerate(_NEIGHBOURS) for b in _NEIGHBOURS[at + 1 :] if any(map(sum, zip(a, b, strict=True)))]
+_PAIRS = [
+    (a, b) for at, a in enumerate(_NEIGHBOURS) for b in _NEIGHBOURS[at + 1 :] if any(map(sum, zip(a, b, strict=True)))
+]
 _RADIUS = 1
 """Of the patches whose distance is taken."""
 

@@ -32,8 +32,11 @@ class Neighbours(NamedTuple):
 
 def nearest_in(bank: Bank, queries: Tensor, count: int) -> Neighbours:
     """The `count` nearest of `bank`, or all that it has, to unit vectors `queries` (N, channels)."""
+    # One buffer for all products: fresh memory takes longer to get than to fill.
+    products = torch.empty(CHUNK, len(bank.labels))
     parts = [
-        torch.mm(some, bank.vectors).topk(min(count, len(bank.labels)), dim=1) for some in queries.contiguous().split(CHUNK)
+        torch.mm(some, bank.vectors, out=products[: len(some)]).topk(min(count, len(bank.labels)), dim=1)
+        for some in queries.contiguous().split(CHUNK)
     ]
     cosine, places = torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
     return Neighbours(cosine, bank.labels[places])

@@ -41,7 +41,7 @@ def coarse_to_fine(source: Sequence[Level], target: Sequence[Level], points: Ten
 
 
 def _near(queries: Tensor, level: Level, around: Tensor, reach: Tensor) -> Tensor:
-    """(N, 3): the middles of the voxels most like `queries` (N, channels) of those within `reach` of `around` (N, 3)."""
+    """(N, 3): the middles of the voxels within `reach` of `around` (N, 3) most like `queries` (N, channels)."""
     size = level.vectors.shape[1:]
     likeness = (queries @ level.vectors.flatten(1)).view(-1, *size)
     for axis, length in enumerate(size):

@@ -78,7 +78,8 @@ class UnitVectors:
         with torch.no_grad():
             # Moments, not stages: those of many cases need not be held together.
             moments = [
-                [channel_moments(stage[0]) for stage in self._descriptor.stages(volume_of(case))] for case in self._train
+                [channel_moments(stage[0]) for stage in self._descriptor.stages(volume_of(case))]
+                for case in self._train
             ]
         return [self._fitted(of_stage) for of_stage in zip(*moments, strict=True)]
 
