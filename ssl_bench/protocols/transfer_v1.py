@@ -15,7 +15,7 @@ from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.api.settings import Settings
 from ssl_bench.protocols.geometry.neighbours import Bank, most_voted, nearest_in
-from ssl_bench.protocols.geometry.pairs import known_partners
+from ssl_bench.protocols.geometry.pairs import known_labels, known_partners
 from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
 
 ONE_SHOT = "one_shot_dsc"
@@ -101,7 +101,6 @@ def _by_truth(truth: Any, annotated: Any, case: Case) -> tuple[Tensor, Tensor]:
         places = truth.partners(case.identifier, other.identifier, voxels).round()
         inside = ~places.isnan().any(1)
         labels = torch.zeros(len(places), dtype=torch.long)
-        known = torch.from_numpy(np.asarray(other.label).astype(np.int64))
-        labels[inside] = known[*places[inside].long().T]
+        labels[inside] = known_labels(other)[*places[inside].long().T].long()
         carried.append(labels)
     return carried[0].view(case.size).int(), torch.stack(carried).mode(0).values.view(case.size).int()

@@ -33,7 +33,7 @@ class HandMade:
         raise NotImplementedError
 
     def stages(self, volume: Tensor) -> list[Tensor]:
-        """See `Descriptor`: `LEVELS` of them, of the volume with its border repeated up to what the last one divides."""
+        """See `Descriptor`: `LEVELS` of them; the border is repeated up to what the last one divides."""
         step = 2 ** (LEVELS - 1)
         around = [(-size % step // 2, -size % step - -size % step // 2) for size in reversed(volume.shape[2:])]
         local = F.pad(self.local(volume), [end for both in around for end in both], mode="replicate")

@@ -44,6 +44,12 @@ def known_partners(data: Measured) -> KnownPartners:
     return truth
 
 
+def known_labels(case: Case) -> Tensor:
+    """(D, H, W), int32: the labels of `case`, background where they are to be ignored."""
+    labels = np.asarray(case.label).astype(np.int32)
+    return torch.from_numpy(np.where(labels == IGNORED, 0, labels).astype(np.int32))
+
+
 def points_in(case: Case, count: int, structures: int) -> tuple[Tensor, NDArray[np.int64]]:
     """(N, 3) voxels of `case`, about `count` in all and as many of each structure as it has, and their classes (N,).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -57,16 +57,14 @@ class UnitVectors:
             found.append(Level(unit(stage)[0], (step - 1) / 2 - before, step))
         return found[::-1]
 
-    def pooled(self, volumes: Tensor, fitted: Callable[[Tensor], Tensor]) -> Tensor:
-        """(B, channels) of `volumes` (B, C, D, H, W) by what `fit_pooled` gave."""
+    def pooled(self, batches: Iterable[Tensor]) -> Tensor:
+        """(N, channels) of N volumes, in `batches` (B, C, D, H, W), as they are."""
         with torch.no_grad():
-            return fitted(self._descriptor.pooled(volumes))
+            return torch.cat([self._descriptor.pooled(volumes).float().cpu() for volumes in batches])
 
-    def fit_pooled(self, batches: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
-        """How pooled vectors become unit vectors: standardised over `batches` (B, C, D, H, W)."""
-        with torch.no_grad():
-            pooled = torch.cat([self._descriptor.pooled(volumes) for volumes in batches])
-        return self._fitted([channel_moments(pooled.T)])
+    def standardised(self, pooled: Tensor, train: Tensor) -> Tensor:
+        """`pooled` (N, channels) as unit vectors, standardised over pooled training volumes (M, channels)."""
+        return self._fitted([channel_moments(train.T)])(pooled)
 
     @cached_property
     def _of_local(self) -> Callable[[Tensor], Tensor]:
