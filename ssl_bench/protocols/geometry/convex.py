@@ -16,14 +16,15 @@ STEP = 2
 REACH = 4
 """Displacements go so many steps each way along every axis."""
 COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Weight of the squared distance to the smooth field, in steps, against one minus the cosine."""
+"""Weight of the squared distance to the smooth field, in steps, against how unlike two places are, in deviations."""
 
 
 def displacement(fixed: Tensor, moving: Tensor) -> Tensor:
     """(3, D, H, W), voxels: where each voxel of `fixed` lies in `moving`, both (channels, D, H, W) of unit vectors."""
     size = fixed.shape[1:]
     coarse = [F.normalize(F.avg_pool3d(one[None], STEP, ceil_mode=True), dim=1)[0] for one in (fixed, moving)]
-    unlikeness, offsets = _unlikeness(*coarse), _offsets()
+    offsets = _offsets()
+    unlikeness = _unlikeness(*coarse, offsets)
     field = _smooth(_best(unlikeness, offsets))
     for weight in COUPLINGS:
         apart = sum((offsets[:, axis].view(-1, 1, 1, 1) - field[axis]).square() for axis in range(3))
@@ -44,22 +45,26 @@ def folded_share(field: Tensor) -> float:
 
 
 def _offsets() -> Tensor:
-    """(displacements, 3), in steps."""
+    """(displacements, 3), in steps, the shortest first: of equally likely ones the first counts."""
     axis = torch.arange(-REACH, REACH + 1.0)
-    return torch.cartesian_prod(axis, axis, axis)
+    every = torch.cartesian_prod(axis, axis, axis)
+    return every[every.square().sum(1).argsort(stable=True)]
 
 
-def _unlikeness(fixed: Tensor, moving: Tensor) -> Tensor:
-    """(displacements, d, h, w): one minus the cosine with what lies there, the mean over 3 x 3 x 3 places."""
+def _unlikeness(fixed: Tensor, moving: Tensor, offsets: Tensor) -> Tensor:
+    """(displacements, d, h, w): one minus the cosine with what lies there, the mean over 3 x 3 x 3 places.
+
+    It is in units of its standard deviation over displacements, so that features that differ little weigh as much.
+    """
     depth, height, width = fixed.shape[1:]
     padded = F.pad(moving[None], [REACH] * 6, mode="replicate")[0]
-    sides = 2 * REACH + 1
-    found = torch.empty(sides**3, depth, height, width)
-    for at in range(len(found)):
-        z, y, x = at // sides**2, at // sides % sides, at % sides
+    found = torch.empty(len(offsets), depth, height, width)
+    for place, (z, y, x) in zip(found, (offsets.long() + REACH).tolist(), strict=True):
         there = padded[:, z : z + depth, y : y + height, x : x + width]
-        found[at] = 1 - torch.einsum("cdhw,cdhw->dhw", fixed, there)
-    return _mean(found[:, None])[:, 0]
+        torch.sub(1, torch.einsum("cdhw,cdhw->dhw", fixed, there), out=place)
+    found = _mean(found[:, None])[:, 0]
+    # Less than rounding is no deviation.
+    return found / found.std(0).mean().clamp(min=1e-5)
 
 
 def _best(unlikeness: Tensor, offsets: Tensor) -> Tensor:

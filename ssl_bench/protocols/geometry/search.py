@@ -47,6 +47,8 @@ def _near(queries: Tensor, level: Level, around: Tensor, reach: Tensor) -> Tenso
     for axis, length in enumerate(size):
         middles = level.first[axis] + level.step[axis] * torch.arange(length)
         far = (middles - around[:, axis, None]).abs() > reach[axis]
+        # What does not reach into the volume is padding.
+        far |= (middles + level.step[axis] / 2 < 0) | (middles - level.step[axis] / 2 > level.size[axis] - 1)
         shape = [len(queries), 1, 1, 1]
         shape[axis + 1] = length
         likeness = likeness.masked_fill_(far.view(shape), -torch.inf)

@@ -28,6 +28,8 @@ class Level(NamedTuple):
     """(3,): where the middle of the first voxel lies, in voxels of the volume."""
     step: Tensor
     """(3,): from one voxel to the next, in voxels of the volume."""
+    size: tuple[int, int, int]
+    """(D, H, W) of the volume; what a stage covers beyond it is padding."""
 
 
 class UnitVectors:
@@ -54,7 +56,7 @@ class UnitVectors:
         found = []
         for unit, stage in zip(self._of_stages, stages, strict=True):
             step = extent / torch.tensor(stage.shape[2:])
-            found.append(Level(unit(stage)[0], (step - 1) / 2 - before, step))
+            found.append(Level(unit(stage)[0], (step - 1) / 2 - before, step, case.size))
         return found[::-1]
 
     def pooled(self, batches: Iterable[Tensor]) -> Tensor:
