@@ -26,9 +26,12 @@ def displacement(fixed: Tensor, moving: Tensor) -> Tensor:
     offsets = _offsets()
     unlikeness = _unlikeness(*coarse, offsets)
     field = _smooth(_best(unlikeness, offsets))
+    flat, coupled = unlikeness.flatten(1), torch.empty_like(unlikeness)
     for weight in COUPLINGS:
-        apart = sum((offsets[:, axis].view(-1, 1, 1, 1) - field[axis]).square() for axis in range(3))
-        field = _smooth(_best(unlikeness + weight * apart, offsets))
+        # weight * |offset - field|^2, but for what is the same for all offsets; in memory that is there already.
+        torch.addmm(flat, offsets, field.flatten(1), alpha=-2 * weight, out=coupled.view_as(flat))
+        coupled += weight * offsets.square().sum(1).view(-1, 1, 1, 1)
+        field = _smooth(_best(coupled, offsets))
     # Places are the middles of blocks: as `align_corners=False` has them.
     fine = F.interpolate(STEP * field[None], size=[STEP * n for n in field.shape[1:]], mode="trilinear")[0]
     return fine[:, : size[0], : size[1], : size[2]]
