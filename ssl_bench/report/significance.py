@@ -46,7 +46,7 @@ def families(column: ColumnStatistics) -> str:
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
         )
     for row, summary in column.summaries.items():
-        if row in column.standings:
+        if row in column.standings or row.is_control:
             continue
         if np.isnan(summary.estimate.value) and summary.cases == column.cases:
             few = "a class has fewer than two test cases" + (" in a fold" if column.folds > 1 else "")
