@@ -90,6 +90,8 @@ class ColumnStatistics:
 
     metric: Metric
     cases: int
+    of_pairs: bool
+    """Whether what is called a case is a pair of test cases."""
     subjects: int
     folds: int
     """Of which networks the cases were scored."""
@@ -196,6 +198,7 @@ def _statistics(
     return ColumnStatistics(
         metric=tests.scores.metric,
         cases=tests.scores.cases,
+        of_pairs=tests.scores.units.partners is not None,
         subjects=tests.scores.units.count,
         folds=tests.scores.units.networks,
         seeds=tests.scores.seeds,

@@ -174,6 +174,12 @@ class Table:
         most = self.lines(column).groupby("fold")[["cases", "subjects"]].max().sum()
         return int(most["cases"]), int(most["subjects"])
 
+    def of_pairs(self, column: Column) -> bool:
+        """Whether a score of a column is over pairs of test cases."""
+        cases, cell = self.frames.cases, self.lines(column).index[0]
+        first = int(np.searchsorted(cases["cell"].to_numpy(), cell))
+        return first < len(cases) and cases["cell"].iloc[first] == cell and bool(cases["partner"].iloc[first])
+
     def folds(self, column: Column) -> tuple[int, int]:
         """How many folds a column pools, and how many there are; 1 and 1 for the cases of a single one."""
         lines = self.lines(column)
