@@ -7,5 +7,5 @@ from typing import Literal, get_args
 Control = Literal["", "position", "patches", "mind", "identity", "truth"]
 """What stands in for a backbone's features, see `ssl_bench.protocols.geometry.controls`; empty for the backbone."""
 CONTROL_PREFIX = "control:"
-CONTROL_ROWS = tuple(f"{CONTROL_PREFIX}{name}" for name in get_args(Control) if name)
-"""What the rows of controls are called."""
+CONTROL_ROWS: dict[str, Control] = {f"{CONTROL_PREFIX}{name}": name for name in get_args(Control) if name}
+"""Controls by what their rows are called."""

@@ -81,6 +81,8 @@ class Measurement(Protocol):
     """A protocol without a gradient: deterministic, the same for every row, seeds of the backbone apart."""
 
     Settings: ClassVar[type[Settings]] = Settings  # type: ignore[assignment]
+    settings: Any
+    """Of the class `Settings`."""
     metrics: ClassVar[dict[Kind, MetricName]]
     """By which it ranks tasks of each kind that it measures."""
     controls: ClassVar[tuple[Control, ...]]

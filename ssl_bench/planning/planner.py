@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssl_bench.api.controls import CONTROL_PREFIX
+from ssl_bench.api.controls import CONTROL_ROWS, Control
 from ssl_bench.api.method_facts import PRETRAINING_OPTIONS
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.api.settings import Preset, nested, validated
@@ -121,7 +121,7 @@ class Planner:
                 f"seed {seed}: options of this preset were tuned with it, so it compares nothing; "
                 f"use none of {', '.join(map(str, tuning.seeds))}"
             )
-        control = method.removeprefix(CONTROL_PREFIX) if method.startswith(CONTROL_PREFIX) else ""
+        control = CONTROL_ROWS.get(method, "")
         # Of a control nothing is read, so that what it stands beside may be what needs no pre-training.
         backbone = self._pretraining_spec(UNTRAINED if control else method, seed)
         return self._evaluation(
@@ -144,7 +144,7 @@ class Planner:
         reset: Part,
         scored_on: ScoredOn = "test",
         fold: int | None = None,
-        control: str = "",
+        control: Control = "",
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)

@@ -95,7 +95,8 @@ class AnatomyGenerator(Generator):
         if self.variation is None:
             raise NotImplementedError
         shape, spacing = voxel_grid(self.field_of_view_mm, self.spacing_mm, detail)
-        family, centre, found = FAMILY[split], self.anatomy.centre_mm, []
+        family, centre = FAMILY[split], self.anatomy.centre_mm
+        found: list[Tensor] = []
         for first in range(0, count, self.together):
             draws = Draws.keyed(self.name, split, seed, samples=range(first, first + self.together))
             found += anatomy_points(family, draws, shape, spacing, centre, self.variation)

@@ -37,7 +37,11 @@ def inverted(points: Tensor, wanted: Tensor) -> Tensor:
     differences for J. The map is trilinear between voxels and has a positive Jacobian, so that there is one solution at
     most; outside the field of view there is none.
     """
-    return torch.cat([_inverted(points, some) for some in wanted.split(_TOGETHER)]) if len(wanted) else wanted.clone()
+    return (
+        torch.cat([_inverted(points, some) for some in torch.split(wanted, _TOGETHER)])
+        if len(wanted)
+        else wanted.clone()
+    )
 
 
 def _inverted(points: Tensor, wanted: Tensor) -> Tensor:

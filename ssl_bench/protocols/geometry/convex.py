@@ -22,9 +22,9 @@ COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 def displacement(fixed: Tensor, moving: Tensor) -> Tensor:
     """(3, D, H, W), voxels: where each voxel of `fixed` lies in `moving`, both (channels, D, H, W) of unit vectors."""
     size = fixed.shape[1:]
-    coarse = [F.normalize(F.avg_pool3d(one[None], STEP, ceil_mode=True), dim=1)[0] for one in (fixed, moving)]
+    still, moved = (F.normalize(F.avg_pool3d(one[None], STEP, ceil_mode=True), dim=1)[0] for one in (fixed, moving))
     offsets = _offsets()
-    unlikeness = _unlikeness(*coarse, offsets)
+    unlikeness = _unlikeness(still, moved, offsets)
     field = _smooth(_best(unlikeness, offsets))
     flat, coupled = unlikeness.flatten(1), torch.empty_like(unlikeness)
     for weight in COUPLINGS:

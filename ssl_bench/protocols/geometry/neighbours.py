@@ -36,7 +36,7 @@ def nearest_in(bank: Bank, queries: Tensor, count: int) -> Neighbours:
     products = torch.empty(CHUNK, len(bank.labels))
     parts = [
         torch.mm(some, bank.vectors, out=products[: len(some)]).topk(min(count, len(bank.labels)), dim=1)
-        for some in queries.contiguous().split(CHUNK)
+        for some in torch.split(queries.contiguous(), CHUNK)
     ]
     cosine, places = torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
     return Neighbours(cosine, bank.labels[places])

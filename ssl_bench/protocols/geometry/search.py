@@ -19,7 +19,7 @@ def nearest(source: Tensor, target: Tensor, points: Tensor) -> Tensor:
     Both are (channels, D, H, W) of unit vectors; of voxels that are equally like, the first counts.
     """
     queries, places = source[:, *points.T].T, target.flatten(1)
-    best = torch.cat([(some @ places).argmax(1) for some in queries.split(QUERIES)])
+    best = torch.cat([(some @ places).argmax(1) for some in torch.split(queries, QUERIES)])
     return torch.stack(torch.unravel_index(best, target.shape[1:]), 1)
 
 
@@ -34,7 +34,7 @@ def coarse_to_fine(source: Sequence[Level], target: Sequence[Level], points: Ten
         at = ((points - own.first) / own.step).round().long().clamp(min=torch.zeros(3).long(), max=extent - 1)
         estimate = torch.cat([
             _near(own.vectors[:, *some.T].T, other, around, reach)
-            for some, around in zip(at.split(QUERIES), estimate.split(QUERIES), strict=True)
+            for some, around in zip(torch.split(at, QUERIES), torch.split(estimate, QUERIES), strict=True)
         ])  # fmt: skip
         reach = other.step
     return estimate
