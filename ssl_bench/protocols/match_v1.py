@@ -58,7 +58,9 @@ class MatchV1(Measurement):
         truth = known_partners(data)
         vectors = descriptor and UnitVectors(descriptor, data.train)
 
-        @lru_cache(maxsize=self.settings.partners + 1)  # neighbours in the order of pairs share their cases
+        kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
+
+        @lru_cache(maxsize=kept)
         def described(place: int) -> _Described:
             assert vectors
             return _Described(vectors.local(data.test[place]), vectors.levels(data.test[place]))

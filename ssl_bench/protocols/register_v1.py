@@ -51,7 +51,9 @@ class RegisterV1(Measurement):
         vectors = descriptor and UnitVectors(descriptor, data.train)
         truth = known_partners(data) if data.control == "truth" else data.truth()
 
-        @lru_cache(maxsize=self.settings.partners + 1)  # neighbours in the order of pairs share their cases
+        kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
+
+        @lru_cache(maxsize=kept)
         def local(place: int) -> Tensor:
             assert vectors
             return vectors.local(data.test[place])
