@@ -15,9 +15,6 @@ from ssl_bench.data.synthetic.generator import AnatomyGenerator, Subjects
 from ssl_bench.data.synthetic.sampling import class_indices, pool
 from ssl_bench.data.synthetic.warps import Variation
 
-# The average head in the ICBM space is larger than an average person's.
-_VARIATION = Variation(displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92)
-
 _STRUCTURES = {
     2: "left cerebral white matter",
     3: "left cerebral cortex",
@@ -72,12 +69,16 @@ class Brains(AnatomyGenerator):
     name = "sbm"
     shipped = "brain"
     label_values = tuple(_STRUCTURES)
+    # The average head in the ICBM space is larger than an average person's.
+    variation: ClassVar[Variation] = Variation(
+        displacement_mm=3.5, rotation_deg=6.0, scale=0.06, shift_mm=3.0, size=0.92
+    )
     spacing_mm = (3.0, 3.0, 3.0)
     field_of_view_mm = (144.0, 192.0, 144.0)
 
     def scan(self, subjects: Subjects) -> tuple[Tensor, Tensor]:
         """See `AnatomyGenerator`."""
-        scene = subjects.scene(self.anatomy, _VARIATION)
+        scene = subjects.scene(self.anatomy, self.variation)
         mr.vary_contrast(scene, self.anatomy, subjects.draws)
         mr.vary_ventricles(scene, self.anatomy, subjects.draws)
         mr.add_lesions(scene, self.anatomy, subjects.draws)

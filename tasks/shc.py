@@ -27,8 +27,6 @@ _STRUCTURES = {
 }
 """The structures by the label values of MM-WHS, which the shipped chest uses too."""
 
-_VARIATION = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
-
 _NAMINGS = (
     Naming(
         shown="ct_train_1001_image.nii.gz beside ct_train_1001_label.nii.gz",
@@ -50,12 +48,13 @@ class Hearts(AnatomyGenerator):
     name = "shc"
     shipped = "chest"
     label_values = tuple(_STRUCTURES)
+    variation: ClassVar[Variation] = Variation(displacement_mm=8.0, rotation_deg=8.0, scale=0.08, shift_mm=7.0)
     spacing_mm = (4.0, 4.0, 4.0)
     field_of_view_mm = (192.0, 192.0, 192.0)
 
     def scan(self, subjects: Subjects) -> tuple[Tensor, Tensor]:
         """See `AnatomyGenerator`."""
-        scene = subjects.scene(self.anatomy, _VARIATION)
+        scene = subjects.scene(self.anatomy, self.variation)
         vary_contrast(scene, self.anatomy, subjects.draws)
         vary_wall(scene, self.anatomy, subjects.draws)
         add_lesions(scene, self.anatomy, subjects.draws)

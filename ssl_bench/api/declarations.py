@@ -79,6 +79,12 @@ def _named(module: ModuleType, attribute: str) -> Any:
         raise UserError(f"has no {attribute}; correct the entry point") from error
 
 
+def _nearest_contract(plugin: Any, contract: str) -> Any:
+    """The class of `ssl_bench.api` from which `plugin` derives first: the contract itself, or a narrower one."""
+    own: Any = next(kind for kind in plugin.__mro__ if kind.__module__.startswith("ssl_bench.api."))
+    return own if issubclass(own, contract_class(contract)) else contract_class(contract)
+
+
 @functools.cache
 def _check_declarations(plugin: Any, contract: str) -> None:
     """Raise UserError unless `plugin` declares what `contract` asks for: facts of the right types, usable options."""
@@ -97,7 +103,7 @@ def _check_declarations(plugin: Any, contract: str) -> None:
             raise UserError(f"declares facts.{field} {value!r}: {message}; correct it") from error
     if hasattr(plugin, "check_declarations"):
         plugin.check_declarations()
-    base = contract_class(contract)
+    base = _nearest_contract(plugin, contract)
     for name in ("Config", "Settings"):
         options, wanted = getattr(plugin, name, None), getattr(base, name, None)
         if wanted and not (inspect.isclass(options) and issubclass(options, wanted)):

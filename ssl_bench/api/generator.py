@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from ssl_bench.api.cases import Case
 
 
@@ -18,6 +20,8 @@ class Generator(ABC):
     """(D, H, W) at detail 1."""
     field_of_view_mm: ClassVar[tuple[float, float, float]]
     """(D, H, W)."""
+    knows_points: ClassVar[bool] = False
+    """Whether `points` says what each voxel shows, so that it is known where every place of a case lies in another."""
 
     @abstractmethod
     def __init__(self, own: tuple[Path, Path] | None = None) -> None:
@@ -38,3 +42,11 @@ class Generator(ABC):
         The same arguments give the same bits on the CPU; splits share no subject, and case i does not depend on
         `count`.
         """
+
+    def points(self, split: str, count: int, detail: float, seed: int) -> list[Tensor]:
+        """(D, H, W, 3) of each case that `grow` gives: anatomy coordinates (z, y, x), in mm, of its voxel centres.
+
+        All splits share one anatomy, and every map has a positive Jacobian. Raises NotImplementedError where nobody
+        knows, see `knows_points`.
+        """
+        raise NotImplementedError

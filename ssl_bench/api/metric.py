@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf, log10
 from typing import Literal
 
-MetricName = Literal["DSC", "AUC", "macro AUC", "MAE"]
-"""Those by which tasks are ranked."""
+MetricName = Literal["DSC", "AUC", "macro AUC", "MAE", "match error", "mAP"]
+"""Those by which tasks are ranked, and those of protocols that train nothing."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,15 @@ class Metric:
 
     name: str
     title: str
-    unit: Literal["%", ""]
+    unit: Literal["%", "mm", ""]
     """``%``: a fraction, printed x 100. Empty: the target's own unit, or none."""
     higher_is_better: bool
     decimals: int
     """As printed."""
     lowest: float = 0.0
     highest: float = 1.0
+    of_case: str = ""
+    """What a record's case holds of it, where a score is the mean over its cases or pairs of cases."""
 
     @property
     def factor(self) -> float:
@@ -62,7 +64,7 @@ class Metric:
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("DSC", "Dice similarity coefficient", "%", True, 1),
+        Metric("DSC", "Dice similarity coefficient", "%", True, 1, of_case="dsc"),
         Metric("AUC", "area under the receiver operating characteristic", "%", True, 1),
         Metric("macro AUC", "mean over the classes of the AUC of each against the rest", "%", True, 1),
         Metric("MAE", "mean absolute error", "", False, 3, highest=inf),
@@ -70,6 +72,21 @@ METRICS: Mapping[str, Metric] = {
         Metric("balanced accuracy", "mean over the classes of the accuracy on their cases", "%", True, 1),
         Metric("Pearson r", "correlation of prediction and target", "", True, 3, lowest=-1.0),
         Metric("R²", "share of the target's variance that is explained", "", True, 3, lowest=-inf),
+        Metric(
+            "match error",
+            "median distance from a point's match to its true partner",
+            "mm",
+            False,
+            2,
+            highest=inf,
+            of_case="error_mm",
+        ),
+        Metric("within 2 voxels", "share of points whose match is at most two voxels off", "%", True, 1),
+        Metric("coarse-to-fine error", "match error of a search through the stages", "mm", False, 2, highest=inf),
+        Metric("mAP", "mean average precision", "%", True, 1, of_case="average_precision"),
+        Metric("one-shot DSC", "DSC with a single annotated case", "%", True, 1),
+        Metric("TRE", "target registration error: mean distance to the true partner", "mm", False, 2, highest=inf),
+        Metric("folded", "share of voxels at which a displacement folds", "%", False, 2),
     )
 }
-"""By name: the four of `MetricName`, by which rows are ranked, and those that are shown beside them."""
+"""By name: those of `MetricName`, by which rows are ranked, and those that are shown beside them."""

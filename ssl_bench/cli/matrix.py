@@ -15,6 +15,7 @@ from ssl_bench.cli.matrix_file import read_matrix_file
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
 from ssl_bench.cli.planning import (
     all_tasks,
+    check_rows,
     further_asked,
     locations_of,
     names,
@@ -75,13 +76,13 @@ def matrix(
     Example: ssl-bench matrix --methods gvsl,simsiam --tasks all --seeds 0-2
     """
     from ssl_bench.executors.cells.work import Work
+    from ssl_bench.planning.measurements import with_controls
 
     asked = resolve_shifts(shifts)
     executor, execution, resolution = placed(scheduling, execution, resolution)
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
-    for name in chosen_methods:
-        METHODS.check(name)
+    check_rows(chosen_methods)
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_seeds = number_list(seeds, "--seeds")
@@ -99,7 +100,7 @@ def matrix(
         for protocol in chosen_protocols
         for fold in chosen_folds[task]
     ]
-    cells = further_asked(without_pointless(cells), asked, snapshots)
+    cells = further_asked(with_controls(without_pointless(cells), planner), asked, snapshots)
     if dry_run:
         print_plan(cells, execution.store())
         if text := executor.dry_run(Work(cells, execution.store(), runtime)):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ssl_bench.api.registry import TASKS
+from ssl_bench.api.controls import CONTROL_ROWS
+from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import (
     CorpusData,
@@ -99,12 +100,16 @@ def all_tasks(resolution: Resolution) -> list[str]:
 
 
 def without_pointless(cells: Sequence[Cell]) -> list[Cell]:
-    """`cells` without those in which ``--reset`` changes nothing; on stderr, which these are.
+    """`cells` without those that their protocol cannot score, or in which ``--reset`` changes nothing; says which.
 
     Raises UserError if none is left.
     """
+    from ssl_bench.planning.measurements import measurable
     from ssl_bench.planning.resetting import with_a_question
 
+    cells, unmeasured = measurable(cells)
+    for reason in unmeasured:
+        typer.echo(f"left out: {reason}", err=True)
     kept, reasons = with_a_question(cells)
     for reason in reasons:
         typer.echo(f"--reset leaves out: {reason}", err=True)
@@ -120,6 +125,13 @@ def further_asked(cells: Sequence[Cell], shifts: Sequence[str], snapshots: int |
     from ssl_bench.planning.snapshots import along_snapshots
 
     return under_shifts(along_snapshots(cells, snapshots), shifts)
+
+
+def check_rows(methods: Sequence[str]) -> None:
+    """Raise UserError for a name that is neither a method nor a control."""
+    for name in methods:
+        if name not in CONTROL_ROWS:
+            METHODS.check(name)
 
 
 def locations_of(

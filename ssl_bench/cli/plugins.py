@@ -133,9 +133,9 @@ def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
         return task.checks, task
     if kind is Kind.protocol:
         resolve_protocol(name)
-        from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
+        from ssl_bench.conformance.protocol_checks import examination
 
-        return PROTOCOL_CHECKS, ProtocolUnderTest(name)
+        return examination(name)
     if kind is Kind.executor:
         raise UserError(f"executor {name!r}: nothing is checked of executors; run a small matrix with it")
     if kind is Kind.backbone:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.registry import PROTOCOLS, resolve_protocol
 from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
-from ssl_bench.cli.planning import further_asked, locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.planning import check_rows, further_asked, locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 
 
@@ -36,7 +36,7 @@ def run(
     Example: ssl-bench run --method gvsl --task sbm
     """
     asked = resolve_shifts(shifts)
-    METHODS.check(method)
+    check_rows([method])
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)

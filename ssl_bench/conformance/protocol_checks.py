@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,13 @@ import torch
 from ssl_bench.api.cases import IGNORED, Case
 from ssl_bench.api.downstream import Downstream
 from ssl_bench.api.kinds import KINDS, Kind, of_voxels, outputs
+from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.protocol import Batch, ProtocolSettings, Training
 from ssl_bench.api.registry import PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance import Check, checks_of
+from ssl_bench.conformance.measurement_checks import MEASUREMENT_CHECKS, MeasurementUnderTest
 from ssl_bench.conformance.method_under_test import same, shared_backbone, some
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.planning.planner import Planner
@@ -194,6 +197,16 @@ PROTOCOL_CHECKS: tuple[Check[ProtocolUnderTest], ...] = checks_of(
     reads_what_it_says,
     optimisers_are_there,
 )
+
+
+def examination(name: str) -> tuple[tuple[Check[Any], ...], Any]:
+    """The checks that the protocol is held to, and itself: it trains, or it measures.
+
+    Raises UserError if there is no such protocol or it does not import.
+    """
+    if issubclass(PROTOCOLS.load(resolve_protocol(name)), Measurement):
+        return MEASUREMENT_CHECKS, MeasurementUnderTest(name)
+    return PROTOCOL_CHECKS, ProtocolUnderTest(name)
 
 
 def _equal(one: Batch, other: Batch) -> bool:

@@ -17,6 +17,7 @@ from ssl_bench.data.preprocessing.case_folder import find_case, prepared_root, r
 from ssl_bench.data.preprocessing.signature import signature
 from ssl_bench.data.source import DataSource, Spec
 from ssl_bench.data.splits import nested_subset
+from ssl_bench.data.synthetic.truth import Truth
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
@@ -51,6 +52,16 @@ class Generated(DataSource[Spec]):
     def load(self, *parts: str) -> dict[str, list[Case]]:
         """See `DataSource`."""
         return {split: self._cases(split, self._counts[split]) for split in parts or self._counts}
+
+    def truth(self, *parts: str) -> Truth | None:
+        """See `DataSource`."""
+        if not self._generator.knows_points:
+            return None
+        grown = {
+            split: self._generator.points(split, self._counts[split], self._spec.detail, COHORT_SEED)
+            for split in parts or self._counts
+        }
+        return Truth({f"{split}-{i:03d}": points for split, found in grown.items() for i, points in enumerate(found)})
 
     @cached_property
     def _fingerprint(self) -> str:

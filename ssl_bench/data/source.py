@@ -12,6 +12,7 @@ import numpy as np
 
 from ssl_bench.api.cases import Case, Split
 from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.data.synthetic.truth import Truth
 from ssl_bench.errors import UserError
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
@@ -37,6 +38,10 @@ class DataSource(ABC, Generic[Spec]):
 
         They are grown or prepared at the first call and read from the cache afterwards.
         """
+
+    def truth(self, *parts: str) -> Truth | None:
+        """Where every place of a case of `parts` lies in another; None where nobody knows: of real cases."""
+        return None
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ssl_bench.api.controls import CONTROL_ROWS, Control
 from ssl_bench.api.method_facts import PRETRAINING_OPTIONS
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_files, resolve_protocol
 from ssl_bench.api.settings import Preset, nested, validated
@@ -30,6 +31,10 @@ from ssl_bench.weights.stem import wrong_stem
 
 if TYPE_CHECKING:
     from ssl_bench.api.method import MethodConfig
+
+
+UNTRAINED = "scratch"
+"""The row that needs no pre-training."""
 
 
 class Planner:
@@ -116,8 +121,12 @@ class Planner:
                 f"seed {seed}: options of this preset were tuned with it, so it compares nothing; "
                 f"use none of {', '.join(map(str, tuning.seeds))}"
             )
-        backbone = self._pretraining_spec(method, seed)
-        return self._evaluation(backbone, task, protocol, seed, None, reset, scored_on, fold)
+        control = CONTROL_ROWS.get(method, "")
+        # Of a control nothing is read, so that what it stands beside may be what needs no pre-training.
+        backbone = self._pretraining_spec(UNTRAINED if control else method, seed)
+        return self._evaluation(
+            backbone, task, protocol, seed, None, "" if control else reset, scored_on, fold, control
+        )
 
     def external(
         self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int, reset: Part = ""
@@ -135,6 +144,7 @@ class Planner:
         reset: Part,
         scored_on: ScoredOn = "test",
         fold: int | None = None,
+        control: Control = "",
     ) -> Cell:
         TASKS.check(task)
         protocol = resolve_protocol(protocol)
@@ -155,6 +165,7 @@ class Planner:
             stem=self._stem_of(backbone, task, data.channels, reset),
             numerics=NUMERICS_VERSION,
             scored_on=scored_on,
+            control=control,
         )
         return Cell(
             kind="evaluation",

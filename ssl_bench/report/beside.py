@@ -23,6 +23,8 @@ def beside_table(table: Table, column: Column) -> tuple[list[str], list[list[str
     """
     metric = table.metric(column).name
     names = next((kind.beside for kind in KINDS.values() if kind.metric == metric), ())
+    # Of measurements, which have several metrics for one kind of task, what any record of the column shows.
+    names = names or tuple(name for name, field in BESIDE.items() if table.lines(column)[field].notna().any())
     scores = column_scores(table, column) if names else None
     if scores is None:
         return [], []

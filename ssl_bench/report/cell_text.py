@@ -34,8 +34,10 @@ def interval_text(interval: Interval, metric: Metric, sign: str = "") -> str:
     return f"{value} [{'n/a' if np.isnan(interval.low) else f'{low}, {high}'}]"
 
 
-def cases_text(cases: int, subjects: int) -> str:
-    """How many test cases, and of how many subjects where some have several."""
+def cases_text(cases: int, subjects: int, of_pairs: bool = False) -> str:
+    """How many test cases, and of how many subjects where some have several; or how many pairs of them."""
+    if of_pairs:
+        return f"{cases} pairs of {subjects} subjects"
     return f"{cases} test cases" if subjects == cases else f"{subjects} subjects, {cases} scans"
 
 

@@ -72,3 +72,9 @@ def one_against_the_rest(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, A
         for case in cases
         for name, probability in (case.get("probabilities") or {}).items()
     ]
+
+
+def case_columns() -> Columns:
+    """For what records hold of a case, whatever its metric."""
+    numbers = ["dsc", "probability", "label", "prediction", "error_mm", "average_precision"]
+    return Columns(numbers, ["case", "subject", "partner", "class"])

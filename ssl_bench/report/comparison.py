@@ -90,6 +90,8 @@ class ColumnStatistics:
 
     metric: Metric
     cases: int
+    of_pairs: bool
+    """Whether what is called a case is a pair of test cases."""
     subjects: int
     folds: int
     """Of which networks the cases were scored."""
@@ -196,6 +198,7 @@ def _statistics(
     return ColumnStatistics(
         metric=tests.scores.metric,
         cases=tests.scores.cases,
+        of_pairs=tests.scores.units.partners is not None,
         subjects=tests.scores.units.count,
         folds=tests.scores.units.networks,
         seeds=tests.scores.seeds,
@@ -293,8 +296,8 @@ def _tested(
 
 
 def _flips_signs(is_mean: bool, seeds: int, grouped: Units) -> bool:
-    """Whether a test is by flips of signs: of means, where subjects are all that it is over."""
-    return is_mean and seeds < ENOUGH_SEEDS and not grouped.pooled
+    """Whether a test is by flips of signs: of means, where subjects are all that it is over, each in its own cases."""
+    return is_mean and seeds < ENOUGH_SEEDS and not grouped.pooled and grouped.partners is None
 
 
 def _least_p(is_mean: bool, seeds: int, grouped: Units) -> float:

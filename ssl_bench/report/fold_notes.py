@@ -13,6 +13,10 @@ FOLDS = (
     "(Bengio and Grandvalet 2004), so that they are rather too narrow for another draw of all data"
 )
 SUBJECTS = "the scans of a subject are one unit in intervals and tests"
+PAIRS = (
+    "scores are over pairs of test cases; intervals and tests take a pair as its subjects' shares and one of its own, "
+    "and speak of new subjects"
+)
 
 
 def fold_notes(table: Table, text: Callable[[str], str]) -> Iterator[str]:
@@ -26,7 +30,9 @@ def fold_notes(table: Table, text: Callable[[str], str]) -> Iterator[str]:
     repeated = {}
     for column in table.columns:
         cases, subjects = table.test_cases(column)
-        if subjects < cases:
+        if subjects < cases and not table.of_pairs(column):
             repeated[column[0]] = f"{text(column[0])} ({subjects} subjects, {cases} scans)"
     if repeated:
         yield f"{', '.join(repeated.values())}: {SUBJECTS}."
+    if paired := sorted({column[1] for column in table.columns if table.of_pairs(column)}):
+        yield f"{', '.join(map(text, paired))}: {PAIRS}."

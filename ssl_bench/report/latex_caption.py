@@ -68,7 +68,8 @@ def _cases(table: Table, columns: Sequence[Column]) -> str:
     for column in columns:
         title, _, cases = column_parts(column, table)
         count, subjects = table.test_cases(column)
-        scans = f"{count} scans of {subjects} subjects" if subjects < count else f"{count}"
+        what = "pairs" if table.of_pairs(column) else "scans"
+        scans = f"{count} {what} of {subjects} subjects" if subjects < count else f"{count}"
         found[column[0], cases] = f"{latex(title + cases)} {scans}"
     return ", ".join(found.values())
 

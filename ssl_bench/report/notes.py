@@ -90,8 +90,8 @@ def units(table: Table) -> str:
 def lower_is_better(table: Table) -> str:
     """Of which columns that is so, and that they are in a unit of their own; empty where there is none."""
     names = {table.metric(column) for column in table.columns}
-    found = sorted(metric.heading for metric in names if not metric.higher_is_better)
-    return f"{', '.join(found)}: in the unit of the target, lower is better" if found else ""
+    units = {metric.heading: metric.unit or "the unit of the target" for metric in names if not metric.higher_is_better}
+    return "; ".join(f"{heading}: in {unit}, lower is better" for heading, unit in sorted(units.items()))
 
 
 def mean_rank_note(table: Table) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
+from ssl_bench.api.controls import Control
 from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.record import ModuleReport, Setting
@@ -58,6 +59,7 @@ class EvaluationFields(TypedDict, total=False):
     snapshot: int | None
     shifted: list[ShiftedFields]
     trained_on_shifts: list[str] | None
+    control: Control
     validation_curve: list[dict[str, float | None]]
 
 
@@ -84,7 +86,9 @@ class PretrainingFields(TypedDict, total=False):
 
 
 Parsed = TypeVar("Parsed")
-_OF_SPECIFICATION = ("task", "protocol", "protocol_source", "precision", "seed", "reset", "stem", "snapshot")
+_OF_SPECIFICATION = (
+    *("task", "protocol", "protocol_source", "precision", "seed", "reset", "stem", "snapshot", "control"),
+)
 _EVALUATION = TypeAdapter(EvaluationFields)
 _PRETRAINING = TypeAdapter(PretrainingFields)
 _CASES = TypeAdapter(list[dict[str, Any]])

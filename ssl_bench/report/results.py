@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ssl_bench.api.controls import CONTROL_PREFIX
 from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
-from ssl_bench.report.columns import Columns, as_float, one_against_the_rest
+from ssl_bench.report.columns import Columns, as_float, case_columns, one_against_the_rest
 from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
 from ssl_bench.report.row_options import changed_options, row_options
 from ssl_bench.report.shifted_lines import Shifted, ShiftedLines
@@ -28,6 +29,11 @@ BESIDE = {
     "balanced accuracy": "balanced_accuracy",
     "Pearson r": "pearson_r",
     "R²": "r_squared",
+    "within 2 voxels": "within_2_voxels",
+    "coarse-to-fine error": "coarse_to_fine_error_mm",
+    "one-shot DSC": "one_shot_dsc",
+    "TRE": "tre_mm",
+    "folded": "folded",
 }
 """What is shown beside some metrics, with the name of its column."""
 CSV_COLUMNS = (
@@ -60,6 +66,8 @@ _OF_CASES = {
     "AUC": ("probability", "label"),
     "macro AUC": ("probability", "label"),
     "MAE": ("prediction", "label"),
+    "match error": ("error_mm",),
+    "mAP": ("average_precision",),
 }
 """What a record holds of a test case, by its metric."""
 
@@ -75,7 +83,8 @@ class Results(NamedTuple):
     ``ranked``, ``data``, ``paradigm``, ``method``, ``options``, ``row``, ``task``, ``label_fraction``, ``split``,
     ``fold``, ``protocol``, ``seed``, ``precision``), how it ended (``metric``, and which is ``better``, higher
     or lower; ``score``: the mean over test cases; ``accuracy``, ``balanced_accuracy``, ``pearson_r`` and ``r_squared``
-    beside it, NaN where they are not of the kind of task; ``cases``, ``best_step``, ``converged``;
+    beside it, and what measurements show, NaN where they are not of the kind of task or protocol; ``cases``,
+    ``best_step``, ``converged``;
     ``never_predicted``: structures or classes of the test cases that are predicted in none, NaN where a record does
     not say; ``steps_made`` by all trainings of the cell, 0 where it does not say; ``learning_rate``, if several were
     tried) and what it took (``wall_seconds``, ``peak_process_mib``).
@@ -91,8 +100,9 @@ class Results(NamedTuple):
     ``collapsed`` names the stages of the backbone that it left collapsed, empty for none."""
     cases: pd.DataFrame
     """One line a test case of an evaluation: ``key``, ``case``, ``subject`` (called as its first case), ``dsc``; or
-    ``probability`` and ``label`` (0 or 1); or ``prediction`` and ``label`` in the target's unit. Of several classes,
-    one line a case and ``class``: its ``probability``, and 1 as ``label`` where the case is of it."""
+    ``probability`` and ``label`` (0 or 1); or ``prediction`` and ``label`` in the target's unit; or
+    ``average_precision``. A line about a pair of cases has both as ``subject`` and ``partner``, and ``error_mm``. Of
+    several classes, one line a case and ``class``: its ``probability``, and 1 as ``label`` where the case is of it."""
     classes: pd.DataFrame
     """One line a structure of a test case: ``key``, ``case``, ``structure``, ``dsc``, ``hd95_mm`` (millimetres) and
     ``surface_dice``. A structure missed, or found where there is none, has the volume's diagonal as ``hd95_mm``; NaN in
@@ -181,7 +191,7 @@ class _Reader:
         self._details = details
         self._evaluations = self._pretrainings = 0
         self._told: dict[int, tuple[Any, ...]] = {}
-        self.cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "subject", "class"])
+        self.cases = case_columns()
         self.classes = Columns(list(_MEASURES), ["case", "structure"])
         self.curves = Columns(["step", "value"], ["curve"])
         self.pretraining_curves = Columns(["step", "value"], ["curve"])
@@ -205,7 +215,7 @@ class _Reader:
             *_evaluation(record, data, fields, _paradigm(fields, backbone), cases),
             downstream,
             backbone,
-            *told[:1],
+            f"{CONTROL_PREFIX}{control}" if (control := fields.get("control")) else told[0],
             options,
             *told[2:],
         )
@@ -248,9 +258,10 @@ class _Reader:
 def _add_cases(columns: Columns, place: int, metric: str, cases: Sequence[Mapping[str, Any]]) -> None:
     lines = one_against_the_rest(cases) if metric == "macro AUC" else cases
     names, classes = [str(line.get("case")) for line in lines], [str(line.get("class", "")) for line in lines]
+    partners = [str(line.get("partner", "")) for line in lines]
     columns.add(
         place,
-        {"case": names, "subject": _subjects(lines), "class": classes},
+        {"case": names, "subject": _subjects(lines), "partner": partners, "class": classes},
         {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
     )
 
@@ -334,7 +345,7 @@ def _evaluation(
         fields.get("policy", ""),
         " ".join(dict.fromkeys(one["shift"] for one in fields.get("shifted", ()))),
         fields.get("trained_on_shifts"),
-        len(set(_subjects(cases))),
+        len({*_subjects(cases), *(str(case["partner"]) for case in cases if "partner" in case)}),
         folds.folds if folds else 1,
         data.pooled_column(folds.digest) if folds else "",
     )  # fmt: skip

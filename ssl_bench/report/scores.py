@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report import units
 from ssl_bench.report.class_statistics import Classes, balanced_contributions, macro_auc_contributions
+from ssl_bench.report.pairs import sides_of
 from ssl_bench.report.statistics import Array
 from ssl_bench.report.table import Column, Table
 from ssl_bench.report.units import Mask, Units
@@ -109,7 +110,10 @@ def read_scores(
     fold_of = np.zeros(len(used), dtype=np.intp)
     if folds is not None:
         fold_of[order] = np.repeat(folds, counts)
-    grouped = Units(_subjects(lines, used, places, order), fold_of)
+    first = np.empty(len(used), dtype=np.intp)
+    first[order[::-1]] = np.arange(len(order))[::-1]
+    sides = sides_of(lines, first)
+    grouped = Units(sides[0], fold_of, sides[1]) if sides else Units(_subjects(lines, used, places, order), fold_of)
     if metric == "macro AUC":
         class_codes, of_class = np.unique(lines["class"].array.codes, return_inverse=True)
         by_class, truth = np.full((*values.shape, len(class_codes)), np.nan), np.zeros(len(used), dtype=np.intp)
@@ -122,7 +126,8 @@ def read_scores(
         positive = np.zeros(len(used), dtype=bool)
         positive[order[label == 1]] = True
         return Scores(*known, positive, case_names, METRICS[metric], grouped=grouped)
-    values[place] = (lines["prediction"] - lines["label"]).abs() if metric == "MAE" else lines["dsc"]
+    of_case = METRICS[metric].of_case
+    values[place] = lines[of_case] if of_case else (lines["prediction"] - lines["label"]).abs()
     return Scores(*known, None, case_names, METRICS[metric], grouped=grouped)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ssl_bench.report.columns import Columns
+from ssl_bench.report.columns import Columns, case_columns
 
 Case = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ class ShiftedLines:
         """`add_cases` appends the cases of a metric to columns, as those of a cell at some place."""
         self._add_cases = add_cases
         self._states: list[tuple[int, str, int, float]] = []
-        self._cases = Columns(["dsc", "probability", "label", "prediction"], ["case", "subject", "class"])
+        self._cases = case_columns()
 
     def add(self, place: int, metric: str, cases: Sequence[Case], shifted: Sequence[Mapping[str, Any]]) -> None:
         """The evaluation at the line `place`, with its own `cases` and those under each shift."""

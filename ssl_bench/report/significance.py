@@ -32,7 +32,7 @@ def families(column: ColumnStatistics) -> str:
     seeds = f"seed{'s' if len(column.seeds) > 1 else ''} {', '.join(map(str, column.seeds))}"
     compared = "methods are compared" if column.of_methods else "these networks are compared, not methods"
     folds = f" of {column.folds} folds" if column.folds > 1 else ""
-    sentences = [f"{cases_text(column.cases, column.subjects)}{folds}, {seeds}: {compared}."]
+    sentences = [f"{cases_text(column.cases, column.subjects, column.of_pairs)}{folds}, {seeds}: {compared}."]
     if column.baseline is not None and column.differences:
         sentences.append(f"Corrected over {column.comparisons} comparisons with {column.baseline.label}.")
     if column.baseline is None:
@@ -46,7 +46,7 @@ def families(column: ColumnStatistics) -> str:
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
         )
     for row, summary in column.summaries.items():
-        if row in column.standings:
+        if row in column.standings or row.is_control:
             continue
         if np.isnan(summary.estimate.value) and summary.cases == column.cases:
             few = "a class has fewer than two test cases" + (" in a fold" if column.folds > 1 else "")

@@ -84,7 +84,7 @@ class Parts(NamedTuple):
 
 def mean_parts(values: Array) -> Parts:
     """The mean of `values` (..., seeds, cases); without variance for a single case."""
-    by_case, parts = values.mean(-2), _parts(values, _mean_and_variance, values.shape[-1] - 1)
+    by_case, parts = values.mean(-2), parts_of(values, _mean_and_variance, values.shape[-1] - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         skewness = ((by_case - by_case.mean(-1)[..., None]) ** 3).mean(-1) / by_case.std(-1) ** 3
         skewness = skewness / np.sqrt(values.shape[-1]) * (parts.over_cases / parts.variance) ** 1.5
@@ -94,10 +94,11 @@ def mean_parts(values: Array) -> Parts:
 
 def auc_parts(components: Array, positive: NDArray[np.bool_]) -> Parts:
     """The AUC averaged over seeds, or a difference of two, from components (..., seeds, cases); DeLong's variances."""
-    return _parts(components, lambda values: _delong(values, positive), len(positive) - 2)
+    return parts_of(components, lambda values: _delong(values, positive), len(positive) - 2)
 
 
-def _parts(values: Array, mean_and_variance: Callable[[Array], tuple[Array, Array]], case_freedom: int) -> Parts:
+def parts_of(values: Array, mean_and_variance: Callable[[Array], tuple[Array, Array]], case_freedom: int) -> Parts:
+    """What `mean_and_variance` over the last axis makes of `values` (..., seeds, cases), crossed with the seeds."""
     seeds = values.shape[-2]
     by_case = values.mean(-2)
     value, over_cases = mean_and_variance(by_case)

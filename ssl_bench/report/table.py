@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ssl_bench.api.controls import CONTROL_PREFIX
 from ssl_bench.api.method_facts import PARADIGMS
 from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report.results import StoreFrames
@@ -40,6 +41,11 @@ class Row(NamedTuple):
     def label(self) -> str:
         """The method, with its options."""
         return f"{self.method} ({self.options})" if self.options else self.method
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it stands beside the others to be read with them, and is ranked among none."""
+        return self.method.startswith(CONTROL_PREFIX)
 
 
 class Place(NamedTuple):
@@ -115,8 +121,9 @@ class Table:
 
     @cached_property
     def complete_rows(self) -> list[Row]:
-        """The rows with a score in every column for every seed and fold: what is ranked or bold is one of these."""
-        return [row for row in self.rows if all(self._whole(row, c) == len(self.seeds) for c in self.columns)]
+        """Methods' rows with a score in every column for every seed and fold: what is ranked or bold is of these."""
+        methods = [row for row in self.rows if not row.is_control]
+        return [row for row in methods if all(self._whole(row, c) == len(self.seeds) for c in self.columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:
@@ -166,6 +173,12 @@ class Table:
         """How many test cases a column has, over its folds, and of how many subjects they are."""
         most = self.lines(column).groupby("fold")[["cases", "subjects"]].max().sum()
         return int(most["cases"]), int(most["subjects"])
+
+    def of_pairs(self, column: Column) -> bool:
+        """Whether a score of a column is over pairs of test cases."""
+        cases, cell = self.frames.cases, self.lines(column).index[0]
+        first = int(np.searchsorted(cases["cell"].to_numpy(), cell))
+        return first < len(cases) and cases["cell"].iloc[first] == cell and bool(cases["partner"].iloc[first])
 
     def folds(self, column: Column) -> tuple[int, int]:
         """How many folds a column pools, and how many there are; 1 and 1 for the cases of a single one."""

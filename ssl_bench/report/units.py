@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssl_bench.report import statistics
+from ssl_bench.report.pairs import pair_parts
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Parts
 
 Mask = NDArray[np.bool_]
@@ -25,6 +26,8 @@ class Units:
 
     subjects: Places
     folds: Places
+    partners: Places | None = None
+    """The other subject of each, where cases are pairs of subjects."""
 
     @classmethod
     def single(cls, cases: int) -> Units:
@@ -33,12 +36,20 @@ class Units:
 
     def of(self, kept: Mask) -> Units:
         """Those of the `kept` cases."""
-        return self if kept.all() else Units(self.subjects[kept], self.folds[kept])
+        if kept.all():
+            return self
+        return Units(self.subjects[kept], self.folds[kept], None if self.partners is None else self.partners[kept])
 
     @property
     def count(self) -> int:
         """Of subjects."""
-        return len(np.unique(self.subjects))
+        return len(self.members)
+
+    @property
+    def members(self) -> Places:
+        """Every subject once."""
+        both = [self.subjects] if self.partners is None else [self.subjects, self.partners]
+        return np.unique(np.concatenate(both))
 
     @property
     def networks(self) -> int:
@@ -52,8 +63,8 @@ class Units:
 
     @property
     def repeated(self) -> bool:
-        """Whether some subject has several cases."""
-        return self.count < len(self.subjects)
+        """Whether some subject has several cases, or shares them with others."""
+        return self.partners is not None or self.count < len(self.subjects)
 
 
 def components(probabilities: Array, positive: Mask, units: Units) -> Array:
@@ -87,6 +98,8 @@ def score_of(values: Array, positive: Mask | None, units: Units) -> Array:
 def parts_of(values: Array, positive: Mask | None, units: Units) -> Parts:
     """What the variance of the score of `values` (..., seeds, cases), see `score_of`, consists of."""
     weights = case_shares(units.folds)
+    if units.partners is not None and not units.pooled:
+        return pair_parts(values, units.subjects, units.partners)
     if units.repeated:
         values, positive, units = by_subject(values, positive, units)
     if units.pooled:
@@ -99,9 +112,12 @@ def by_subject(values: Array, positive: Mask | None, units: Units) -> tuple[Arra
 
     A subject has the score and, times the number of subjects, its share of what the cases add to it: for a mean the
     linearised ratio of totals, for an AUC the clustered components of Obuchowski (Biometrics 1997, 53:567), in which a
-    subject may have cases of both classes; so classes are no longer told apart.
+    subject may have cases of both classes; so classes are no longer told apart. A pair is a share of both its subjects,
+    so that what is of the pair alone counts twice: on the safe side.
     """
-    subjects, places = np.unique(units.subjects, return_inverse=True)
+    subjects = units.members
+    sides = [units.subjects] if units.partners is None else [units.subjects, units.partners]
+    places = [np.searchsorted(subjects, side) for side in sides]
     found, folds = np.empty((*values.shape[:-1], len(subjects))), np.empty(len(subjects), dtype=np.intp)
     for members in _members(units.folds):
         here = values[..., members]
@@ -109,8 +125,9 @@ def by_subject(values: Array, positive: Mask | None, units: Units) -> tuple[Arra
         score, shares = _mean(here[..., classes[0]])[..., None], np.empty(here.shape)
         for one in classes:
             shares[..., one] = (here[..., one] - score) / one.sum()
-        own, of = np.unique(places[members], return_inverse=True)
-        found[..., own] = score + len(own) * (shares @ (of[:, None] == np.arange(len(own))))
+        own = np.unique(np.concatenate([side[members] for side in places]))
+        belongs = sum((side[members][:, None] == own).astype(np.float64) for side in places)
+        found[..., own] = score + len(own) * (shares @ belongs)
         folds[own] = units.folds[members[0]]
     return found, None, Units(np.arange(len(subjects)), folds)
 

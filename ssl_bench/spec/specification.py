@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from ssl_bench.api.controls import CONTROL_PREFIX, Control
 from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
@@ -272,11 +273,18 @@ class EvaluationSpec(_Keyed):
     """Shifts under which the test cases are scored besides, by their versioned names, in the order of `SHIFTS`."""
     snapshot: int | None = None
     """The step of the pre-training after which the backbone is evaluated; None for its end."""
+    control: Control = ""
+    """What stands in for the features of the backbone, which is then that of scratch and not read; empty for none."""
 
     @property
     def method(self) -> str:
-        """The method of the row this cell belongs to."""
-        return self.backbone.method
+        """The method of the row this cell belongs to; of a control, its name."""
+        return f"{CONTROL_PREFIX}{self.control}" if self.control else self.backbone.method
+
+    @property
+    def paradigm(self) -> str:
+        """That of the row this cell belongs to."""
+        return "none" if self.control else self.backbone.paradigm
 
     @property
     def row(self) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.cases import SPLITS
+from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.rng import seeded_initialisation, stream_seed
 from ssl_bench.data.source import cases_digest
@@ -29,6 +30,7 @@ from ssl_bench.training.examples import EvaluationExamples
 from ssl_bench.training.fitting import Fitting, steps_done
 from ssl_bench.training.goal import Goal
 from ssl_bench.training.inference import predict
+from ssl_bench.training.measuring import measure
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.robustness import shifted_scores
@@ -62,6 +64,8 @@ def evaluate(
     spec = cell.evaluation
     facts = TASKS.load(spec.task).facts
     protocol_class = PROTOCOLS.load(spec.protocol)
+    if issubclass(protocol_class, Measurement):
+        return measure(cell, runtime, progress, _backbone(spec, weights), volumes_seen, attempt)
     settings = protocol_class.Settings.model_validate(spec.protocol_settings)
     protocol = protocol_class(settings, spec.seed)
     # A trial is over when it has validated: nothing reads its test cases.

@@ -64,6 +64,12 @@ class EvaluationExamples:
             # Without one of them the others would be given wrong places.
             self.path = path
 
+    def write_slices(self) -> None:
+        """Keep what was seen, without features: of a cell that has no network, or whose features are no matter."""
+        if self.path is not None and self.slices:
+            with _best_effort(self.path):
+                write_examples(self.path, Examples(tuple(_placed(self.slices))))
+
     def write(self, case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> None:
         """Keep what was seen, and the features of `case`.
 

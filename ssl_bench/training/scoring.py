@@ -28,6 +28,12 @@ POLICIES = {
     "macro AUC": "each class against the rest, all weighing the same; undefined (null) where a class has no case",
     "MAE": "in the unit of the targets; predictions are not clipped to their range",
 }
+MEASUREMENT_POLICIES = {
+    "match error": "the mean over pairs of test cases of each pair's median over points; points whose true partner "
+    "lies outside the other case are left out",
+    "mAP": "the mean over test cases of the mean over their windows; windows without a like one elsewhere are left out",
+}
+"""Of protocols that train nothing, where they rank by a metric of their own."""
 KIND_POLICIES = {
     "sparse segmentation": "; ignored voxels count as background in truth and prediction",
     "region segmentation": "; each region is scored by itself, a prediction being a union of the labels painted in the "
@@ -39,8 +45,10 @@ CENTRELINE_POLICY = "; centreline Dice version 2: a part of a structure that thi
 """Version 1 took a part that was erased beside another for absent."""
 
 
-def policy_of(facts: TaskFacts) -> str:
-    """How a task's cases are scored where that is a matter of choice: kept in records."""
+def policy_of(facts: TaskFacts, metric: str = "") -> str:
+    """How a task's cases are scored, by its own or another `metric`, where that is a matter of choice: for records."""
+    if metric in MEASUREMENT_POLICIES:
+        return MEASUREMENT_POLICIES[metric]
     return POLICIES[facts.metric] + KIND_POLICIES.get(facts.kind, "") + (CENTRELINE_POLICY if facts.centreline else "")
 
 

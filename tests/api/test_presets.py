@@ -71,7 +71,7 @@ def test_methods_and_protocols_take_what_a_preset_says_of_them(name: str) -> Non
     for method, options in preset.methods.items():
         validated(METHODS.load(method).Config, options, f"methods.{method}")
     for protocol in PROTOCOLS.names():
-        validated(PROTOCOLS.load(protocol).Settings, preset.protocols[protocol], f"protocols.{protocol}")
+        validated(PROTOCOLS.load(protocol).Settings, preset.protocols.get(protocol, {}), f"protocols.{protocol}")
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -19,7 +19,8 @@ def test_built_in_plugins_are_found_by_file_name() -> None:
     assert {"scratch", "gvsl", "models_genesis", "simclr", "simsiam", "deepcluster"} <= set(METHODS.names())
     assert set(TASKS.names()) == {"ccc", "sac", "sbm", "shc"}
     assert set(PROTOCOLS.names()) == {
-        f"{name}-v{version}" for name in ("finetune", "linear", "probe") for version in (1, 2)
+        *(f"{name}-v{version}" for name in ("finetune", "linear", "probe") for version in (1, 2)),
+        *(f"{name}-v1" for name in ("knn", "match", "register", "retrieval", "transfer")),
     }
 
 

@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.method import Windows
 from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, add_plugin_file
 from ssl_bench.api.rng import Draws
 from ssl_bench.backbones.unet3d import UNet3D
 from ssl_bench.conformance import Check
 from ssl_bench.conformance.backbone_checks import BACKBONE_CHECKS, BackboneUnderTest
+from ssl_bench.conformance.measurement_checks import MEASUREMENT_CHECKS, MeasurementUnderTest
 from ssl_bench.conformance.method_checks import METHOD_CHECKS, VOLUMES, MethodUnderTest, windows_are_in_range
 from ssl_bench.conformance.protocol_checks import PROTOCOL_CHECKS, ProtocolUnderTest
 from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
@@ -59,8 +61,17 @@ def test_every_backbone_keeps_its_promises(name: str, check: Check[BackboneUnder
     assert check.problem(BackboneUnderTest(name)) is None
 
 
+MEASUREMENTS = [name for name in PROTOCOLS.names() if issubclass(PROTOCOLS.load(name), Measurement)]
+
+
+@pytest.mark.parametrize("check", MEASUREMENT_CHECKS, ids=lambda check: check.find_problem.__name__)
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_every_measurement_keeps_its_promises(name: str, check: Check[MeasurementUnderTest]) -> None:
+    assert check.problem(MeasurementUnderTest(name)) is None
+
+
 @pytest.mark.parametrize("check", PROTOCOL_CHECKS, ids=lambda check: check.find_problem.__name__)
-@pytest.mark.parametrize("name", PROTOCOLS.names())
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS.names() if name not in MEASUREMENTS])
 def test_every_protocol_keeps_its_promises(name: str, check: Check[ProtocolUnderTest]) -> None:
     assert check.problem(ProtocolUnderTest(name)) is None
 

@@ -14,6 +14,8 @@ import torch
 
 from ssl_bench.api.cases import Case
 from ssl_bench.api.generator import Generator
+from ssl_bench.api.measurement import Measurement
+from ssl_bench.api.metric import METRICS
 from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS
 from ssl_bench.api.settings import load_preset
 from ssl_bench.metrics.auc import roc_auc
@@ -23,7 +25,7 @@ from ssl_bench.metrics.surface import surface_distances
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.specification import CorpusSpec, PretrainingSpec
-from ssl_bench.training import evaluation, pretraining
+from ssl_bench.training import evaluation, measuring, pretraining
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, make_fabric
@@ -48,7 +50,14 @@ DOWNSTREAM: dict[str, Any] = {
 
 def meeting(cases: Mapping[str, list[Case]]) -> Any:
     """A source of volumes that gives `cases` to every cell."""
-    return lambda cell: SimpleNamespace(load=lambda *parts: cases, patients=dict)
+    return lambda cell: SimpleNamespace(load=lambda *parts: cases, patients=dict, truth=lambda *parts: SamePlace())
+
+
+class SamePlace:
+    """Every place's partner in another case is the same place."""
+
+    def partners(self, source: str, target: str, voxels: torch.Tensor) -> torch.Tensor:
+        return voxels.clone()
 
 
 def method(name: str) -> Numbers:
@@ -73,7 +82,10 @@ def protocol(name: str) -> Numbers:
     """Training losses of a few steps from a random start, and what the test cases get."""
     found: Numbers = []
     planner, own = Planner(load_preset("smoke"), [], "float32"), PROTOCOLS.load(name).Settings.model_fields
+    plugin = PROTOCOLS.load(name)
     for task in ("shc", "ccc"):
+        if issubclass(plugin, Measurement) and TASKS.load(task).facts.kind not in plugin.metrics:
+            continue
         cell = planner.evaluation("scratch", task, name, 0)
         spec = cell.evaluation
         said = spec.protocol_settings | {key: value for key, value in DOWNSTREAM.items() if key in own}
@@ -82,10 +94,14 @@ def protocol(name: str) -> Numbers:
         classes = len(facts.classes) if facts.kind == "segmentation" else None
         cases = {part: [case(at + seed, classes, (24, 16, 16)) for seed in range(2)]
                  for at, part in enumerate(("train", "validation", "test"))}  # fmt: skip
-        with mock.patch.object(evaluation, "source_of", meeting(cases)):
+        with (
+            mock.patch.object(evaluation, "source_of", meeting(cases)),
+            mock.patch.object(measuring, "source_of", meeting(cases)),
+        ):
             record = evaluation.evaluate(cell.model_copy(update={"spec": spec}), RUNTIME, SILENT, None, 0, Attempt())
         found += [ABOVE + look["loss"] for look in record.validation_curve]
-        found += [1 + row["probability" if classes is None else "dsc"] for row in record.cases]
+        of_case = METRICS[record.metric].of_case or "probability"
+        found += [1 + row[of_case] for row in record.cases]
     return found
 
 

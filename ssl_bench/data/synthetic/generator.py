@@ -17,7 +17,7 @@ from ssl_bench.api.generator import Generator
 from ssl_bench.api.rng import Draws
 from ssl_bench.data.synthetic.anatomy import Anatomy, Triple, load_anatomy
 from ssl_bench.data.synthetic.sampling import Scene, grow_scene, voxel_grid
-from ssl_bench.data.synthetic.warps import FAMILY, Variation
+from ssl_bench.data.synthetic.warps import FAMILY, Variation, anatomy_points
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class AnatomyGenerator(Generator):
     """The anatomy that cases grow from unless the user brings one."""
     label_values: ClassVar[tuple[int, ...]]
     """What an anatomy of the user's must have labelled."""
+    variation: ClassVar[Variation | None] = None
+    """By which `scan` warps the anatomy about its centre before anything else is drawn; None where it does not, so that
+    nobody knows which voxels show the same."""
     together: ClassVar[int] = 4
     """How many subjects grow at once. Batches are always full: the last bits of a matrix product may depend on the
     size of the batch, and subject i must not depend on how many are wanted."""
@@ -55,6 +58,11 @@ class AnatomyGenerator(Generator):
     def __init__(self, own: tuple[Path, Path] | None = None) -> None:
         """See `Generator`; files are read when the anatomy is first asked for."""
         self.own = own
+
+    def __init_subclass__(cls) -> None:
+        """`knows_points` follows from `variation`."""
+        super().__init_subclass__()
+        cls.knows_points = cls.variation is not None
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -81,6 +89,18 @@ class AnatomyGenerator(Generator):
                 known = label if isinstance(label, int) else np.ascontiguousarray(label.numpy())
                 cases.append(Case(f"{split}-{len(cases):03d}", np.ascontiguousarray(image.numpy()), known, spacing))
         return cases
+
+    def points(self, split: str, count: int, detail: float, seed: int) -> list[Tensor]:
+        """See `Generator`: the warps are drawn first, so that the same draws give them again."""
+        if self.variation is None:
+            raise NotImplementedError
+        shape, spacing = voxel_grid(self.field_of_view_mm, self.spacing_mm, detail)
+        family, centre = FAMILY[split], self.anatomy.centre_mm
+        found: list[Tensor] = []
+        for first in range(0, count, self.together):
+            draws = Draws.keyed(self.name, split, seed, samples=range(first, first + self.together))
+            found += anatomy_points(family, draws, shape, spacing, centre, self.variation)
+        return found[:count]
 
     @abstractmethod
     def scan(self, subjects: Subjects) -> tuple[Tensor, Tensor | Sequence[int]]:

@@ -59,7 +59,10 @@ class Standardise(nn.Module):
 
     def fit(self, windows: Iterable[Tensor]) -> None:
         """`windows` (channels, ...) each: a channel that does not vary is only centred."""
-        moments = [channel_moments(window) for window in windows]
+        self.fit_moments([channel_moments(window) for window in windows])
+
+    def fit_moments(self, moments: Sequence[Moments]) -> None:
+        """From the moments of each window."""
         mean = torch.stack([moment.mean for moment in moments]).mean(dim=0)
         square = torch.stack([moment.square for moment in moments]).mean(dim=0)
         deviation = (square - mean.square()).clamp(min=0).sqrt()

@@ -62,7 +62,11 @@ def case_dots(record: EvaluationRecord) -> Markup | None:
         return dots("DSC of each test case, x 100", [scores], 0, 1)
     if record.metric == "macro AUC":
         return dots("Probability of each test case's own class, x 100", [scores], 0, 1)
-    return dots("Absolute error of each test case", [scores], 0, max(scores, default=0.0), factor=1)
+    if record.metric == "mAP":
+        return dots("Average precision of each test case, x 100", [scores], 0, 1)
+    error = "Match error of each pair of test cases, mm"
+    what = error if record.metric == "match error" else "Absolute error of each test case"
+    return dots(what, [scores], 0, max(scores, default=0.0), factor=1)
 
 
 def number(value: Any) -> float | None:
@@ -101,7 +105,7 @@ def _case_score(record: EvaluationRecord, case: dict[str, Any]) -> float | None:
     if record.metric == "MAE":
         said, true = number(case.get("prediction")), number(case.get("label"))
         return None if said is None or true is None else abs(said - true)
-    return number(case.get("dsc"))
+    return number(case.get(METRICS[record.metric].of_case))
 
 
 def _with_label(record: EvaluationRecord, label: int) -> list[dict[str, Any]]:

@@ -108,7 +108,8 @@ def _score(record: EvaluationRecord) -> str:
     metric = METRICS[record.metric]
     if record.score is None:
         return "undefined"
-    unit = ", x 100" if metric.unit else " in the unit of the target, lower is better"
+    unit = {"%": ", x 100", "": " in the unit of the target"}.get(metric.unit, f" in {metric.unit}")
+    unit += "" if metric.higher_is_better else ", lower is better"
     return f"{metric.text(record.score)} {record.metric}{unit}"
 
 

@@ -68,7 +68,7 @@ def _convergence(table: Table, column: Column, curves: dict[Row, Curve], baselin
     title = f"Convergence on {in_words(table, column)}: steps to the best of {name}"
     figure, panels = new_panels(title, origin_of(table), len(others), 4, 1.6, shared=True)
     reached, unit = 0, table.metric(column).unit
-    best = f"{reference.best:.1f} %" if unit else f"{reference.best:.3g}"
+    best = f"{reference.best:.1f} %" if unit == "%" else f"{reference.best:.3g}"
     for axes, row in zip(panels, others, strict=True):
         style, step = styles[row], curves[row].first_at(reference.best)
         axes.axhline(reference.best, color=GREY, linestyle=":", linewidth=0.9)

@@ -49,7 +49,7 @@ def _against_scores(table: Table, baseline: Row | None) -> list[Picture]:
     panels = figure.subplots(2, len(columns), squeeze=False, sharey="col")
     shown: set[Row] = set()
     for line, label, by_column in zip(panels, ("Feature std (10⁻³)", "Effective rank"), (spread, rank), strict=True):
-        line[0].set_ylabel("Score (%)" if all(table.metric(column).unit for column in columns) else "Score")
+        line[0].set_ylabel("Score (%)" if all(table.metric(column).unit == "%" for column in columns) else "Score")
         for axes, (column, values) in zip(line, by_column.items(), strict=True):
             draw_points(axes, table, column, values, styles, baseline)
             axes.set_xlabel(label)

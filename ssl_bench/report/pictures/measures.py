@@ -39,7 +39,7 @@ def measured(table: Table, column: Column) -> dict[Row, Measured]:
 def axis_of(table: Table, *columns: Column) -> str:
     """What an axis of scores of `columns` is called: the metric and its unit, or a word for several."""
     names = {table.metric(column).axis for column in columns}
-    percent = all(table.metric(column).unit for column in columns)
+    percent = all(table.metric(column).unit == "%" for column in columns)
     return names.pop() if len(names) == 1 else "Score (%)" if percent else "Score"
 
 

@@ -1,0 +1,60 @@
+"""Which cells a protocol without a gradient can measure, and the controls that stand beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ssl_bench.api.controls import CONTROL_PREFIX
+from ssl_bench.api.measurement import Measurement
+from ssl_bench.api.registry import PROTOCOLS, TASKS
+from ssl_bench.errors import UserError
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.cell import Cell
+
+
+def with_controls(cells: Sequence[Cell], planner: Planner) -> list[Cell]:
+    """`cells`, and after them the controls of every measurement among them, each once."""
+    added: dict[str, Cell] = {}
+    for cell in cells:
+        spec, plugin = cell.evaluation, PROTOCOLS.load(cell.evaluation.protocol)
+        if issubclass(plugin, Measurement):
+            for control in plugin.controls:
+                name = f"{CONTROL_PREFIX}{control}"
+                found = planner.evaluation(name, spec.task, spec.protocol, spec.seed, fold=spec.data.fold)
+                if not why_unmeasured(found):
+                    added[found.key] = found
+    known = {cell.key for cell in cells}
+    return [*cells, *(cell for key, cell in added.items() if key not in known)]
+
+
+def measurable(cells: Iterable[Cell]) -> tuple[list[Cell], list[str]]:
+    """Those of `cells` that their protocols can score, and why they cannot the others, each reason once.
+
+    Raises UserError if none is left.
+    """
+    kept, reasons = [], []
+    for cell in cells:
+        if reason := why_unmeasured(cell):
+            reasons.append(reason)
+        else:
+            kept.append(cell)
+    reasons = list(dict.fromkeys(reasons))
+    if not kept:
+        raise UserError(f"{'; '.join(reasons)}; choose another protocol or task")
+    return kept, reasons
+
+
+def why_unmeasured(cell: Cell) -> str:
+    """Why the protocol of `cell` says nothing of its task, or has no such control; empty where it does."""
+    spec, plugin = cell.evaluation, PROTOCOLS.load(cell.evaluation.protocol)
+    if not issubclass(plugin, Measurement):
+        return f"{spec.protocol} trains, and {spec.method} has nothing to train" if spec.control else ""
+    facts, generator = TASKS.load(spec.task).facts, TASKS.load(spec.task).generator
+    if facts.kind not in plugin.metrics:
+        return f"{spec.protocol} measures no {facts.kind} such as {spec.task}"
+    if spec.control and spec.control not in plugin.controls:
+        return f"{spec.protocol} has no {spec.method}; it has {', '.join(plugin.controls)}"
+    known = not spec.data.is_real and generator is not None and generator.knows_points
+    if (plugin.needs_truth or spec.control == "truth") and not known:
+        return f"{spec.protocol} of {spec.row} needs true partners, which nobody knows for the cases of {spec.task}"
+    return ""

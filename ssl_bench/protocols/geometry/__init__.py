@@ -1,0 +1,1 @@
+"""What protocols without a gradient share: descriptors, controls, pairs of cases, nearest neighbours."""
