@@ -125,7 +125,7 @@ def test_settings_refuse_unknown_fields() -> None:
         ("methods.simclr.tempo=1", r"methods\.simclr: tempo: extra inputs.*known: learning_rate.*temperature"),
         ("methods.gsvl.direction=a_to_b", "did you mean 'gvsl'"),
         ("methods.gvsl.direction=x", r"methods\.gvsl: direction: input should be 'b_to_a' or 'a_to_b'"),
-        ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune-v1, finetune-v2, linear"),
+        ("protocols.liner.steps=3", r"protocols\.liner: unknown protocol; known: finetune-v1, finetune-v2, knn-v1"),
         ("protocols.linear.steps=0", r"protocols\.linear-v2: steps"),
         ("protocols.linear.pilot=0.3", "the pilots of all learning rates need more than the budget"),
         (
