@@ -118,7 +118,7 @@ def test_windows_are_those_of_the_whole_volume(tmp_path: Path, channels: int, co
 def test_a_window_of_a_compressed_volume_decompresses_the_blocks_it_touches(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 9, (128, 128, 128)).astype(np.uint8)
     data = bytearray(packed(noise))
-    for place in range(len(data) // 2, len(data) // 2 + 9000):  # Some of one chunk of eight.
+    for place in range(9 * len(data) // 16, 9 * len(data) // 16 + 9000):  # Within one chunk of eight.
         data[place] ^= 255
     (tmp_path / "label.b2nd").write_bytes(data)
     stored = Stored(tmp_path, unpacked(tmp_path / "label.b2nd"))
