@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ def plan(raw: Path, name: str, preprocessed: Path) -> Planned:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         DatasetFingerprintExtractor(name, num_processes=1).run()
         ExperimentPlanner(name).plan_experiment()
     described = json.loads((raw / name / "dataset.json").read_text("utf-8"))

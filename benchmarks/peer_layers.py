@@ -111,12 +111,14 @@ def _torchio(first: Tensor, second: Tensor, settings: SpatialSettings) -> Any:
     import torchio
 
     side = first.shape[-1]
-    transform = torchio.Compose([
-        torchio.RandomAffine(
-            scales=settings.scale, degrees=math.degrees(settings.rotation), translation=settings.translation * side
-        ),
-        torchio.RandomElasticDeformation(num_control_points=7, max_displacement=0.05 * side),
-    ])
+    transform = torchio.Compose(
+        [
+            torchio.RandomAffine(
+                scales=settings.scale, degrees=math.degrees(settings.rotation), translation=settings.translation * side
+            ),
+            torchio.RandomElasticDeformation(num_control_points=7, max_displacement=0.05 * side),
+        ]
+    )
     images = {name: torchio.ScalarImage(tensor=each) for name, each in (("first", first), ("second", second))}
     subject = torchio.Subject(**images)
 

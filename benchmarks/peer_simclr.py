@@ -45,7 +45,8 @@ def steps(options: Options) -> list[Row]:
     assert spec.optimiser is not None
     criterion = NTXentLoss(temperature=method.temperature)
     head = SimCLRProjectionHead(method.backbone.global_channels, method.Config().hidden, method.Config().output)
-    head.load_state_dict(copy.deepcopy(dict(zip(head.state_dict(), method.projection.state_dict().values(), strict=True))))
+    same = dict(zip(head.state_dict(), method.projection.state_dict().values(), strict=True))
+    head.load_state_dict(copy.deepcopy(same))
     alike = Lightly(copy.deepcopy(method.backbone), head)
     plain = copy.deepcopy(alike).to(memory_format=torch.contiguous_format)
     views = [torch.rand(spec.batch, 1, *view_size(spec.crop, method.backbone.stride)) for _ in range(2)]

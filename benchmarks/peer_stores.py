@@ -38,9 +38,7 @@ def tables(options: Options) -> list[Table]:
     ]
 
 
-def _heads(
-    title: str, folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...], count: int
-) -> stores.ScanSet:
+def _heads(title: str, folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...], count: int) -> stores.ScanSet:
     """Ellipsoids of textured tissue with the noise of a scan, 0 outside; prepared at 1 mm."""
     pairs = []
     for index in range(count):

@@ -65,7 +65,7 @@ def inference(options: Options) -> list[Row]:
     return rows(named, ours, {"MONAI": monai, "nnU-Net": nnunet}, options, "classes of ≥ 99.9 % of voxels")
 
 
-def _predictor(network: nn.Module, crop: int, options: Options):  # noqa: ANN202 - a class of an extra
+def _predictor(network: nn.Module, crop: int, options: Options):
     import contextlib
     import io
 
