@@ -36,7 +36,7 @@ def steps(options: Options) -> list[Row]:
     from lightly.loss import NTXentLoss
     from lightly.models.modules.heads import SimCLRProjectionHead
 
-    sizes = ["width=8", "pretraining.crop=16"] if options.quick else ["width=16", "pretraining.crop=64"]
+    sizes = ["width=8", "pretraining.crop=16"] if options.quick else ["width=16", "pretraining.crop=48"]
     precision = native_precision(options)
     spec = plan("simclr", precision, sizes)
     fabric = make_fabric(Runtime(options.device, options.threads), precision)

@@ -34,7 +34,7 @@ class Probabilities(nn.Module):
 def inference(options: Options) -> list[Row]:
     from monai.inferers import SlidingWindowInferer
 
-    crop, width = (16, 8) if options.quick else (64, 16)
+    crop, width = (16, 8) if options.quick else (48, 8)
     fabric = make_fabric(Runtime(options.device, options.threads), "float32")
     model = PaperDownstream(build_backbone(width, 0), "segmentation", CLASSES)
     fabric.to_device(model)

@@ -29,7 +29,7 @@ def cut_all(
     volumes: Sequence[Voxels], positions: Iterable[NDArray[np.float64]], crop: int, dtype: type[np.generic]
 ) -> NDArray[Any]:
     """(B, ..., D, H, W): what `cut` gives for every volume, as `dtype`, each voxel written once."""
-    found = np.zeros((len(volumes), *volumes[0].shape[:-3], crop, crop, crop), dtype)
+    found = np.empty((len(volumes), *volumes[0].shape[:-3], crop, crop, crop), dtype)
     for volume, position, out in zip(volumes, positions, found, strict=True):
         start = first_voxel(volume.shape[-3:], position, crop)
         window, place = [], []
@@ -37,6 +37,8 @@ def cut_all(
             before = max(0, crop - size) // 2
             window.append(slice(first, first + crop))
             place.append(slice(before, before + min(crop, size)))
+        if min(volume.shape[-3:]) < crop:
+            out[...] = 0
         read_into(volume, (..., *window), out[(..., *place)])
     return found
 

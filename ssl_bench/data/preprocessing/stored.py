@@ -168,25 +168,27 @@ def read_into(volume: Voxels, window: Any, out: NDArray[Any]) -> None:
 
 def packed(volume: NDArray[Any]) -> bytes:
     """A volume of whole numbers (..., D, H, W), compressed in blocks of which windows decompress those they touch."""
+    from blosc2 import Codec, Filter
+
+    if volume.itemsize == 1:
+        return bytes(_compressed(volume, Codec.LZ4HC, 9, Filter.NOFILTER).to_cframe())
+    found = _compressed(volume, Codec.LZ4, 5, Filter.NOFILTER)
+    if 2 * found.schunk.cbytes > volume.nbytes:
+        # Bytes in the order of their weight take less room and more time; half is enough where it is had without.
+        found = _compressed(volume, Codec.LZ4HC, 5, Filter.SHUFFLE)
+    return bytes(found.to_cframe())
+
+
+def _compressed(volume: NDArray[Any], codec: Any, level: int, how: Any) -> Any:
     import blosc2
 
-    def compressed(how: blosc2.Filter) -> Any:
-        codec = {
-            "codec": blosc2.Codec.LZ4HC,
-            "clevel": 9 if volume.itemsize == 1 else 5,
-            "filters": [how],
-            "nthreads": 1,
-        }
-        alone = (1,) * (volume.ndim - 3)
-        return blosc2.asarray(
-            np.ascontiguousarray(volume), chunks=(*alone, *_CHUNK), blocks=(*alone, *_BLOCK), cparams=codec
-        )
-
-    found = compressed(blosc2.Filter.NOFILTER)
-    if volume.itemsize > 1 and 2 * found.schunk.cbytes > volume.nbytes:
-        # Bytes in the order of their weight take less room and more time; half is enough where it is had without.
-        found = compressed(blosc2.Filter.SHUFFLE)
-    return bytes(found.to_cframe())
+    alone = (1,) * (volume.ndim - 3)
+    return blosc2.asarray(
+        np.ascontiguousarray(volume),
+        chunks=(*alone, *_CHUNK),
+        blocks=(*alone, *_BLOCK),
+        cparams={"codec": codec, "clevel": level, "filters": [how], "nthreads": 1},
+    )
 
 
 def unpacked(path: Path) -> Any:
