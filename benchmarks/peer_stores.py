@@ -22,14 +22,14 @@ LABELS = {"background": 0, "inside": 1, "core": 2}
 
 
 def tables(options: Options) -> list[Table]:
-    shape, count = ((24, 30, 26), 3) if options.quick else ((130, 160, 130), 4)
-    sides, windows = ((16,), 3) if options.quick else ((64, 128), 40)
+    shape, count = ((24, 30, 26), 3) if options.quick else ((130, 160, 130), 3)
+    sides, windows = ((16,), 3) if options.quick else ((64, 128), 30)
     rows: list[Row] = []
     reached: list[Row] = []
     for title, spacing in SPACINGS.items():
         with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
             found = _heads(title, Path(name), shape, spacing, count)
-            these = stores.compare(found, Path(name), sides, windows, rounds=1 if options.quick else 3)
+            these = stores.compare(found, Path(name), sides, windows, rounds=1)
         rows += these
         reached += stores.targets(these)
     return [
