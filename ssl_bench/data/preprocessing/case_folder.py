@@ -101,8 +101,8 @@ class PreparedCase(Settings):
         return image.shape == (*several, *self.shape) and has_shape
 
     def lies_in(self, store: ImageStore) -> bool:
-        """Whether the image is there as `store` says."""
-        return (self.folder / f"image.{_ENDINGS[store]}").exists()
+        """Whether the image is there as `store` says, and not the other way too."""
+        return {path.suffix for path in self.folder.glob("image.*")} == {f".{_ENDINGS[store]}"}
 
     def move_to(self, store: ImageStore) -> None:
         """Keep the image as `store` says from now on. Others may read meanwhile: there is always one of the two files.

@@ -98,6 +98,18 @@ def test_both_stores_read_to_the_same_bits_and_keys_do_not_know_of_them(tmp_path
     assert len(folders(cache)) == 1
 
 
+def test_an_interrupted_change_of_the_store_is_finished_the_next_time(tmp_path: Path) -> None:
+    (found,) = prepare_all([labelled(tmp_path)])
+    expected = np.asarray(found.load().image)
+    plain = (found.folder / "image.npy").read_bytes()
+    found.move_to("compressed")
+    (found.folder / "image.npy").write_bytes(plain)  # As if killed before it was removed.
+    assert np.array_equal(found.load().image, expected)
+    (again,), _ = prepare([labelled(tmp_path)], PREPROCESSING, RULE, 1, silent, "compressed")
+    assert sorted(file.name for file in again.folder.glob("image.*")) == ["image.b2nd"]
+    assert np.array_equal(again.load().image, expected)
+
+
 @pytest.mark.parametrize("channels", [0, 3])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_windows_are_those_of_the_whole_volume(tmp_path: Path, channels: int, compressed: bool) -> None:
@@ -165,8 +177,8 @@ def test_what_an_earlier_version_prepared_is_prepared_again_with_a_word(
     said: list[str] = []
     found, _ = prepare(cases, PREPROCESSING, RULE, 1, silent, say=said.append)
     assert said == [
-        "2 cases were prepared by an earlier version, in four bytes a voxel: they are prepared again, and the old "
-        "arrays removed"
+        "prepared by an earlier version, in four bytes a voxel: cases: 2; they are prepared again, and the old arrays "
+        "removed"
     ]
     assert not {case.folder for case in old} & set(folders(cache))
     assert {case.folder for case in found} == set(folders(cache))
