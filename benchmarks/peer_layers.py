@@ -23,7 +23,7 @@ WINDOW = 9
 def losses(options: Options) -> list[Row]:
     from monai.losses import LocalNormalizedCrossCorrelationLoss
 
-    side = 16 if options.quick else 96
+    side = 16 if options.quick else 64
     theirs = LocalNormalizedCrossCorrelationLoss(kernel_size=WINDOW)
     first, second = _alike(side, options)
     first.requires_grad_()
@@ -43,7 +43,7 @@ def losses(options: Options) -> list[Row]:
 
 
 def warps(options: Options) -> list[Row]:
-    side = 16 if options.quick else 96
+    side = 16 if options.quick else 64
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from monai.networks.blocks import Warp
@@ -69,7 +69,7 @@ def warps(options: Options) -> list[Row]:
 
 
 def augmentations(options: Options) -> list[Row]:
-    side = 32 if options.quick else 96
+    side = 32 if options.quick else 64
     settings = SpatialSettings()
     first, second = (torch.rand(1, side, side, side) for _ in range(2))
 

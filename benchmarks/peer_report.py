@@ -21,7 +21,7 @@ CELL = ["method", "task", "protocol", "setting"]
 
 
 def reports(options: Options) -> list[Row]:
-    records = 400 if options.quick else 4000
+    records = 400 if options.quick else 2000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_store(folder, records)

@@ -16,7 +16,7 @@ def rows(
     options: Options,
     same: str,
     wanted: float = 1.0,
-    seconds: float = 30.0,
+    seconds: float = 8.0,
 ) -> list[Row]:
     """One row for each of `peers`; `same` says how alike the results are."""
     times = interleaved({"ours": ours} | peers, options, seconds)

@@ -22,8 +22,8 @@ LABELS = {"background": 0, "inside": 1, "core": 2}
 
 
 def tables(options: Options) -> list[Table]:
-    shape, count = ((24, 30, 26), 3) if options.quick else ((130, 160, 130), 3)
-    sides, windows = ((16,), 3) if options.quick else ((64, 128), 30)
+    shape, count = ((24, 30, 26), 3) if options.quick else ((110, 140, 110), 2)
+    sides, windows = ((16,), 3) if options.quick else ((64, 128), 24)
     rows: list[Row] = []
     reached: list[Row] = []
     for title, spacing in SPACINGS.items():
