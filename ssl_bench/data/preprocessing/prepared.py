@@ -75,8 +75,8 @@ def prepare(
         on_progress(case.identifier)
     if earlier := sum(_is_earlier(case, preprocessing, rule) for case in missing):
         say(
-            f"prepared by an earlier version, in four bytes a voxel: cases: {earlier}; they are prepared again, and the "
-            "old arrays removed"
+            f"prepared by an earlier version, in four bytes a voxel: cases: {earlier}; they are prepared again, and "
+            "the old arrays removed"
         )
     work = partial(_prepare_one, preprocessing=preprocessing, rule=rule, store=store)
     made, problems = over_cases(work, missing, workers, on_progress)
