@@ -116,7 +116,9 @@ class Stored:
         Raises UserError for a damaged file.
         """
         if not self._is_window(window):
-            return np.asarray(self)[window]
+            whole: NDArray[Any] = np.asarray(self)
+            part: NDArray[Any] = whole[window]
+            return part
         levels = self._read(window)
         if not self.scales:
             return levels
