@@ -31,10 +31,11 @@ PARTS = (
     *("step", "resources", "losses", "transforms", "data", "protocols", "inference", "memory"),
     *("growth", "cost", "scheduling"),
     *COMMANDS,
+    "peers",
 )
 """Each a module with `measure`, and the runs of the module `matrix`."""
-LONG = tuple(MATRICES)
-"""Measured only when they are named."""
+LONG = (*MATRICES, "peers")
+"""Measured only when they are named: they take hours, or want an extra."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

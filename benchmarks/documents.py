@@ -34,6 +34,7 @@ SECTIONS = {
     "page": "Page",
     "prepare": "Preparation",
     "scheduling": "Scheduling",
+    "peers": "Beside peers",
     "matrix": "Whole matrices",
 }
 """Titles by the module that measures."""

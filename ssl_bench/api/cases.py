@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,14 +47,32 @@ class SourceCase:
         return self.channels or (self.image,)
 
 
+class Voxels(Protocol):
+    """An array, or a volume on disk that reads as one: windows by slices, all of it by ``np.asarray``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D, H, W), or (C, D, H, W) of several channels."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+
+    def __getitem__(self, window: Any, /) -> NDArray[Any]:
+        """A window."""
+
+    def __array__(self) -> NDArray[Any]:
+        """All of it."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One volume as the network sees it."""
 
     identifier: str
-    image: NDArray[np.float32]
-    """(D, H, W) in [0, 1]; (C, D, H, W) of several channels."""
-    label: NDArray[np.uint8 | np.uint16] | int | float
+    image: Voxels
+    """(D, H, W) in [0, 1], float32; (C, D, H, W) of several channels."""
+    label: Voxels | int | float
     """Class index per voxel (D, H, W), 0 is background; or the class of the whole volume, 0 without labels; or, as a
     float, its number. Of a region segmentation a voxel has bit r set where it is in region r. Of that and of a sparse
     segmentation voxels to ignore hold `IGNORED`."""
@@ -63,8 +81,11 @@ class Case:
 
     @property
     def channels(self) -> NDArray[np.float32]:
-        """The image as (C, D, H, W), also of one channel; a view."""
-        return self.image if self.image.ndim == 4 else self.image[None]
+        """The image as (C, D, H, W), also of one channel: a view of an array, or all of what is on disk."""
+        import numpy as np
+
+        image: NDArray[np.float32] = np.asarray(self.image)
+        return image if image.ndim == 4 else image[None]
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -97,6 +97,7 @@ def prepare(
     set_: options.Set = None,
     plugin: options.Plugin = None,
     take_labels: options.TakeLabels = False,
+    store: options.StoreOption = None,
     workers: Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -112,7 +113,8 @@ def prepare(
     folder = _open(task, data_root, preset, set_, take_labels)
     cases = folder.found.cases
     with _progress(quiet).track(f"preparing {task}", len(cases)) as advance:
-        prepared, bad = prepare_cases(cases, folder.preprocessing, folder.rule, _count(workers), advance)
+        kept = options.image_store(store)
+        prepared, bad = prepare_cases(cases, folder.preprocessing, folder.rule, _count(workers), advance, kept, warn)
     for case in prepared:
         for note in case.notes:
             typer.echo(f"{case.identifier}: {note}", err=True)

@@ -64,6 +64,7 @@ def matrix(
     data: TaskData,
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
+    store: options.StoreOption = None,
     reset: options.ResetOption = options.Reset.none,
     shifts: options.Shifts = "",
     snapshots: options.Snapshots = None,
@@ -89,7 +90,7 @@ def matrix(
     if folds and data.fold:
         raise UserError(f"--fold {data.fold}: --folds {folds} says it already; leave one out")
     chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
-    chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
+    chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems, store)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     chosen_folds = {task: fold_list(folds, planner.data, task) for task in chosen_tasks}
     cells = [

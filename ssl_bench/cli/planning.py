@@ -139,6 +139,7 @@ def locations_of(
     data: TaskData = NO_DATA,
     corpus: CorpusData = NO_CORPUS,
     skip_problems: bool = False,
+    store: options.StoreChoice | None = None,
 ) -> tuple[list[str], Locations]:
     """The names of `tasks`, those that a folder defines registered, and where everything lies.
 
@@ -184,6 +185,7 @@ def locations_of(
         corpus_region=corpus.corpus_region,
         take_labels=corpus.take_labels,
         skip_problems=skip_problems,
+        store=options.image_store(store),
         allow_overlap=corpus.allow_overlap,
     )
     return names, locations

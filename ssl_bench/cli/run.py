@@ -26,6 +26,7 @@ def run(
     data: TaskData,
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
+    store: options.StoreOption = None,
     reset: options.ResetOption = options.Reset.none,
     shifts: options.Shifts = "",
     snapshots: options.Snapshots = None,
@@ -40,7 +41,7 @@ def run(
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)
-    (task,), locations = locations_of([task], data, corpus_data, skip_problems)
+    (task,), locations = locations_of([task], data, corpus_data, skip_problems, store)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(further_asked(without_pointless(cells), asked, snapshots), execution, runtime, rerun)

@@ -44,7 +44,7 @@ class MethodUnderTest:
         """Sixteen volumes of the embedded corpus."""
         cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
         volumes = DataSources(Locations(), cohort).corpus.load()["corpus"]
-        return Corpus([self._with_channels(volume.image) for volume in volumes], CROP, "cpu")
+        return Corpus([self._with_channels(np.asarray(volume.image)) for volume in volumes], CROP, "cpu")
 
     @property
     def batch(self) -> int:

@@ -41,6 +41,7 @@ from ssl_bench.data.splits import (
 from ssl_bench.data.subjects import scans_of, with_subjects
 from ssl_bench.errors import UserError
 from ssl_bench.spec.folds import CrossValidation
+from ssl_bench.spec.locations import ImageStore
 from ssl_bench.spec.specification import CorpusSpec, DataSpec
 
 Track = Callable[[str, int], AbstractContextManager[Callable[[str], None]]]
@@ -64,6 +65,8 @@ class Preparation:
     """Leave out the cases that cannot be used, instead of stopping."""
     track: Track = untracked
     workers: int = 1
+    store: ImageStore | None = None
+    """How images lie on disk; None for as they are, new ones plain."""
     warn: Callable[[str], None] = unheard
     """Gets a line for each kind of doubt about the cases, and others that are to be said."""
 
@@ -104,7 +107,15 @@ class FolderSource(DataSource[Spec]):
         prepared: list[PreparedCase]
         bad: list[Problem]
         with preparation.track(f"preparing {self.root.name}", len(found.cases)) as advance:
-            prepared, bad = prepare(found.cases, self.preprocessing, self.rule, preparation.workers, advance)
+            prepared, bad = prepare(
+                found.cases,
+                self.preprocessing,
+                self.rule,
+                preparation.workers,
+                advance,
+                preparation.store,
+                lambda line: preparation.warn(f"{self.place}: {line}"),
+            )
         label_maps, problems = label_maps_among(found, bad, self.root)
         if problems and (not prepared or not preparation.skip_problems):
             raise UserError(named(_summary(problems), self.name))

@@ -74,7 +74,7 @@ class DataSources:
         self._changes = changes or {}
         self._fold = fold
         self._label_fraction = label_fraction
-        self._preparation = Preparation(locations.skip_problems, track, workers, warn)
+        self._preparation = Preparation(locations.skip_problems, track, workers, locations.store, warn)
         self._sizing = sizing
         self._say = say
         self._tasks: dict[str, DataSource[DataSpec]] = {}
@@ -204,7 +204,7 @@ def source_of(cell: Cell) -> DataSource[Any]:
 
     Raises UserError if they are no longer what the cell was planned from.
     """
-    preparation = Preparation(cell.locations.skip_problems)
+    preparation = Preparation(cell.locations.skip_problems, store=cell.locations.store)
     source: DataSource[Any]
     planned = cell.evaluation.data if cell.kind == "evaluation" else cell.pretraining_spec.corpus
     assert planned is not None

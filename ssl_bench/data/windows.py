@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ssl_bench.api.cases import Case
+from ssl_bench.api.cases import Case, Voxels
 from ssl_bench.api.method import Windows
+from ssl_bench.data.preprocessing.stored import read_into
 from ssl_bench.nn.transfer import moved
 
 REFRESH_BATCH = 8
 
 
-def cut(volume: NDArray[np.generic], position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
+def cut(volume: Voxels, position: NDArray[np.float64], crop: int) -> NDArray[np.generic]:
     """The window of side `crop` at `position` of a volume (..., D, H, W); see `first_voxel` and `padded`."""
     start = first_voxel(volume.shape[-3:], position, crop)
     window: tuple[Any, ...] = (..., *(slice(first, first + crop) for first in start))
     return padded(volume[window], (crop, crop, crop))
+
+
+def cut_all(
+    volumes: Sequence[Voxels], positions: Iterable[NDArray[np.float64]], crop: int, dtype: type[np.generic]
+) -> NDArray[Any]:
+    """(B, ..., D, H, W): what `cut` gives for every volume, as `dtype`, each voxel written once."""
+    found = np.empty((len(volumes), *volumes[0].shape[:-3], crop, crop, crop), dtype)
+    for volume, position, out in zip(volumes, positions, found, strict=True):
+        start = first_voxel(volume.shape[-3:], position, crop)
+        window, place = [], []
+        for first, size in zip(start.tolist(), volume.shape[-3:], strict=True):
+            before = max(0, crop - size) // 2
+            window.append(slice(first, first + crop))
+            place.append(slice(before, before + min(crop, size)))
+        if min(volume.shape[-3:]) < crop:
+            out[...] = 0
+        read_into(volume, (..., *window), out[(..., *place)])
+    return found
 
 
 def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) -> NDArray[np.int64]:
@@ -35,7 +54,7 @@ def first_voxel(shape: Sequence[int], position: NDArray[np.float64], crop: int) 
     return start
 
 
-def padded(volume: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:
+def padded(volume: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
     """A volume (..., D, H, W) in the middle of zeros up to `shape`, as inference pads: background, for a label."""
     missing = [max(0, side - size) for side, size in zip(shape, volume.shape[-3:], strict=True)]
     around = [(more // 2, more - more // 2) for more in missing]
@@ -45,7 +64,7 @@ def padded(volume: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.gene
 class Corpus:
     """Unlabelled volumes on disk; windows of side `crop` come out on `device`."""
 
-    def __init__(self, volumes: Sequence[NDArray[np.float32]], crop: int, device: torch.device | str) -> None:
+    def __init__(self, volumes: Sequence[Voxels], crop: int, device: torch.device | str) -> None:
         """`volumes` are (D, H, W) each, or (C, D, H, W), of one shape or of many."""
         self.volumes = volumes
         self.crop = crop
@@ -65,8 +84,8 @@ class Corpus:
 
     def read(self, windows: Windows) -> Tensor:
         """Those windows, (B, C, D, H, W)."""
-        pairs = zip(windows.volumes, windows.positions, strict=True)
-        images = np.stack([cut(self.volumes[index], position, self.crop) for index, position in pairs])
+        volumes = [self.volumes[index] for index in windows.volumes]
+        images = cut_all(volumes, windows.positions, self.crop, np.float32)
         return moved(_volumes(images), torch.device(self.device))
 
     def batches(self, windows: Windows) -> Iterator[Tensor]:
@@ -90,19 +109,19 @@ class CaseBatches:
     @property
     def whole(self) -> bool:
         """Whether a case is read whole, so that it has one window only."""
-        return not isinstance(self.cases[0].label, np.ndarray)
+        return isinstance(self.cases[0].label, int | float)
 
     def read(self, indices: NDArray[np.int64], positions: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
         """Volumes (B, C, D, H, W) and targets: class indices (B, D, H, W), or 0 and 1 as floats (B,)."""
         chosen = [self.cases[index] for index in indices]
         if not self.whole:
-            pairs = list(zip(chosen, positions, strict=True))
-            images = np.stack([cut(case.image, position, self.crop) for case, position in pairs])
-            labels = np.stack([cut(np.asarray(case.label), position, self.crop) for case, position in pairs])
-            return _volumes(images), torch.from_numpy(labels).long()
+            images = cut_all([case.image for case in chosen], positions, self.crop, np.float32)
+            masks = [case.label for case in chosen if not isinstance(case.label, int | float)]
+            return _volumes(images), torch.from_numpy(cut_all(masks, positions, self.crop, np.int64))
         shape = np.max([case.size for case in chosen], axis=0)
-        images = np.stack([padded(case.image, shape) for case in chosen])
-        return _volumes(images), torch.tensor([float(case.label) for case in chosen])
+        images = np.stack([padded(np.asarray(case.image), shape) for case in chosen])
+        numbers = [case.label for case in chosen if isinstance(case.label, int | float)]
+        return _volumes(images), torch.tensor([float(number) for number in numbers])
 
     def draw(self, batch: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: different cases where there are enough, each window anywhere in its volume."""

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from ssl_bench.api.settings import Settings
 
+ImageStore = Literal["plain", "compressed"]
+"""How prepared images lie on disk; they are read to the same bits."""
+
 
 class Locations(Settings):
     """Paths, and what the user allows. Empty: the embedded cohort."""
@@ -33,5 +36,7 @@ class Locations(Settings):
     """Take files of the corpus that hold label maps for scans too."""
     skip_problems: bool = False
     """Leave out the cases that cannot be used, instead of stopping."""
+    store: ImageStore | None = None
+    """How prepared images lie on disk; None for as they are found there, new ones plain."""
     allow_overlap: bool = False
     """Go on where a scan of the corpus is also in the validation or test set."""

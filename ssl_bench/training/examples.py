@@ -55,7 +55,7 @@ class EvaluationExamples:
 
     def see(self, case: Case, row: dict[str, Any], prediction: Tensor) -> None:
         """Take note of a test case, its row of scores and what was predicted for it, (D, H, W)."""
-        if self.path is None or not isinstance(case.label, np.ndarray) or row["dsc"] is None:
+        if self.path is None or isinstance(case.label, int | float) or row["dsc"] is None:
             return
         path, self.path = self.path, None
         with _best_effort(path):
@@ -75,7 +75,7 @@ class EvaluationExamples:
 
         `local_features` maps (1, C, D, H, W) to (1, channels, D, H, W).
         """
-        if self.path is not None and isinstance(case.label, np.ndarray):
+        if self.path is not None and not isinstance(case.label, int | float):
             with _best_effort(self.path):
                 features = _local(_drawn(self.facts, case), local_features, crop)
                 write_examples(self.path, Examples(tuple(_placed(self.slices)), features))

@@ -50,6 +50,9 @@ class CaseReport:
     """How many voxels hold each value of the label file; empty without one."""
     has_class: bool
     """Whether a voxel of the scan is of a class, or the whole of it is."""
+    steps: tuple[float | None, ...]
+    """Of every channel, how many of the file's whole numbers make up 1 of the prepared image; None where the file holds
+    fractions, or was resampled."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     doubts: tuple[Doubt, ...]
@@ -80,15 +83,18 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
     box = _kept(case, grid, preprocessing, rule, labels, lungs)
     outside = None if lungs is None else grid.read(lungs.mask.view(np.uint8), box, "nearest") == 0
     images: list[NDArray[np.float32] | None] = [None] * preprocessing.channel_count
+    steps: list[float | None] = [None] * preprocessing.channel_count
     reports: list[ChannelReport] = []
     doubts: list[Doubt] = []
     for channel in channels:
         alone = preprocessing.of_channel(channel.number)
-        image = normalised(grid.read(channel.scan.voxels, box, "linear"), alone, channel.path)
+        image, unit = normalised(grid.read(channel.scan.voxels, box, "linear"), alone, channel.path)
         contrast, values = Contrast.of(image), channel.values
         if outside is not None:
             image[outside] = 0
         images[channel.number] = image
+        if channel.scan.voxels.dtype.kind in "iu" and grid.step == (1.0, 1.0, 1.0):
+            steps[channel.number] = unit
         found = ChannelReport(channel.name, alone.intensities[0], (values.low, values.high), contrast, channel.outline)
         reports.append(found)
         doubts += [of_one(doubt, channel, preprocessing) for doubt in doubts_of(values, contrast, alone)]
@@ -106,6 +112,7 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         tuple(reports),
         label_voxels=labels.voxels if labels else {},
         has_class=bool(of_a_class(label).any()),
+        steps=tuple(steps),
         notes=(*_notes(channels), *(labels.notes if labels else ()), *((lungs.note,) if lungs else ())),
         doubts=(*doubts, *(lungs.doubts if lungs else ()), *doubts_about(case, preprocessing, channels)),
     )
@@ -179,8 +186,10 @@ def _lungs(channels: Sequence[Channel], preprocessing: Preprocessing) -> Lungs:
         raise UserError(f"{path}: {error}") from error
 
 
-def normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: Path) -> NDArray[np.float32]:
-    """Bring the intensities of one channel to [0, 1] in place: the volumes are large.
+def normalised(
+    image: NDArray[np.float32], preprocessing: Preprocessing, path: Path
+) -> tuple[NDArray[np.float32], float]:
+    """Bring the intensities of one channel to [0, 1] in place, as the volumes are large; and what 1 was before.
 
     `preprocessing` is that of the channel. Raises UserError if they all become the same.
     """
@@ -203,7 +212,7 @@ def normalised(image: NDArray[np.float32], preprocessing: Preprocessing, path: P
     if low:
         image -= low
     image /= high - low
-    return image
+    return image, float(high - low)
 
 
 def _padded(volume: NDArray[Any], preprocessing: Preprocessing) -> NDArray[Any]:

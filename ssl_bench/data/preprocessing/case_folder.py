@@ -1,4 +1,9 @@
-"""One prepared case on disk: a folder with ``image.npy``, ``label.npy`` and ``case.json``, whole or not there."""
+"""One prepared case on disk: a folder with an image, perhaps a label, and ``case.json``, whole or not there.
+
+An array lies in a ``.npy`` that is memory-mapped, or compressed in a ``.b2nd`` of blosc2. A scan's image is in whole
+levels, plain or compressed as the user says; its label is compressed always, since label maps shrink to a tenth and
+less. What was generated is plain, in float32.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
-from ssl_bench.api.cases import Case, Doubt
+from ssl_bench.api.cases import Case, Doubt, Voxels
 from ssl_bench.api.settings import Settings
 from ssl_bench.data.preprocessing.labels import of_a_class
 from ssl_bench.data.preprocessing.signature import Signature
+from ssl_bench.data.preprocessing.stored import DAMAGED, Scale, Stored, in_levels, packed, unpacked
 from ssl_bench.errors import UserError
-from ssl_bench.files import TEMPORARY_SUFFIX, cache_root
+from ssl_bench.files import TEMPORARY_SUFFIX, atomic_write, cache_root
+from ssl_bench.spec.locations import ImageStore
 
 _ABANDONED_SECONDS = 24 * 3600
 """After which no process still works on an unfinished folder."""
 _ATTEMPTS = 3
 """How often a process tries to replace a damaged folder while others try the same."""
 
+
+_ENDINGS: dict[ImageStore, str] = {"plain": "npy", "compressed": "b2nd"}
 
 StoredSignature = Annotated[Signature, PlainValidator(Signature.of), PlainSerializer(Signature.to_json)]
 
@@ -46,7 +55,7 @@ class PreparedCase(Settings):
     spacing_mm: tuple[float, float, float]
     """(D, H, W)."""
     label: int | float | None
-    """The class of the whole volume, or as a float its number; None for ``label.npy``."""
+    """The class of the whole volume, or as a float its number; None where each voxel has one."""
     notes: tuple[str, ...]
     """What a user should know about this case, one line each."""
     doubts: tuple[Doubt, ...]
@@ -59,6 +68,8 @@ class PreparedCase(Settings):
     further_signatures: tuple[StoredSignature, ...] = ()
     """Those of the other channels that are there."""
     channels: int = 1
+    scales: tuple[Scale, ...] = ()
+    """What the levels of each channel mean; empty where the image is float32."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @property
@@ -72,11 +83,11 @@ class PreparedCase(Settings):
         return self.folder.name
 
     def load(self) -> Case:
-        """The memory-mapped arrays. Raises UserError if they were damaged since they were prepared."""
+        """The arrays, read when they are looked at. Raises UserError if they were damaged since they were prepared."""
         try:
             image, label = self._arrays()
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{self.folder}: damaged; run the same command again, which prepares it anew") from error
+            raise UserError(f"{self.folder}: {DAMAGED}") from error
         return Case(self.identifier, image, label, self.spacing_mm)
 
     def is_whole(self) -> bool:
@@ -86,12 +97,35 @@ class PreparedCase(Settings):
         except (OSError, ValueError, EOFError):
             return False
         several = (self.channels,) if self.channels > 1 else ()
-        has_shape = not isinstance(label, np.ndarray) or label.shape == self.shape
+        has_shape = isinstance(label, int | float) or label.shape == self.shape
         return image.shape == (*several, *self.shape) and has_shape
 
-    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.uint16] | int | float]:
-        label = _map(self.folder / "label.npy") if self.label is None else self.label
-        return _map(self.folder / "image.npy"), label
+    def lies_in(self, store: ImageStore) -> bool:
+        """Whether the image is there as `store` says, and not the other way too."""
+        return {path.suffix for path in self.folder.glob("image.*")} == {f".{_ENDINGS[store]}"}
+
+    def move_to(self, store: ImageStore) -> None:
+        """Keep the image as `store` says from now on. Others may read meanwhile: there is always one of the two files.
+
+        Raises UserError if there is no room or no permission; then nothing has changed.
+        """
+        (other,) = set(_ENDINGS.values()) - {_ENDINGS[store]}
+        with _room(self.folder):
+            with atomic_write(self.folder / f"image.{_ENDINGS[store]}") as temporary:
+                _write(temporary, _content(self._stored("image").levels[...], store))
+            (self.folder / f"image.{other}").unlink(missing_ok=True)
+
+    def _arrays(self) -> tuple[Voxels, Voxels | int | float]:
+        image = self._stored("image", self.scales)
+        if self.label is not None:
+            return (image if self.scales else image.levels), self.label
+        return (image, self._stored("label")) if self.scales else (image.levels, _map(self.folder / "label.npy"))
+
+    def _stored(self, name: str, scales: tuple[Scale, ...] = ()) -> Stored:
+        try:
+            return Stored(self.folder, _map(self.folder / f"{name}.npy"), scales)
+        except FileNotFoundError:
+            return Stored(self.folder, unpacked(self.folder / f"{name}.b2nd"), scales)
 
 
 def write_case(
@@ -101,18 +135,23 @@ def write_case(
     sources: Mapping[str, str] = MappingProxyType({}),
     notes: tuple[str, ...] = (),
     doubts: tuple[Doubt, ...] = (),
+    steps: Sequence[float | None] = (),
+    store: ImageStore = "plain",
 ) -> None:
     """Make `folder` out of `case`, all at once; two processes may do it at the same time.
 
-    `outlines` are the signatures of its channels. What is not given is that of a case that was generated.
+    `outlines` are the signatures of its channels, `steps` those of `CaseReport`. What is not given is that of a case
+    that was generated, whose image stays float32.
 
     Raises UserError if there is no room or no permission; then nothing is left.
     """
+    label = None if isinstance(case.label, int | float) else np.asarray(case.label)
+    image, scales = in_levels(np.asarray(case.image), steps) if steps else (np.asarray(case.image), ())
     described = PreparedCase(
         identifier=case.identifier,
         shape=case.size,
         spacing_mm=case.spacing_mm,
-        label=None if isinstance(case.label, np.ndarray) else case.label,
+        label=case.label if isinstance(case.label, int | float) else None,
         notes=notes,
         doubts=doubts,
         has_class=bool(of_a_class(case.label).any()),
@@ -120,17 +159,16 @@ def write_case(
         signature=outlines[0],
         further_signatures=tuple(outlines[1:]),
         channels=len(case.channels),
+        scales=scales,
     )
-    try:
-        with _complete_folder(folder) as temporary:
-            _write(temporary / "image.npy", case.image)
-            if isinstance(case.label, np.ndarray):
-                _write(temporary / "label.npy", case.label)
-            left_out = {"further_signatures", "channels"} if described.channels == 1 else None
-            _write(temporary / "case.json", described.model_dump_json(exclude=left_out).encode())
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot be kept in {folder.parent} ({reason}); free space or set SSL_BENCH_CACHE") from error
+    left_out = set() if scales else {"scales"}
+    left_out |= {"further_signatures", "channels"} if described.channels == 1 else set()
+    with _room(folder), _complete_folder(folder) as temporary:
+        _write(temporary / f"image.{_ENDINGS[store]}", _content(image, store))
+        if label is not None:
+            kept: ImageStore = "compressed" if steps else "plain"
+            _write(temporary / f"label.{_ENDINGS[kept]}", _content(label, kept))
+        _write(temporary / "case.json", described.model_dump_json(exclude=left_out).encode())
 
 
 def find_case(folder: Path, identifier: str) -> PreparedCase | None:
@@ -154,6 +192,16 @@ def remove_abandoned() -> None:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(folder)
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Raise UserError for what the system says while something is written in `folder`, or in its place."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot be kept in {folder.parent} ({reason}); free space or set SSL_BENCH_CACHE") from error
 
 
 @contextmanager
@@ -186,6 +234,10 @@ def _put(temporary: Path, folder: Path) -> None:
         with suppress(FileNotFoundError):
             folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _content(volume: NDArray[Any], store: ImageStore) -> NDArray[Any] | bytes:
+    return packed(volume) if store == "compressed" else volume
 
 
 def _write(path: Path, content: NDArray[Any] | bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ssl_bench.api.cases import IGNORED, Problem, SourceCase
+from ssl_bench.api.cases import IGNORED, Problem, SourceCase, Voxels
 from ssl_bench.api.dataset import Dataset
 from ssl_bench.api.settings import Settings
 from ssl_bench.data.io.volume import Volume, voxels_apart
@@ -117,11 +117,11 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     return Labels(classes, voxels, tuple(notes))
 
 
-def of_a_class(label: NDArray[Any] | float) -> NDArray[np.bool_]:
+def of_a_class(label: Voxels | float) -> NDArray[np.bool_]:
     """Which voxels of a label (see `Case`) are of a class: not background, not ignored; or whether the volume is."""
-    label = np.asarray(label)
-    found: NDArray[np.bool_] = label != 0
-    return found & (label != IGNORED) if label.dtype == np.uint16 else found
+    values = np.asarray(label)
+    found: NDArray[np.bool_] = values != 0
+    return found & (values != IGNORED) if values.dtype == np.uint16 else found
 
 
 def without_class(rule: LabelRule) -> str:

@@ -37,7 +37,7 @@ def draw_cases(
     """
     kind: Kind = facts.kind if facts else "classification"
     styles = [(_COLOURS[i % len(_COLOURS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]) for i in range(len(classes))]
-    segmented = any(isinstance(case.label, np.ndarray) for case in cases)
+    segmented = any(not isinstance(case.label, int | float) for case in cases)
     legend_rows = -(-len(classes) // 4) if segmented else 0
     figure = Figure(figsize=(max(2.6 * len(cases), 8.5), 8.6 + 0.22 * legend_rows), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
@@ -45,7 +45,7 @@ def draw_cases(
     origin = "real, prepared as the network sees it" if real else "semi-real, grown from one anatomy"
     figure.suptitle(f"{title}\n{origin}", fontsize=11)
     for column, case in enumerate(cases):
-        label = _drawn(case.label, facts) if isinstance(case.label, np.ndarray) else None
+        label = None if isinstance(case.label, int | float) else _drawn(np.asarray(case.label), facts)
         verdict = "" if label is not None else f"\n{_verdict(case.label, classes, kind)}"
         panels[0, column].set_title(case.identifier + verdict, fontsize=8)
         image = case.channels[0]

@@ -15,6 +15,7 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.data.preprocessing.arrays import prepare_case
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
+from ssl_bench.data.preprocessing.stored import LEVELS
 from tests.data.files import ct, heart, save
 
 RULE = LabelRule(values=(500,))
@@ -113,7 +114,7 @@ def test_missing_channels_are_0_where_that_is_asked_for_and_counted(case: Source
     assert problems == []
     image = prepared[0].load().image
     assert not image[[0, 3]].any()
-    np.testing.assert_array_equal(image[1:3], whole.image[1:3])
+    np.testing.assert_allclose(image[1:3], whole.image[1:3], rtol=0, atol=1 / LEVELS)
     (doubt,) = prepared[0].doubts
     assert (doubt.what, doubt.figures) == ("channel CT, map is missing and 0 everywhere", "2 of 4 channels")
     assert len(prepared[0].signatures) == 2
@@ -157,7 +158,18 @@ def test_one_channel_is_kept_as_it_was_before_there_were_several(tmp_path: Path)
     assert one.load().image.shape == one.shape
     kept = json.loads((one.folder / "case.json").read_text())
     assert kept.keys() == {
-        *("identifier", "shape", "spacing_mm", "label", "notes", "doubts", "has_class", "sources", "signature")
+        *(
+            "identifier",
+            "shape",
+            "spacing_mm",
+            "label",
+            "notes",
+            "doubts",
+            "has_class",
+            "sources",
+            "signature",
+            "scales",
+        )
     }
     assert kept["sources"].keys() == {"image", "label"}
 

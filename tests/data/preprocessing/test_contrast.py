@@ -37,7 +37,7 @@ def with_voxels(voxels: np.ndarray, value: float, count: int = 1) -> np.ndarray:
 
 def doubts(voxels: np.ndarray, **declared: Any) -> tuple[Doubt, ...]:
     preprocessing = Preprocessing(**({"region": "whole"} | declared))
-    image = normalised(voxels.astype(np.float32), preprocessing, Path("a.nii"))
+    image, _ = normalised(voxels.astype(np.float32), preprocessing, Path("a.nii"))
     return doubts_of(Values.of(voxels), Contrast.of(image), preprocessing)
 
 

@@ -123,7 +123,7 @@ def test_a_damaged_index_costs_one_reading(tmp_path: Path, cache: Path, text: st
 
 
 def lengthen(folder: Path) -> None:
-    with (folder / "label.npy").open("ab") as file:
+    with (folder / "label.b2nd").open("ab") as file:
         file.write(b"more")
 
 
@@ -132,7 +132,7 @@ def overwrite(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    (folder / "label.npy").unlink()
+    (folder / "label.b2nd").unlink()
 
 
 def exchange(folder: Path) -> None:

@@ -114,7 +114,7 @@ def test_an_interruption_amid_a_case_leaves_nothing_of_it(
 ) -> None:
     def interrupt(path: Path, content: Any) -> None:
         path.write_bytes(b"half")
-        if path.name == "label.npy":
+        if path.name == "label.b2nd":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(case_folder, "_write", interrupt)
