@@ -77,15 +77,15 @@ class TransformerStage(nn.Module):
 
 
 class Decoder(nn.Sequential):
-    """Three transposed convolutions by two; channels fall by equal factors to the last one's."""
+    """Three transposed convolutions by two; channels fall by equal factors, in multiples of 8, to twice the last one's."""
 
     def __init__(self, channels: int, channels_out: int) -> None:
         fall = (channels / (2 * channels_out)) ** (1 / 3)
-        first, second = (8 * -(-round(channels / fall**step, 6) // 8) for step in (1, 2))
+        first, second = (8 * round(channels / fall**step / 8) for step in (1, 2))
         super().__init__(
-            *self._doubled(channels, int(first)),
-            *self._doubled(int(first), int(second)),
-            nn.ConvTranspose3d(int(second), channels_out, 2, stride=2),
+            *self._doubled(channels, first),
+            *self._doubled(first, second),
+            nn.ConvTranspose3d(second, channels_out, 2, stride=2),
         )
 
     @staticmethod
@@ -95,6 +95,9 @@ class Decoder(nn.Sequential):
 
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation of the channels of each voxel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, d, h, w) -> the same shape."""

@@ -163,7 +163,7 @@ def test_primus_is_the_papers(name: str, heads: int, depth: int, positions: int)
         local = F.conv_transpose3d(
             local, state[f"decoder.{index}.weight"], state[f"decoder.{index}.bias"], stride=2
         )
-        mean, deviation = local.mean(1, keepdim=True), (local.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+        mean, deviation = local.mean(1, keepdim=True), (local.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
         scale, shift = (state[f"decoder.{index + 1}.{kind}"].view(1, -1, 1, 1, 1) for kind in ("weight", "bias"))
         local = F.gelu((local - mean) / deviation * scale + shift)
     local = F.conv_transpose3d(local, state["decoder.6.weight"], state["decoder.6.bias"], stride=2)

@@ -161,8 +161,8 @@ def test_a_method_that_breaks_one_promise_is_told_which(
 @pytest.mark.parametrize(
     ("right", "wrong", "check", "sentence"),
     [
-        ("stride = 2", "stride = 4", "stages_halve", "2 stages make a stride of 2, not 4"),
-        ("return self.width, 2 * self.width", "return self.width, self.width", "stages_halve", "promised [(2, 8,"),
+        ("stride = 2", "stride = 4", "stages_fit", "2 stages make a stride of 2, not 4"),
+        ("return self.width, 2 * self.width", "return self.width, self.width", "stages_fit", "promised [(2, 8,"),
         (
             "coarse, fine)",
             "coarse, fine.detach())",
