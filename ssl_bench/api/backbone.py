@@ -77,7 +77,7 @@ class Backbone(nn.Module, ABC):
         if "channels_in" not in inspect.signature(cls).parameters:
             raise UserError(
                 f"the backbone {cls.facts.title} reads one channel and the volumes have {channels_in}; "
-                "choose another --set backbone"
+                "choose another --backbone"
             )
         return cls(width, channels_in=channels_in)
 
@@ -105,8 +105,8 @@ class Backbone(nn.Module, ABC):
     def stages(self, volumes: Tensor) -> list[Tensor]:
         """(B, C, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
 
-        Each stage has the extent that `stage_strides` says; the last one is the global features. A network whose decoder
-        looks at the volumes again gives them, zero-padded, as its first stage.
+        Each stage has the extent that `stage_strides` says; the last one is the global features. A network whose
+        decoder looks at the volumes again gives them, zero-padded, as its first stage.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ Need = Literal["sparse encoder"]
 """What a method may ask of a backbone that not every one has; backbones say what they give."""
 
 NEEDS: dict[Need, str] = {
-    "sparse encoder": "an encoder that can run on visible voxels alone: a chain of convolutions, group norms and poolings"
+    "sparse encoder": "an encoder that runs on visible voxels alone, a chain of convolutions, group norms and poolings"
 }
 """The needs in words."""
 

@@ -77,7 +77,7 @@ class TransformerStage(nn.Module):
 
 
 class Decoder(nn.Sequential):
-    """Three transposed convolutions by two; channels fall by equal factors, in multiples of 8, to twice the last one's."""
+    """Three transposed convolutions by two; channels fall by equal factors to twice the last one's, in eights."""
 
     def __init__(self, channels: int, channels_out: int) -> None:
         fall = (channels / (2 * channels_out)) ** (1 / 3)
@@ -163,7 +163,7 @@ class Primus(Backbone):
         return self.width
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, C, D, H, W) -> the tokens after each quarter of the blocks, (B, channels, D/8, ...) of the padded size."""
+        """(B, C, D, H, W) -> the tokens after each quarter of the blocks, (B, channels, D/8, H/8, W/8), padded."""
         stages = [self.run(self.tokens, self.pad(volumes))]
         for name in self.encoder_modules[1:]:
             stages.append(self.run(getattr(self, name), stages[-1]))

@@ -64,7 +64,7 @@ class SwinUNETR(Backbone):
         return self.features
 
     def stages(self, volumes: Tensor) -> list[Tensor]:
-        """(B, C, D, H, W) -> the padded volumes, and five stages, (B, features, D/2, ...) to (B, 16 features, D/32, ...).
+        """(B, C, D, H, W) -> the padded volumes, and five stages, (B, f, D/2, ...) to (B, 16 f, D/32, ...), f features.
 
         Each voxel's channels are normalised, as the paper's decoder reads them.
         """

@@ -19,6 +19,7 @@ def run(
     method: options.Method,
     task: options.Task,
     protocol: options.Protocols = "linear,finetune",
+    backbone: options.Network = None,
     seed: options.Seed = 0,
     resolution: Resolution,
     execution: PretrainingExecution,
@@ -37,7 +38,9 @@ def run(
     for name in protocols:
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    planner, runtime = plan_with(
+        resolution.on_network(backbone), execution, locations, data.fold, data.label_fraction, data.stem
+    )
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(without_pointless(cells), execution, runtime, rerun)
 

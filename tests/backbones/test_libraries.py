@@ -160,9 +160,7 @@ def test_primus_is_the_papers(name: str, heads: int, depth: int, positions: int)
 
     local = expected
     for index in (0, 3):
-        local = F.conv_transpose3d(
-            local, state[f"decoder.{index}.weight"], state[f"decoder.{index}.bias"], stride=2
-        )
+        local = F.conv_transpose3d(local, state[f"decoder.{index}.weight"], state[f"decoder.{index}.bias"], stride=2)
         mean, deviation = local.mean(1, keepdim=True), (local.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
         scale, shift = (state[f"decoder.{index + 1}.{kind}"].view(1, -1, 1, 1, 1) for kind in ("weight", "bias"))
         local = F.gelu((local - mean) / deviation * scale + shift)
@@ -172,7 +170,8 @@ def test_primus_is_the_papers(name: str, heads: int, depth: int, positions: int)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "millions"), [("unet3d", 23.5), ("resenc", 25.9), ("resenc_l", 102.35), ("swinunetr", 62.19), ("primus_m", 154)]
+    ("name", "millions"),
+    [("unet3d", 23.5), ("resenc", 25.9), ("resenc_l", 102.35), ("swinunetr", 62.19), ("primus_m", 154)],
 )
 def test_full_sizes_have_the_papers_parameters(name: str, millions: float) -> None:
     with torch.device("meta"):
