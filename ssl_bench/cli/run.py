@@ -38,9 +38,8 @@ def run(
     for name in protocols:
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems)
-    planner, runtime = plan_with(
-        resolution.on_network(backbone), execution, locations, data.fold, data.label_fraction, data.stem
-    )
+    resolution = resolution.on_network(backbone)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(without_pointless(cells), execution, runtime, rerun)
 
