@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone, BackboneFacts
@@ -38,6 +39,12 @@ def resenc_unet(channels_in: int, features: Sequence[int], blocks: Sequence[int]
         nonlin_kwargs={"inplace": True},
     )
     network.apply(network.initialize)
+    for module in network.modules():
+        if isinstance(module, ConvDropoutNormReLU):
+            # The library keeps each layer under a second name too, which no file of weights may have.
+            for alias in ("conv", "norm", "nonlin"):
+                if hasattr(module, alias):
+                    delattr(module, alias)
     return network
 
 

@@ -114,6 +114,16 @@ def seeds_reproduce(subject: BackboneUnderTest) -> str | None:
     return None
 
 
+def weights_have_one_name(subject: BackboneUnderTest) -> str | None:
+    """No weight stands under two names, so that files hold each once."""
+    names: dict[int, str] = {}
+    for name, value in subject.build().state_dict().items():
+        first = names.setdefault(value.data_ptr(), name)
+        if first != name and value.numel():
+            return f"{first} and {name} are one tensor, which no file can hold twice; delete one of the names"
+    return None
+
+
 def passes_change_nothing(subject: BackboneUnderTest) -> str | None:
     """A pass leaves weights and buffers as they are, and is the same in training and in evaluation mode."""
     backbone = subject.build()
@@ -188,6 +198,7 @@ BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = checks_of(
     features_fit,
     gradients_reach_all,
     seeds_reproduce,
+    weights_have_one_name,
     passes_change_nothing,
     checkpointing_is_exact,
     encoder_stands_alone,

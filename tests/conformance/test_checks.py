@@ -194,6 +194,24 @@ def test_a_method_that_breaks_one_promise_is_told_which(
         ("pad(volumes)).tanh()", "pad(volumes)).add(1e4).sub(1e4)", "mixed_precision_works", "under bf16"),
         ('source="a test"', 'source=""', "facts_are_complete", "facts.title and facts.source must say"),
         (
+            "self.join =",
+            "self.again = self.coarse; self.join =",
+            "weights_have_one_name",
+            "coarse.weight and again.weight are one tensor",
+        ),
+        (
+            'source="a test"',
+            'source="a test", gives=("sparse encoder",)',
+            "gives_what_it_says",
+            "promises a sparse encoder: the encoder of the backbone Two stages is more than its layers in turn",
+        ),
+        (
+            "    def stages(self",
+            "    @property\n    def stage_strides(self):\n        return 1, 4\n\n    def stages(self",
+            "stages_fit",
+            "promised [(2, 8,",
+        ),
+        (
             "fine).tanh()",
             "fine).tanh() * (1 + self.checkpointing)",
             "checkpointing_is_exact",
