@@ -25,6 +25,8 @@ from ssl_bench.conformance.task_checks import TASK_CHECKS, TaskUnderTest
 from ..api.test_throwaway_plugins import BACKBONE, PROTOCOL
 
 PRETRAINING = [name for name in METHODS.names() if name != "scratch"]
+LARGE = ("primus_m", "resenc_l", "swinunetr")
+"""Backbones that even their smallest width leaves large."""
 RAISES = "        return volumes.reshape(7, 7, 7, 7)"
 BROKEN = Path(__file__).parent / "broken"
 
@@ -54,7 +56,9 @@ def test_every_task_keeps_its_promises(name: str, check: Check[TaskUnderTest]) -
 
 
 @pytest.mark.parametrize("check", BACKBONE_CHECKS, ids=lambda check: check.find_problem.__name__)
-@pytest.mark.parametrize("name", BACKBONES.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in BACKBONES.names()]
+)
 def test_every_backbone_keeps_its_promises(name: str, check: Check[BackboneUnderTest]) -> None:
     assert check.problem(BackboneUnderTest(name)) is None
 
