@@ -112,9 +112,7 @@ def test_every_pair_is_possible_or_says_what_is_lacking() -> None:
     assert len(kept) + len(reasons) == len(METHODS.names()) * len(BACKBONES.names())
     assert {method for method, backbone in kept if backbone == "unet3d"} == set(METHODS.names())
     assert why_impossible("mae", "primus") == ""
-    with pytest.raises(
-        UserError, match="^the method spark needs .* the backbone primus has none; use --backbone unet3d$"
-    ):
+    with pytest.raises(UserError, match=r"^the method spark needs .*, and the backbone primus has none; use"):
         check_pair("spark", "primus")
 
 
