@@ -19,6 +19,7 @@ EVERY_FIGURE = ROOT / "docs" / "figures.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 SECTIONS = {
     "step": "Training step",
+    "backbones": "Backbones",
     "losses": "Losses",
     "transforms": "Transforms",
     "data": "Data",

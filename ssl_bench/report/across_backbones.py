@@ -45,7 +45,7 @@ class Agreement(NamedTuple):
 
 @dataclass(frozen=True)
 class AcrossBackbones:
-    """The methods that stand complete in tables that differ in their backbone alone, over the columns of all."""
+    """The methods that are complete in the columns that tables have in common which differ in their backbone alone."""
 
     tables: Sequence[Table]
     """One for each backbone."""
@@ -66,8 +66,8 @@ class AcrossBackbones:
         over = ", ".join(column_title(column, first) for column in self.columns)
         drawn = "cases and seeds" if len(first.seeds) >= ENOUGH_SEEDS else "cases alone, for these networks"
         return (
-            f"Mean rank among the {len(self.rows)} methods that are complete on every backbone, over {over}; 95 % "
-            f"intervals by drawing {drawn}, the same for all backbones. A rank is one among the methods on its own "
+            f"Mean rank among the {len(self.rows)} methods that are complete there on every backbone, over {over}; "
+            f"95 % intervals by drawing {drawn}, the same for all backbones. A rank is one among the methods on its own "
             "backbone: scores of two backbones are not compared."
         )
 
@@ -128,7 +128,7 @@ def _but_for_the_backbone(table: Table) -> Any:
 def _in_common(tables: Sequence[Table]) -> AcrossBackbones | None:
     first, *others = sorted(tables, key=lambda table: (table.network != "unet3d", table.network))
     columns = [column for column in first.columns if all(column in other.columns for other in others)]
-    rows = [row for row in first.complete_rows if all(row in other.complete_rows for other in others)]
+    rows = [row for row in first.complete_in(columns) if all(row in other.complete_in(columns) for other in others)]
     if not rows or not columns or any(table.seeds != first.seeds for table in others):
         return None
     # One source of draws: where cases are the same, every backbone meets the same ones, and so it does with seeds.

@@ -66,7 +66,7 @@ def mean_ranks(table: Table) -> MeanRanks:
 
 
 def ranks_over(table: Table, rows: Sequence[Row], columns: Sequence[Column], resampling: Resampling) -> MeanRanks:
-    """The mean ranks of `rows`, which are complete in `table`, among each other over `columns`."""
+    """The mean ranks of `rows` among each other over `columns` of `table`, in which they are complete."""
     if not rows:
         return MeanRanks([], np.empty(0), np.empty((0, 0)))
     signs = {column: table.metric(column).sign for column in columns}

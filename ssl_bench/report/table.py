@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -122,7 +122,11 @@ class Table:
     @cached_property
     def complete_rows(self) -> list[Row]:
         """The rows with a score in every column for every seed and fold: what is ranked or bold is one of these."""
-        return [row for row in self.rows if all(self._whole(row, c) == len(self.seeds) for c in self.columns)]
+        return self.complete_in(self.columns)
+
+    def complete_in(self, columns: Sequence[Column]) -> list[Row]:
+        """The rows with a score in every one of `columns` for every seed and fold."""
+        return [row for row in self.rows if all(self._whole(row, c) == len(self.seeds) for c in columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:

@@ -61,11 +61,7 @@ def test_no_table_mixes_backbones_not_even_of_files_in_one_setting(store: Store)
 def test_ranks_are_among_the_methods_and_over_the_columns_that_all_backbones_have(store: Store) -> None:
     fill(store, "unet3d", {"scratch": 0.1, "gvsl": 0.9, "simclr": 5.0, "byol": 9.0})
     fill(store, "resenc", {"scratch": 0.1, "simclr": 5.0, "gvsl": 9.0})
-    keep(store, "gvsl", [0.0] * 12, 0, "sac", "backbone=resenc")  # A column that the other lacks makes no row complete.
-    assert across_backbones(tables_of(read_results(store))) == []
-    for method in ("scratch", "simclr", "gvsl"):
-        for seed in range(3):
-            keep(store, method, [0.0] * 12, seed, "sac", "backbone=resenc", score=0.0)
+    keep(store, "gvsl", [0.0] * 12, 0, "sac", "backbone=resenc")  # A column of one backbone alone is left out.
     one = found(store)
     assert [table.network for table in one.tables] == ["unet3d", "resenc"]
     assert [column[0] for column in one.columns] == ["sbm", "shc"]
