@@ -67,7 +67,7 @@ class AcrossBackbones:
         drawn = "cases and seeds" if len(first.seeds) >= ENOUGH_SEEDS else "cases alone, for these networks"
         return (
             f"Mean rank among the {len(self.rows)} methods that are complete there on every backbone, over {over}; "
-            f"95 % intervals by drawing {drawn}, the same for all backbones. A rank is one among the methods on its own "
+            f"95 % intervals by drawing {drawn}, the same for all backbones. A rank is among the methods on its own "
             "backbone: scores of two backbones are not compared."
         )
 
