@@ -37,7 +37,7 @@ class Tokens(nn.Module):
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, channels, D/8, H/8, W/8)."""
         tokens: Tensor = self.proj(volumes)
-        position = self.position
+        position: Tensor = self.position
         if position.shape[2:] != tokens.shape[2:]:
             position = F.interpolate(position, tokens.shape[2:], mode="trilinear", align_corners=False)
         return tokens + position
@@ -72,8 +72,8 @@ class TransformerStage(nn.Module):
         tokens = features.flatten(2).transpose(1, 2)
         for block in self.blocks:
             tokens = block(tokens, rope=rotation)
-        out: Tensor = self.norm(tokens).transpose(1, 2)
-        return out.unflatten(2, features.shape[2:])
+        out: Tensor = self.norm(tokens)
+        return out.transpose(1, 2).reshape(features.shape)
 
 
 class Decoder(nn.Sequential):

@@ -70,8 +70,8 @@ class ResEnc(Backbone):
         source="Isensee et al., nnU-Net Revisited, MICCAI 2024; dynamic_network_architectures",
     )
     stride = 8
-    encoder_modules = ("stage1", "stage2", "stage3", "stage4")
-    decoder_modules = ("up3", "up2", "up1")
+    encoder_modules: ClassVar[tuple[str, ...]] = ("stage1", "stage2", "stage3", "stage4")
+    decoder_modules: ClassVar[tuple[str, ...]] = ("up3", "up2", "up1")
     blocks: ClassVar[tuple[int, ...]] = (1, 3, 4, 6)
     """Residual blocks of each stage."""
     widest: ClassVar[int] = 10

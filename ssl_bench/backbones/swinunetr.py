@@ -78,11 +78,14 @@ class SwinUNETR(Backbone):
     def decode(self, stages: Sequence[Tensor]) -> Tensor:
         """The volumes and five stages, finest first -> local features (B, features, D, H, W) of the padded size."""
         volumes, half, quarter, eighth, sixteenth, coarsest = stages
-        local = self.run(self.decoder5, self.run(self.encoder10, coarsest), sixteenth)
-        local = self.run(self.decoder4, local, self.run(self.encoder4, eighth))
-        local = self.run(self.decoder3, local, self.run(self.encoder3, quarter))
-        local = self.run(self.decoder2, local, self.run(self.encoder2, half))
-        return self.run(self.decoder1, local, self.run(self.encoder1, volumes))
+        local = self._part("decoder5", self._part("encoder10", coarsest), sixteenth)
+        local = self._part("decoder4", local, self._part("encoder4", eighth))
+        local = self._part("decoder3", local, self._part("encoder3", quarter))
+        local = self._part("decoder2", local, self._part("encoder2", half))
+        return self._part("decoder1", local, self._part("encoder1", volumes))
+
+    def _part(self, name: str, *inputs: Tensor) -> Tensor:
+        return self.run(getattr(self, name), *inputs)
 
 
 def _monai(channels_in: int, features: int) -> MonaiSwinUNETR:
