@@ -31,9 +31,10 @@ def measure(options: Options) -> list[Table]:
 
 
 def _rows(group: tuple[tuple[str, int], ...], options: Options) -> list[Row]:
+    # Before this process holds much: where it starts another, that one's largest size begins with its own.
+    memory = {name: _in_a_process(name, width, options) for name, width in group}
     steps: dict[str, Step] = {name: Step(name, width, options) for name, width in group}
     times = interleaved(steps, options)
-    memory = {name: _in_a_process(name, width, options) for name, width in group}
     first = group[0][0]
     return [
         {
