@@ -28,7 +28,7 @@ from ssl_bench.training.runtime import Runtime, provenance, resolve_runtime, usa
 COMMANDS = ("commands", "planning", "report", "page", "prepare", *MATRICES)
 """Parts that measure commands on the processor, with threads of their own: no --device and no --threads is for them."""
 PARTS = (
-    *("step", "resources", "losses", "transforms", "data", "protocols", "inference", "memory"),
+    *("step", "resources", "backbones", "losses", "transforms", "data", "protocols", "inference", "memory"),
     *("growth", "cost", "scheduling"),
     *COMMANDS,
     "peers",

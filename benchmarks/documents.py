@@ -20,6 +20,7 @@ PERFORMANCE = ROOT / "docs" / "performance.md"
 SECTIONS = {
     "step": "Training step",
     "resources": "Resources of a pre-training",
+    "backbones": "Backbones",
     "losses": "Losses",
     "transforms": "Transforms",
     "data": "Data",

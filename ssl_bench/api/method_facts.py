@@ -13,6 +13,14 @@ Paradigm = Literal["none", "centroid-hidden", "centroid-absolute", "centroid-rel
 Pretrains = Literal["nothing", "encoder", "encoder and decoder"]
 """What of the backbone a method pre-trains."""
 
+Need = Literal["sparse encoder"]
+"""What a method may ask of a backbone that not every one has; backbones say what they give."""
+
+NEEDS: dict[Need, str] = {
+    "sparse encoder": "an encoder that runs on visible voxels alone, a chain of convolutions, group norms and poolings"
+}
+"""The needs in words."""
+
 PARADIGMS: tuple[Paradigm, ...] = ("none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric")
 
 PRETRAINING_OPTIONS = ("learning_rate", "warmup_share", "weight_decay", "optimiser", "batch")
@@ -41,3 +49,5 @@ class MethodFacts:
     trains_on: tuple[ShiftName, ...] = ()
     """Shifts of test cases of whose kind the pretext shows the backbone some by default, at whatever strength: a table
     of robustness marks them."""
+    needs: tuple[Need, ...] = ()
+    """What a backbone must give beyond global and local features; pairs that lack it are refused."""

@@ -28,6 +28,7 @@ def pretrain(
     *,
     method: options.Method,
     out: Annotated[Path, typer.Option(help="Where to write the backbone, as safetensors.")],
+    backbone: options.Network = None,
     seed: options.Seed = 0,
     resolution: Resolution,
     execution: PretrainingExecution,
@@ -43,7 +44,7 @@ def pretrain(
     METHODS.check(method)
     options.check_output(out)
     _, locations = locations_of([], corpus=CorpusData(corpus, take_labels=take_labels), skip_problems=skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations)
+    planner, runtime = plan_with(resolution.on_network(backbone), execution, locations)
     cell = planner.pretraining(method, seed)
 
     from ssl_bench.executors.cells.outcomes import outcome

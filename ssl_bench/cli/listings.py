@@ -13,6 +13,7 @@ from ssl_bench.api.registry import BACKBONES, EXECUTORS, METHODS, PROTOCOLS, TAS
 from ssl_bench.cli import options
 
 if TYPE_CHECKING:
+    from ssl_bench.api.backbone import Backbone
     from ssl_bench.api.task import Task
 
 
@@ -36,7 +37,7 @@ def methods(
             else aligned([header, *lines])
         )
         return
-    print_facts(METHODS, ("title", "paradigm", "year", "pretrains", "paper"), as_json)
+    print_facts(METHODS, ("title", "paradigm", "year", "pretrains", "needs", "paper"), as_json)
 
 
 def option_lines() -> list[tuple[str, str, str, str]]:
@@ -67,13 +68,20 @@ def protocols(plugin: options.Plugin = None, as_json: options.Json = False) -> N
 
 
 def backbones(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
-    """The networks that methods pre-train, chosen by --set backbone=NAME."""
-    print_facts(BACKBONES, ("title", "source"), as_json)
+    """The networks that methods pre-train, chosen by --backbone, and the methods that cannot."""
+    print_facts(BACKBONES, ("title", "stride", "not_with", "source"), as_json, _pairs_of)
 
 
 def executors(plugin: options.Plugin = None, as_json: options.Json = False) -> None:
     """Where the cells of a matrix can run."""
     print_facts(EXECUTORS, ("title",), as_json)
+
+
+def _pairs_of(backbone: type[Backbone]) -> dict[str, Any]:
+    """The stride of a backbone, and the methods that need what it does not give."""
+    methods = {name: METHODS.load(name).facts.needs for name in METHODS.usable()[0]}
+    lacking = [name for name, needs in methods.items() if set(needs) - set(backbone.facts.gives)]
+    return {"stride": backbone.stride, "not_with": ", ".join(lacking)}
 
 
 def _data_of(task: type[Task]) -> dict[str, Any]:
@@ -102,7 +110,12 @@ def print_facts(
         typer.echo(json.dumps([{"name": name, **values} for name, values in facts.items()], indent=1))
         return
     header = (registry.kind, *columns)
-    typer.echo(aligned([header, *((name, *(str(values[c] or "") for c in columns)) for name, values in facts.items())]))
+    typer.echo(aligned([header, *((name, *(cell_text(values[c]) for c in columns)) for name, values in facts.items())]))
+
+
+def cell_text(value: Any) -> str:
+    """A fact in a table: lists by commas, nothing for what is empty."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""``matrix``: every combination of methods, tasks, protocols, folds and seeds."""
+"""``matrix``: every combination of methods, backbones, tasks, protocols, folds and seeds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
-from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
+from ssl_bench.cli.option_groups import (
+    CorpusData,
+    PretrainingExecution,
+    Resolution,
+    Scheduling,
+    TaskData,
+    check_network,
+    with_groups,
+)
 from ssl_bench.cli.planning import (
     all_tasks,
     check_rows,
@@ -21,6 +29,7 @@ from ssl_bench.cli.planning import (
     names,
     placed,
     plan_with,
+    without_impossible,
     without_pointless,
 )
 from ssl_bench.cli.running import run_and_print
@@ -40,6 +49,13 @@ def matrix(
         typer.Argument(metavar="FILE.toml", help="Options by their names.", callback=read_matrix_file, is_eager=True),
     ] = None,
     methods: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
+    backbones: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="The networks, comma-separated, or all: see ssl-bench backbones; default: the preset's.",
+        ),
+    ] = None,
     tasks: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     protocols: options.Protocols = "linear,finetune",
     seeds: Annotated[str, typer.Option(help="Comma-separated, or a range such as 0-4.")] = "0",
@@ -70,7 +86,7 @@ def matrix(
     snapshots: options.Snapshots = None,
     rerun: options.RerunOption = options.Rerun.missing,
 ) -> None:
-    """Run every combination of methods, tasks, protocols, folds and seeds; each pre-training once.
+    """Run every combination of methods, backbones, tasks, protocols, folds and seeds; each pre-training once.
 
     A TOML file may give the options by their names; those on the command line win.
 
@@ -86,6 +102,9 @@ def matrix(
     check_rows(chosen_methods)
     for name in chosen_protocols:
         resolve_protocol(name)
+    chosen_networks = names(backbones, "--backbones", BACKBONES.names) if backbones is not None else []
+    for name in chosen_networks:
+        check_network(name, "--backbones")
     chosen_seeds = number_list(seeds, "--seeds")
     if folds and data.fold:
         raise UserError(f"--fold {data.fold}: --folds {folds} says it already; leave one out")
@@ -93,10 +112,11 @@ def matrix(
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems, store)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     chosen_folds = {task: fold_list(folds, planner.data, task) for task in chosen_tasks}
+    planners = {name: planner.on_backbone(name) for name in chosen_networks or [planner.preset.backbone]}
     cells = [
-        planner.evaluation(method, task, protocol, seed, reset.value, fold=fold)
+        planners[network].evaluation(method, task, protocol, seed, reset.value, fold=fold)
         for seed in chosen_seeds
-        for method in chosen_methods
+        for method, network in without_impossible(chosen_methods, list(planners))
         for task in chosen_tasks
         for protocol in chosen_protocols
         for fold in chosen_folds[task]

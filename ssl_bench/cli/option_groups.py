@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from ssl_bench.api.registry import EXECUTORS
+from ssl_bench.api.registry import BACKBONES, EXECUTORS
 from ssl_bench.cli import options
 from ssl_bench.errors import UserError
 
@@ -28,6 +29,29 @@ class Resolution:
     set_: options.Set = None
     plugin: options.Plugin = None
     precision: options.PrecisionOption = None
+
+    def on_network(self, name: str | None) -> Resolution:
+        """These options with the network that ``--backbone`` names, None for the preset's.
+
+        Raises UserError for one that is not registered, and where ``--set backbone`` names another.
+        """
+        if name is None:
+            return self
+        check_network(name, "--backbone")
+        said = [one for one in self.set_ or [] if one.startswith("backbone=")]
+        if said and said[-1] != f"backbone={name}":
+            raise UserError(f"--backbone {name}: --set {said[-1]} names another; leave one out")
+        return replace(self, set_=[*(self.set_ or []), f"backbone={name}"])
+
+
+def check_network(name: str, option: str) -> None:
+    """Raise UserError, naming `option`, unless `name` is a registered backbone; of a file it says what reads it."""
+    if name not in BACKBONES.names() and Path(name).exists():
+        raise UserError(
+            f"{option} {name}: a file, and a network is meant here: {', '.join(BACKBONES.names())}; "
+            "weights in a file are for ssl-bench evaluate --backbone FILE"
+        )
+    BACKBONES.check(name)
 
 
 @dataclass(frozen=True)

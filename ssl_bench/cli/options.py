@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssl_bench.api.registry import EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
+from ssl_bench.api.registry import BACKBONES, EXECUTORS, METHODS, PROTOCOLS, TASKS, Registry, add_plugin_file
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def completion(registry: Registry[Any]) -> Callable[[str], list[str]]:
 
 complete_method, complete_task = completion(METHODS), completion(TASKS)
 complete_protocol, complete_executor = completion(PROTOCOLS), completion(EXECUTORS)
+complete_backbone = completion(BACKBONES)
 
 
 def check_output(out: Path, kind: str = "file", option: str = "--out") -> None:
@@ -119,6 +120,15 @@ Task = Annotated[
     typer.Option(
         help="A task: see ssl-bench tasks; or nnunet:DIR, folder:DIR for a data set of your own.",
         autocompletion=complete_task,
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="The network that is trained: see ssl-bench backbones; default: the preset's.",
+        autocompletion=complete_backbone,
     ),
 ]
 Protocols = Annotated[

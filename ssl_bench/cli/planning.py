@@ -134,6 +134,16 @@ def check_rows(methods: Sequence[str]) -> None:
             METHODS.check(name)
 
 
+def without_impossible(methods: Sequence[str], backbones: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of method and backbone that work; on stderr, which do not and why. Raises UserError if none is left."""
+    from ssl_bench.planning.pairs import possible_pairs
+
+    kept, reasons = possible_pairs(methods, backbones)
+    for reason in reasons:
+        typer.echo(f"left out: {reason}", err=True)
+    return kept
+
+
 def locations_of(
     tasks: Sequence[str],
     data: TaskData = NO_DATA,

@@ -16,6 +16,7 @@ import typer
 
 from ssl_bench.api.registry import BACKBONES, METHODS, REGISTRIES, TASKS, resolve_protocol
 from ssl_bench.cli import options
+from ssl_bench.cli.option_groups import check_network
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ NEXT = {
     Kind.method: "run --method {name} --task shc --preset smoke",
     Kind.task: "run --task {name} --method scratch --preset smoke",
     Kind.protocol: "run --protocol {name} --method scratch --task shc --preset smoke",
-    Kind.backbone: "run --set backbone={name} --method denoising --task shc --preset smoke",
+    Kind.backbone: "run --backbone {name} --method denoising --task shc --preset smoke",
     Kind.executor: "matrix --executor {name} --methods scratch --tasks shc --preset smoke",
 }
 """A first command that uses a plugin of each kind."""
@@ -86,13 +87,14 @@ def check(
     kind: Annotated[Kind, typer.Argument(help="method, task, protocol or backbone.")],
     name: Annotated[str, typer.Argument(help="A registered name.")],
     plugin: options.Plugin = None,
+    backbone: options.Network = None,
     as_json: options.Json = False,
 ) -> None:
-    """Examine a plugin: does it keep what the harness relies on? Exit 1 if it does not.
+    """Examine a plugin: does it keep what the harness relies on? Exit 1 if it does not. A method with any --backbone.
 
     Example: ssl-bench check method masked_volumes --plugin masked_volumes.py
     """
-    checks, subject = _examination(kind, name)
+    checks, subject = _examination(kind, name, backbone)
     findings: list[dict[str, str | None]] = []
     on_terminal = sys.stderr.isatty()
     for number, one in enumerate(checks, 1):
@@ -123,8 +125,12 @@ def _hides_a_module(name: str) -> bool:
     return found is not None and found.origin is not None and Path(found.origin).parent != Path.cwd()
 
 
-def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
-    """The promises of a kind, and the plugin that has to keep them."""
+def _examination(kind: Kind, name: str, backbone: str | None) -> tuple[Sequence[Check[Any]], Any]:
+    """The promises of a kind, and the plugin that has to keep them; of a method, on that backbone."""
+    if backbone is not None:
+        if kind is not Kind.method:
+            raise UserError(f"--backbone {backbone}: is for methods; leave it out")
+        check_network(backbone, "--backbone")
     if kind is Kind.task:
         TASKS.check(name)
         from ssl_bench.conformance.task_checks import TaskUnderTest
@@ -146,7 +152,7 @@ def _examination(kind: Kind, name: str) -> tuple[Sequence[Check[Any]], Any]:
     METHODS.check(name)
     from ssl_bench.conformance.method_checks import METHOD_CHECKS, MethodUnderTest
 
-    method = MethodUnderTest(name)
+    method = MethodUnderTest(name, backbone=backbone)
     if method.facts.pretrains == "nothing":
         raise UserError(f"method {name!r} pre-trains nothing: there is nothing to check")
     return METHOD_CHECKS, method

@@ -20,6 +20,7 @@ def run(
     method: options.Method,
     task: options.Task,
     protocol: options.Protocols = "linear,finetune",
+    backbone: options.Network = None,
     seed: options.Seed = 0,
     resolution: Resolution,
     execution: PretrainingExecution,
@@ -42,6 +43,7 @@ def run(
     for name in protocols:
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems, store)
+    resolution = resolution.on_network(backbone)
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(further_asked(without_pointless(cells), asked, snapshots), execution, runtime, rerun)

@@ -66,6 +66,7 @@ def tune(
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many trials there are and their cost.")] = False,
+    backbone: options.Network = None,
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
@@ -85,7 +86,7 @@ def tune(
 
     if freeze is not None:
         options.check_output(freeze, option="--freeze")
-    executor, execution, resolution = placed(scheduling, execution, resolution)
+    executor, execution, resolution = placed(scheduling, execution, resolution.on_network(backbone))
     search, results = asked.search(), execution.store()
     search.check(record.spec.seed for record in results.evaluations() if record.spec.scored_on == "test")
     _, locations = locations_of(search.tasks)

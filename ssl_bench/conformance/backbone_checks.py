@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,8 +12,9 @@ from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.registry import BACKBONES
 from ssl_bench.api.rng import seeded_initialisation
 from ssl_bench.conformance import Check, checks_of
-from ssl_bench.conformance.method_under_test import WIDTH, same, some
+from ssl_bench.conformance.method_under_test import WIDTH, off_zero, same, some
 from ssl_bench.errors import UserError
+from ssl_bench.nn.sparse import require_sparse
 from ssl_bench.weights.stem import entering
 
 BATCH = 2
@@ -35,8 +37,8 @@ class BackboneUnderTest:
     @property
     def volumes(self) -> Tensor:
         """(2, 1, D, H, W) in [0, 1], of sizes that no stride divides but one."""
-        stride = self.plugin.stride
-        size = (stride + 3, 2 * stride, stride + 1)
+        side = max(16, self.plugin.stride)
+        size = (side + 3, side, side - 1)
         return torch.rand(BATCH, 1, *size, generator=torch.Generator().manual_seed(0))
 
 
@@ -47,18 +49,22 @@ def facts_are_complete(subject: BackboneUnderTest) -> str | None:
     return None
 
 
-def stages_halve(subject: BackboneUnderTest) -> str | None:
-    """Each encoder stage has half the extent of the one before and the channels that `stage_channels` promises."""
+def stages_fit(subject: BackboneUnderTest) -> str | None:
+    """Encoder stages have the channels of `stage_channels` and the extent of `stage_strides`, which end in `stride`."""
     backbone, volumes = subject.build(), subject.volumes
-    channels, padded = backbone.stage_channels, backbone.pad(volumes).shape[2:]
-    promised = [(BATCH, count, *(side >> level for side in padded)) for level, count in enumerate(channels)]
+    channels, strides, padded = backbone.stage_channels, backbone.stage_strides, backbone.pad(volumes).shape[2:]
+    if len(strides) != len(channels) or any(coarse % fine for fine, coarse in pairwise(strides)):
+        return f"stage_strides {strides} are not one for each of {len(channels)} stages, each a multiple of the finer"
+    promised = [
+        (BATCH, count, *(side // stride for side in padded)) for count, stride in zip(channels, strides, strict=True)
+    ]
     found = [tuple(stage.shape) for stage in backbone.stages(volumes)]
     if found != promised:
         return f"the stages of volumes padded to {tuple(padded)} are {found}, promised {promised}"
-    if 2 ** (len(channels) - 1) != backbone.stride:
-        return f"{len(channels)} stages make a stride of {2 ** (len(channels) - 1)}, not {backbone.stride}"
-    odd = [count for count in channels if count % 8]
-    return f"stage_channels {odd} are no multiples of 8, by which heads normalise" if odd else None
+    if strides[-1] != backbone.stride:
+        return f"{len(channels)} stages make a stride of {strides[-1]}, not {backbone.stride}"
+    odd = [count for count in (backbone.global_channels, backbone.local_channels) if count % 8]
+    return f"global or local channels {odd} are no multiples of 8, by which heads normalise" if odd else None
 
 
 def features_fit(subject: BackboneUnderTest) -> str | None:
@@ -77,7 +83,7 @@ def features_fit(subject: BackboneUnderTest) -> str | None:
 
 def gradients_reach_all(subject: BackboneUnderTest) -> str | None:
     """A gradient of local features reaches every layer of encoder and decoder, one of global features the encoder's."""
-    backbone = subject.build()
+    backbone = off_zero(subject.build())
     for part, modules in (
         ("local", (*backbone.encoder_modules, *backbone.decoder_modules)),
         ("global_", backbone.encoder_modules),
@@ -105,6 +111,16 @@ def seeds_reproduce(subject: BackboneUnderTest) -> str | None:
     first, second = one(subject.volumes).local, again(subject.volumes).local
     if not torch.equal(first, second) or not torch.equal(before, torch.get_rng_state()):
         return "two passes differ, or draw random numbers: the harness seeds initial weights alone"
+    return None
+
+
+def weights_have_one_name(subject: BackboneUnderTest) -> str | None:
+    """No weight stands under two names, so that files hold each once."""
+    names: dict[int, str] = {}
+    for name, value in subject.build().state_dict().items():
+        first = names.setdefault(value.data_ptr(), name)
+        if first != name and value.numel():
+            return f"{first} and {name} are one tensor, which no file can hold twice; delete one of the names"
     return None
 
 
@@ -166,17 +182,29 @@ def equal_channels_change_nothing(subject: BackboneUnderTest) -> str | None:
     return None if apart <= 1e-4 else f"the features are {apart:.2g} off those of one channel"
 
 
+def gives_what_it_says(subject: BackboneUnderTest) -> str | None:
+    """What `facts.gives` promises to methods that need it is there."""
+    if "sparse encoder" in subject.facts.gives:
+        try:
+            require_sparse(subject.build(), "that needs a sparse encoder")
+        except UserError as error:
+            return f"facts.gives promises a sparse encoder: {error}"
+    return None
+
+
 BACKBONE_CHECKS: tuple[Check[BackboneUnderTest], ...] = checks_of(
     facts_are_complete,
-    stages_halve,
+    stages_fit,
     features_fit,
     gradients_reach_all,
     seeds_reproduce,
+    weights_have_one_name,
     passes_change_nothing,
     checkpointing_is_exact,
     encoder_stands_alone,
     mixed_precision_works,
     equal_channels_change_nothing,
+    gives_what_it_says,
 )
 
 

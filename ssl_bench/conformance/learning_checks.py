@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import torch
 
-from ssl_bench.conformance.method_under_test import CROP, MethodUnderTest, adam, some, update
+from ssl_bench.conformance.method_under_test import CROP, MethodUnderTest, adam, off_zero, some, update
 from ssl_bench.data.windows import Corpus
 
 FEWEST_UPDATES, MOST_UPDATES = 6, 16
@@ -42,6 +42,7 @@ def loss_falls(subject: MethodUnderTest) -> str | None:
 def gradient_reaches_all(subject: MethodUnderTest) -> str | None:
     """A gradient reaches every trainable parameter."""
     method, volumes = subject.ready()
+    off_zero(method.backbone)
     subject.finite_loss(method, volumes).backward()  # type: ignore[no-untyped-call]
     encoder_only = subject.facts.pretrains == "encoder"
     decoder = tuple(f"backbone.{module}." for module in method.backbone.decoder_modules)
@@ -74,7 +75,7 @@ def other_windows_work(subject: MethodUnderTest) -> str | None:
     """Windows of another side work; constants in voxels scale."""
     crop = CROP * 3 // 4
     method = subject.build(crop=crop)
-    small = MethodUnderTest(subject.name)
+    small = subject.with_channels(1)
     small.corpus = Corpus(subject.corpus.volumes, crop, "cpu")
     small.refresh(method, 0)
     loss = small.loss(method, small.choose(method, 0))

@@ -17,7 +17,7 @@ from ssl_bench.conformance.learning_checks import (
     mixed_precision_works,
     other_windows_work,
 )
-from ssl_bench.conformance.method_under_test import VOLUMES, MethodUnderTest, adam, shared_backbone, some
+from ssl_bench.conformance.method_under_test import VOLUMES, MethodUnderTest, adam, some
 from ssl_bench.conformance.reproduction_checks import draws_follow_the_volume, seeds_reproduce, state_round_trips
 
 __all__ = ["METHOD_CHECKS", "MethodUnderTest"]
@@ -33,7 +33,7 @@ def facts_are_complete(subject: MethodUnderTest) -> str | None:
 def backbone_keeps_its_keys(subject: MethodUnderTest) -> str | None:
     """`method.backbone` is the backbone it was given, with the same keys and shapes after training."""
     method = subject.build()
-    wanted = {name: value.shape for name, value in shared_backbone(subject.channels).state_dict().items()}
+    wanted = {name: value.shape for name, value in subject.fresh_backbone().state_dict().items()}
     subject.train(method, adam(method), range(1))
     found = {name: value.shape for name, value in method.backbone.state_dict().items()}
     if found == wanted:
@@ -97,7 +97,7 @@ def example_can_be_shown(subject: MethodUnderTest) -> str | None:
 
 def three_channels_work(subject: MethodUnderTest) -> str | None:
     """On volumes of three channels all that was asked for one holds too."""
-    three = MethodUnderTest(subject.name, channels=3)
+    three = subject.with_channels(3)
     with warnings.catch_warnings():
         # What PyTorch says where one restored channel is compared with three.
         warnings.filterwarnings("error", "Using a target size")

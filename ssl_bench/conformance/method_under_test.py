@@ -18,6 +18,7 @@ from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance import BrokenPromiseError
 from ssl_bench.data.sources import DataSources
 from ssl_bench.data.windows import Corpus
+from ssl_bench.planning.pairs import check_pair
 from ssl_bench.spec.locations import Locations
 
 CROP = 32
@@ -28,8 +29,8 @@ VOLUMES = 16
 class MethodUnderTest:
     """A registered method, built small, on real volumes: windows of the embedded chest CT."""
 
-    def __init__(self, name: str, channels: int = 1) -> None:
-        """Raises UserError if there is no such method or it does not import.
+    def __init__(self, name: str, channels: int = 1, backbone: str | None = None) -> None:
+        """Raises UserError if there is no such method or it does not import, or if it cannot pre-train `backbone`.
 
         Of several `channels` the first holds the volumes themselves, and each further one those of the one before with
         other contrast.
@@ -38,6 +39,8 @@ class MethodUnderTest:
         self.channels = channels
         self.plugin = METHODS.load(name)
         self.facts = self.plugin.facts
+        self.backbone = backbone or load_preset("smoke").backbone
+        check_pair(name, self.backbone)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -54,7 +57,15 @@ class MethodUnderTest:
     def build(self, seed: int = 0, crop: int = CROP) -> Method:
         """The method around a fresh backbone."""
         with seeded_initialisation(seed):
-            return self.plugin(shared_backbone(self.channels), self.plugin.Config(), crop)
+            return self.plugin(self.fresh_backbone(), self.plugin.Config(), crop)
+
+    def fresh_backbone(self) -> Backbone:
+        """The backbone, small, before any training."""
+        return shared_backbone(self.channels, self.backbone)
+
+    def with_channels(self, channels: int) -> MethodUnderTest:
+        """The same method and backbone, on volumes of so many channels."""
+        return MethodUnderTest(self.name, channels, self.backbone)
 
     def ready(self, seed: int = 0, batch: int | None = None) -> tuple[Method, Tensor]:
         """A method that has refreshed itself, and the first batch it chose, (B, C, D, H, W)."""
@@ -101,9 +112,21 @@ class MethodUnderTest:
         return np.stack([np.abs(index % 2 - image) ** (1 + index // 2) for index in range(self.channels)])
 
 
-def shared_backbone(channels: int = 1) -> Backbone:
-    """The backbone of the presets, small, for volumes of so many `channels`."""
-    return BACKBONES.load(load_preset("smoke").backbone).reading(channels, WIDTH)
+def shared_backbone(channels: int = 1, name: str | None = None) -> Backbone:
+    """The backbone called `name`, else that of the presets, small, for volumes of so many `channels`."""
+    return BACKBONES.load(name or load_preset("smoke").backbone).reading(channels, WIDTH)
+
+
+def off_zero(backbone: Backbone) -> Backbone:
+    """`backbone` with weights that start at zero, such as those of residual branches, a little away from it.
+
+    At zero they let no gradient through to what lies before them, which then says nothing.
+    """
+    with torch.no_grad():
+        for name, weight in backbone.named_parameters():
+            if name.endswith("weight") and not weight.any():
+                weight.fill_(0.1)
+    return backbone
 
 
 def update(method: Method, optimiser: torch.optim.Optimizer, loss: Tensor, step: int, steps: int) -> None:

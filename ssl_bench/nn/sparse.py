@@ -104,7 +104,7 @@ def require_sparse(backbone: Backbone, method: str) -> None:
 
     Its stages must be chains of known layers: that is tried with everything visible, on which it must not differ.
     """
-    way_out = f"the method {method} cannot hide voxels from it; use --set backbone=unet3d"
+    way_out = f"the method {method} cannot hide voxels from it; use --backbone unet3d"
     encoder = f"the encoder of the backbone {backbone.facts.title}"
     for name in backbone.encoder_modules:
         for layer in SparseStage(getattr(backbone, name)).layers:

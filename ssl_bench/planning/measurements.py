@@ -20,7 +20,8 @@ def with_controls(cells: Sequence[Cell], planner: Planner) -> list[Cell]:
         if issubclass(plugin, Measurement):
             for control in plugin.controls:
                 name = f"{CONTROL_PREFIX}{control}"
-                found = planner.evaluation(name, spec.task, spec.protocol, spec.seed, fold=spec.data.fold)
+                on_same = planner.on_backbone(spec.backbone.network)
+                found = on_same.evaluation(name, spec.task, spec.protocol, spec.seed, fold=spec.data.fold)
                 if not why_unmeasured(found):
                     added[found.key] = found
     known = {cell.key for cell in cells}

@@ -15,6 +15,7 @@ from ssl_bench.api.registry import BACKBONES, METHODS, PROTOCOLS, TASKS, plugin_
 from ssl_bench.api.settings import Preset, nested, validated
 from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
+from ssl_bench.planning.pairs import check_pair
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting, TunedOn
@@ -89,6 +90,10 @@ class Planner:
         preset = validated(Preset, values, f"preset {self.preset.name}")
         return Planner(preset, [*self._overrides, *overrides], self.precision, self.data, self._stem)
 
+    def on_backbone(self, name: str) -> Planner:
+        """This planner for the network called `name`. Raises UserError for one that is not registered."""
+        return self if name == self.preset.backbone else self.changed([f"backbone={name}"])
+
     def pretraining(self, method: str, seed: int) -> Cell:
         """The pre-training of `method`."""
         spec = self._pretraining_spec(method, seed)
@@ -131,8 +136,9 @@ class Planner:
     def external(
         self, file: Path, backbone: ExternalBackbone, task: str, protocol: str, seed: int, reset: Part = ""
     ) -> Cell:
-        """The evaluation of a backbone that came in a file."""
-        return self._evaluation(backbone, task, protocol, seed, file.resolve(), reset)
+        """The evaluation of a backbone that came in a file, in the setting of cells of the same network."""
+        planner = self.on_backbone(backbone.network)
+        return planner._evaluation(backbone, task, protocol, seed, file.resolve(), reset)
 
     def _evaluation(
         self,
@@ -157,7 +163,7 @@ class Planner:
             protocol=protocol,
             protocol_settings=self._protocol_settings(protocol, method),
             protocol_source=self._protocol_source(protocol),
-            crop=self._window(task, self.preset.crop),
+            crop=self._wide_enough(self._window(task, self.preset.crop), "crop"),
             overlap=self.preset.overlap,
             precision=self.precision,
             seed=seed,
@@ -192,6 +198,16 @@ class Planner:
                 f"pre-trained on {channels_text(backbone.channels)}; {wrong}"
             )
         return self._stem
+
+    def _wide_enough(self, crop: int, setting: str) -> int:
+        """`crop`, in which the backbone can learn. Raises UserError, naming the `setting`, for a smaller one."""
+        smallest = BACKBONES.load(self.preset.backbone).facts.smallest_crop
+        if crop < smallest:
+            raise UserError(
+                f"the backbone {self.preset.backbone} needs windows of {smallest} voxels and has {crop}; "
+                f"use --set {setting}={smallest}, or another --backbone"
+            )
+        return crop
 
     def _say_if_channels_differ(self, task: str) -> None:
         """Warn where the corpus and `task` have as many channels with other names."""
@@ -256,6 +272,7 @@ class Planner:
     def _resolve_pretraining(self, method: str, seed: int) -> PretrainingSpec:
         plugin = METHODS.load(method)
         options = self._options(method)
+        check_pair(method, self.preset.backbone)
         trains = plugin.facts.pretrains != "nothing"
         settings = self.preset.pretraining
         batch = options.batch or max(settings.batch, plugin.facts.smallest_batch)
@@ -271,7 +288,7 @@ class Planner:
             plugin_source=METHODS.source_digest(method),
             options=options.model_dump(mode="json", exclude_defaults=True),
             width=self.preset.width,
-            crop=self._window("corpus", settings.crop) if trains else 0,
+            crop=self._wide_enough(self._window("corpus", settings.crop), "pretraining.crop") if trains else 0,
             steps=settings.steps if trains else 0,
             batch=batch if trains else 0,
             watch_every=settings.watch_every if trains else 0,

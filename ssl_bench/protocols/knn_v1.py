@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
@@ -62,7 +63,7 @@ class KnnV1(Measurement):
 
     def _labels(self, data: Measured) -> Tensor:
         """(training cases, 1), or (training cases, classes) with 1 for the class of each."""
-        labels = torch.tensor([float(case.label) for case in data.train])
+        labels = torch.tensor(np.array([case.label for case in data.train], np.float32))
         if data.facts.kind != "multi-class":
             return labels[:, None]
         return torch.nn.functional.one_hot(labels.long(), len(data.facts.classes)).float()

@@ -10,7 +10,7 @@ from ssl_bench.report.fold_notes import fold_notes
 from ssl_bench.report.latex_text import latex
 from ssl_bench.report.notes import SEMI_REAL_CAPTION, lower_is_better, overlaps
 from ssl_bench.report.statistics import ENOUGH_SEEDS
-from ssl_bench.report.table import Column, Table, column_parts
+from ssl_bench.report.table import Column, Table, changes_text, column_parts
 from ssl_bench.report.tuned_rows import tuning_notes
 
 _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear probe"}
@@ -19,7 +19,7 @@ _PROTOCOLS = {"linear": "Linear", "finetune": "Fine-tuning", "probe": "Linear pr
 def caption(table: Table, columns: Sequence[Column], baseline: str, family: Family) -> str:
     """The caption as LaTeX: setting, seeds, test cases, marks, and what the data are."""
     setting, seeds = table.setting, ", ".join(map(str, table.seeds))
-    changes = f", changed by {', '.join(_code(change) for change in setting.overrides)}" if setting.overrides else ""
+    changes = changes_text(table, _code)
     several = len(table.seeds) > 1
     spread = f", mean $\\pm$ standard deviation over seeds {seeds}" if several else f", one seed ({seeds})"
     sentences = [

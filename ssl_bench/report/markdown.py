@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ssl_bench.report.across_backbones import across_backbones_sections
 from ssl_bench.report.cell_text import mean_rank_text, number_text, score_text
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.family import Family
@@ -15,7 +16,7 @@ from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
 from ssl_bench.report.robustness import robustness_section
 from ssl_bench.report.significance import statistics_section
-from ssl_bench.report.table import Column, Row, Table, column_title, tables_of
+from ssl_bench.report.table import Column, Row, Table, changes_text, column_title, tables_of
 from ssl_bench.report.trajectories import trajectories_section
 from ssl_bench.store.store import Store
 
@@ -45,6 +46,7 @@ def write_markdown(
         parts += filter(None, [robustness_section(table), trajectories_section(table)])
         if len(pretrainings := pretrainings_of(table)):
             parts += ["### Pre-trainings\n", f"{PRETRAININGS}\n", markdown_table(*pretraining_table(pretrainings))]
+    parts += across_backbones_sections(tables)
     if published:
         parts.append(published_section(tables))
     failures = [[record.key, record.spec.method, record.reason or ""] for record in store.failures()]
@@ -66,7 +68,6 @@ def _table_section(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    changed = f", changed by {', '.join(map(code, setting.overrides))}" if setting.overrides else ""
     several = any(place.scored > 1 for place in table.places.values())
     spread = ", then mean ± standard deviation over seeds" if several else ", one seed"
     lacks_folds = any("◔" in place.marks for place in table.places.values())
@@ -83,7 +84,7 @@ def _table_section(table: Table) -> str:
         *data_notes(table, code, escaped),
     ]
     summary = ["### By paradigm\n", f"{PARADIGMS}\n", markdown_table(*paradigm_table(table, ranks))]
-    title = f"## Preset {code(setting.preset)}{changed}\n"
+    title = f"## Preset {code(setting.preset)}{changes_text(table, code)}\n"
     return "\n".join([title, *[f"{note}\n" for note in notes], markdown_table(header, rows), *summary])
 
 

@@ -62,18 +62,22 @@ def mean_ranks(table: Table) -> MeanRanks:
     cases and seeds, within which close rows change places. The same table gives the same bits.
     """
     rows = table.complete_rows if table.setting.ranked else []
+    return ranks_over(table, rows, table.columns, Resampling(len(table.seeds)))
+
+
+def ranks_over(table: Table, rows: Sequence[Row], columns: Sequence[Column], resampling: Resampling) -> MeanRanks:
+    """The mean ranks of `rows` among each other over `columns` of `table`, in which they are complete."""
     if not rows:
         return MeanRanks([], np.empty(0), np.empty((0, 0)))
-    signs = {column: table.metric(column).sign for column in table.columns}
+    signs = {column: table.metric(column).sign for column in columns}
     means = np.array([[sign * table.places[row, column].mean for row in rows] for column, sign in signs.items()])
-    resampling = _Resampling(np.random.default_rng(0), len(table.seeds))
     drawn = np.zeros((len(rows), DRAWS))
-    for column in table.columns:
+    for column in columns:
         cases = _cases(table, column, rows)
         if cases is None:
             drawn = np.empty((len(rows), 0))
             break
-        drawn += _ranks(resampling.scores(cases)) / len(table.columns)
+        drawn += _ranks(resampling.scores(cases)) / len(columns)
     return MeanRanks(rows, _ranks(means.T).mean(1), drawn)
 
 
@@ -150,11 +154,12 @@ def _ranks(scores: Array) -> Array:
     return ranks
 
 
-class _Resampling:
-    """Draws of seeds and cases, which columns share."""
+class Resampling:
+    """Draws of seeds and cases, which columns share; the same each time it is made."""
 
-    def __init__(self, generator: np.random.Generator, seeds: int) -> None:
-        self._generator = generator
+    def __init__(self, seeds: int) -> None:
+        """For columns with so many seeds."""
+        self._generator = np.random.default_rng(0)
         self._seeds = self._drawn(seeds) if seeds >= ENOUGH_SEEDS else np.zeros((DRAWS, seeds))
         self._weights: dict[tuple[str, ...], Array] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report.results import StoreFrames
 from ssl_bench.report.staleness import check_cases
 from ssl_bench.spec.record import Setting
-from ssl_bench.spec.specification import CorpusSpec
+from ssl_bench.spec.specification import SHARED_NETWORK, CorpusSpec
 
 Column = tuple[str, str, str]
 """Task, protocol, and what identifies the cases: of one fold, or of all that pool."""
@@ -65,7 +65,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Table:
-    """All cells of one setting, one kind of data and one pre-training corpus; what it says is worked out once."""
+    """All cells of one setting, kind of data, backbone and pre-training corpus; what it says is worked out once."""
 
     setting: Setting
     data: str
@@ -85,6 +85,12 @@ class Table:
     def is_real(self) -> bool:
         """Whether its cases are patients'; else they are grown from one anatomy."""
         return not self.data.startswith("semi-real")
+
+    @property
+    def network(self) -> str:
+        """The backbone of all its cells."""
+        name: str = self.cells["network"].iloc[0]
+        return name
 
     @cached_property
     def places(self) -> dict[tuple[Row, Column], Place]:
@@ -122,8 +128,12 @@ class Table:
     @cached_property
     def complete_rows(self) -> list[Row]:
         """Methods' rows with a score in every column for every seed and fold: what is ranked or bold is of these."""
+        return self.complete_in(self.columns)
+
+    def complete_in(self, columns: Sequence[Column]) -> list[Row]:
+        """Methods' rows with a score in every one of `columns` for every seed and fold."""
         methods = [row for row in self.rows if not row.is_control]
-        return [row for row in methods if all(self._whole(row, c) == len(self.seeds) for c in self.columns)]
+        return [row for row in methods if all(self._whole(row, c) == len(self.seeds) for c in columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:
@@ -211,7 +221,7 @@ def over_folds(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables_of(frames: StoreFrames, single_folds: bool = False) -> list[Table]:
-    """Cells that differ in setting, kind of data or corpus never meet in a table.
+    """Cells that differ in setting, kind of data, backbone or corpus never meet in a table.
 
     The folds of one cross-validation pool in one column, or with `single_folds` have one each. A row that no corpus
     made stands in the table of each corpus. Raises UserError where cells of one column met different cases.
@@ -220,7 +230,7 @@ def tables_of(frames: StoreFrames, single_folds: bool = False) -> list[Table]:
     pools = cells["cohort"] if single_folds else cells["_pool"].where(cells["_pool"] != "", cells["cohort"])
     frames = frames._replace(cells=cells.assign(_cases=pools))
     tables = []
-    for _, group in frames.cells.groupby(["setting", "data"], sort=False):
+    for _, group in frames.cells.groupby(["setting", "data", "network"], sort=False):
         corpora: list[CorpusSpec] = []
         made_by = [backbone.corpus for backbone in group["_backbone"]]
         for corpus in {id(corpus): corpus for corpus in made_by}.values():
@@ -266,6 +276,13 @@ def _table(cells: pd.DataFrame, corpus: CorpusSpec | None, frames: StoreFrames, 
     table = Table(setting, cells["data"].iloc[0], corpus, cells, rows, columns, frames)
     check_cases(table)
     return table
+
+
+def changes_text(table: Table, code: Callable[[str], str]) -> str:
+    """What stands behind the preset's name: the backbone where it is not the shared one, and other changes."""
+    changes = [one for one in table.setting.overrides if one != f"backbone={table.network}"]
+    network = "" if table.network == SHARED_NETWORK else f", backbone {code(table.network)}"
+    return network + (f", changed by {', '.join(map(code, changes))}" if changes else "")
 
 
 def column_title(column: Column, table: Table) -> str:

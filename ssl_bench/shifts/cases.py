@@ -47,7 +47,7 @@ def _with(case: Case, channels: NDArray[np.float32], label: NDArray[Any] | None)
 
 def _of_voxels(case: Case) -> NDArray[Any] | None:
     """The label map; None where the whole volume has the label."""
-    return case.label if isinstance(case.label, np.ndarray) else None
+    return None if isinstance(case.label, int | float) else np.asarray(case.label)
 
 
 def _like(channels: NDArray[np.float32], case: Case) -> NDArray[np.float32]:

@@ -40,6 +40,10 @@ Stem = Literal["", "copy", "mean", "new"]
 """How weights enter a backbone for other channels, see `ssl_bench.weights.stem`; empty where they are the same."""
 
 
+SHARED_NETWORK = "unet3d"
+"""The backbone of cells that name none."""
+
+
 class _Keyed(Settings):
     """A specification with a key of its own, which ten thousand cells ask for again and again."""
 
@@ -162,7 +166,7 @@ class PretrainingSpec(_Keyed):
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.method} pre-training, seed {self.seed}"
+        return f"{on_network(self.method, self.network)} pre-training, seed {self.seed}"
 
     @property
     def data(self) -> CorpusSpec | None:
@@ -288,9 +292,10 @@ class EvaluationSpec(_Keyed):
 
     @property
     def row(self) -> str:
-        """The row in words: the method, and what of its backbone is reset or enters by a stem."""
+        """The row in words: the method, its network, and what of its backbone is reset or enters by a stem."""
         changed = changed_title(self.reset, self.stem)
-        return f"{self.method} ({changed})" if changed else self.method
+        made = on_network(self.method, self.backbone.network)
+        return f"{made} ({changed})" if changed else made
 
     @property
     def title(self) -> str:
@@ -299,6 +304,11 @@ class EvaluationSpec(_Keyed):
         fold = f", fold {self.data.fold}" if self.data.fold else ""
         step = f", snapshot at step {self.snapshot}" if self.snapshot else ""
         return f"{self.row} {self.task} {self.protocol}{fold}, seed {self.seed}{step}{trial}"
+
+
+def on_network(method: str, network: str) -> str:
+    """The method, and which backbone it is about where that is not the shared one."""
+    return method if network == SHARED_NETWORK else f"{method} on {network}"
 
 
 def changed_title(reset: Part, stem: Stem = "") -> str:

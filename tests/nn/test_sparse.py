@@ -146,7 +146,7 @@ class Residual(UNet3D):
 
 def test_backbones_that_it_cannot_run_are_refused_in_one_line() -> None:
     require_sparse(backbone(3), "spark")
-    with pytest.raises(UserError, match=r"has a BatchStatisticsNorm in down_tr64: .* use --set backbone=unet3d$"):
+    with pytest.raises(UserError, match=r"has a BatchStatisticsNorm in down_tr64: .* use --backbone unet3d$"):
         require_sparse(ModelsGenesis(16), "spark")
     with pytest.raises(UserError, match="Residual is more than its layers in turn"):
         require_sparse(Residual(8), "spark")

@@ -6,7 +6,9 @@ through random layers; and channels are standardised, so the scale of the featur
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,18 +24,24 @@ class Probe(EnsembleDownstream):
 
     def make_head(self, classes: int) -> nn.Module:
         """`heads` linear heads on the same features."""
-        channels = self.backbone.stage_channels
-        make = ScaleSums if of_voxels(self.kind) else PooledLinears
-        return Ensemble(channels, make(channels, self.outputs, self.heads))
+        channels, strides = self.backbone.stage_channels, self.backbone.stage_strides
+        if not of_voxels(self.kind):
+            return Ensemble(channels, PooledLinears(channels, self.outputs, self.heads))
+        if strides[0] > 1:
+            channels, strides = (0, *channels), (1, *strides)
+        return Ensemble(channels, ScaleSums(channels, self.outputs, self.heads, strides))
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """(B, C, D, H, W) -> the encoder's stages, finest first, (B, channels, d, h, w); of volumes (B, channels).
 
-        The finest stage is cut to the volume; the others keep its zero padding.
+        The finest stage is cut to the volume; the others keep its zero padding. Where the encoder has no stage at full
+        resolution there is one without channels: logits are upsampled to it.
         """
         stages = self.backbone.stages(volumes)
         if not of_voxels(self.kind):
             return tuple(stage.float().mean(dim=(2, 3, 4)) for stage in stages)
+        if self.backbone.stage_strides[0] > 1:
+            return (volumes.new_empty(len(volumes), 0, *volumes.shape[2:]), *stages)
         return (centre(stages[0], volumes.shape[2:]), *stages[1:])
 
 
@@ -44,8 +52,10 @@ class ScaleSums(nn.ModuleList):
     holding hundreds of channels at full resolution. The convolutions of all heads are one matrix product a stage.
     """
 
-    def __init__(self, channels: Sequence[int], outputs: int, heads: int) -> None:
+    def __init__(self, channels: Sequence[int], outputs: int, heads: int, strides: Sequence[int]) -> None:
+        """`strides`: voxels of the finest stage per voxel of each stage."""
         super().__init__(ScaleSum(channels, outputs) for _ in range(heads))
+        self.factors = [coarse // fine for fine, coarse in pairwise(strides)]
 
     def forward(self, *stages: Tensor) -> Tensor:
         """Stages (B, channels, d, h, w), finest first -> logits (heads * B, outputs, D, H, W) of the finest's size.
@@ -63,8 +73,11 @@ class ScaleSums(nn.ModuleList):
         *finer, total = [F.linear(stage.movedim(1, -1), weight) for stage, weight in zip(stages, weights, strict=True)]
         # Upsampling leaves a constant as it is, so the bias of the finest layer may join the few coarsest logits.
         total = total + torch.cat([head.layers[0].bias for head in heads])
+        factors = list(self.factors)
         while finer:
-            upsampled = F.interpolate(total.movedim(-1, 1), scale_factor=2, mode="trilinear", align_corners=False)
+            factor, upsampled = factors.pop(), total.movedim(-1, 1)
+            if factor > 1:
+                upsampled = F.interpolate(upsampled, scale_factor=factor, mode="trilinear", align_corners=False)
             logits = finer.pop()
             total = logits.add_(centre(upsampled, logits.shape[1:4]).movedim(1, -1))
         rows = total.flatten(0, -2)
@@ -80,9 +93,12 @@ class ScaleSum(nn.Module):
 
     def __init__(self, channels: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Conv3d(count, outputs, 1, bias=index == 0) for index, count in enumerate(channels)
-        )
+        with warnings.catch_warnings():
+            # A stage without channels has a bias and no weights.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            self.layers = nn.ModuleList(
+                nn.Conv3d(count, outputs, 1, bias=index == 0) for index, count in enumerate(channels)
+            )
 
 
 class PooledLinears(nn.ModuleList):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ssl_bench.report import across_backbones as across
 from ssl_bench.report import notes
 from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.family import Family
 from ssl_bench.report.page.details import describe_evaluation, describe_pretraining
 from ssl_bench.report.page.figures import figures_of
-from ssl_bench.report.page.model import Lines, Page, Section
+from ssl_bench.report.page.model import AcrossBackbones, Lines, Page, Section
 from ssl_bench.report.page.sections import section_of
 from ssl_bench.report.pictures import Picture
 from ssl_bench.report.published import sources_note
@@ -56,6 +57,7 @@ def gather(
         warning=notes.SEMI_REAL if (frames.cells["data"] == SEMI_REAL).any() else "",
         filters=_filters(sections),
         sections=sections,
+        across_backbones=[_across(one) for one in across.across_backbones(found)],
         published_note=sources_note() if published else "",
         failures=Lines(
             ("Cell", "Method", "What", "Reason"),
@@ -73,6 +75,14 @@ def _summary(frames: StoreFrames, failures: int) -> str:
         (failures, "failed cell"),
     ]
     return ", ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in counts)
+
+
+def _across(found: across.AcrossBackbones) -> AcrossBackbones:
+    header, lines = across.rank_lines(found)
+    ranks = Lines(header, [(line[0], line) for line in lines])
+    header, lines = across.agreement_lines(found)
+    agreements = Lines(header, [("", line) for line in lines])
+    return AcrossBackbones(found.title, found.note, ranks, across.TAU, agreements)
 
 
 def _filters(sections: Sequence[Section]) -> list[tuple[str, str, Sequence[str]]]:

@@ -159,6 +159,18 @@ class Section:
 
 
 @dataclass(frozen=True)
+class AcrossBackbones:
+    """Ranks on several backbones side by side."""
+
+    title: str
+    note: str
+    ranks: Lines
+    tau_note: str
+    agreements: Lines
+    """No lines where there are too few methods."""
+
+
+@dataclass(frozen=True)
 class Page:
     """The whole page."""
 
@@ -168,6 +180,7 @@ class Page:
     filters: Sequence[tuple[str, str, Sequence[str]]]
     """What can be filtered by: the attribute's name, its title and its values."""
     sections: Sequence[Section]
+    across_backbones: Sequence[AcrossBackbones]
     published_note: str
     """Empty where no published numbers are asked for."""
     failures: Lines

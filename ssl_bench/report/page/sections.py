@@ -19,7 +19,7 @@ from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import ON_REAL, ON_SEMI_REAL, published_at, published_table
 from ssl_bench.report.robustness import robustness_tables
 from ssl_bench.report.significance import comparison_table, families
-from ssl_bench.report.table import Column, Table, column_parts, column_title
+from ssl_bench.report.table import Column, Table, changes_text, column_parts, column_title
 from ssl_bench.report.trajectories import trajectory_table, with_snapshots
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 
@@ -61,8 +61,7 @@ def section_of(
     ]
     return Section(
         id=name,
-        title=f"Preset {setting.preset}"
-        + (f", changed by {', '.join(setting.overrides)}" if setting.overrides else ""),
+        title=f"Preset {setting.preset}{changes_text(table, str)}",
         table=table,
         baseline=baseline if any(found.differences for found in tests.values()) else "",
         notes=_notes(table),

@@ -45,7 +45,7 @@ def test_the_scale_and_offset_of_features_do_not_matter() -> None:
 
 def test_upsampling_logits_equals_upsampling_features_first() -> None:
     channels = (3, 4, 5)
-    heads = ScaleSums(channels, 2, heads=2)
+    heads = ScaleSums(channels, 2, heads=2, strides=(1, 2, 4))
     stages = [torch.randn(2, count, *[8 // 2**level] * 3) for level, count in enumerate(channels)]
     features, weights = stages[2], [head.layers[2].weight for head in heads]
     for level in (1, 0):
@@ -114,7 +114,7 @@ def test_heads_learn_as_if_each_were_alone() -> None:
     """The mean of the heads' losses moves every head under Adam as its own loss would."""
     torch.manual_seed(0)
     together = probe(heads=2).double()  # Adam's first step is as long for a gradient of nearly nothing.
-    single = ScaleSums((8, 16, 32, 64, 128), 3, heads=1).double()
+    single = ScaleSums((8, 16, 32, 64, 128), 3, heads=1, strides=(1, 2, 4, 8, 16)).double()
     single[0].load_state_dict(together.head.heads[1].state_dict())
     stages = [stage.detach() for stage in together.features(torch.rand(1, 1, 16, 16, 16, dtype=torch.float64))]
     labels = torch.randint(0, 3, (1, 16, 16, 16))

@@ -1,0 +1,41 @@
+"""Which methods pre-train which backbones, and why the others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ssl_bench.api.controls import CONTROL_ROWS
+from ssl_bench.api.method_facts import NEEDS
+from ssl_bench.api.registry import BACKBONES, METHODS
+from ssl_bench.errors import UserError
+
+
+def why_impossible(method: str, backbone: str) -> str:
+    """What `method` needs that `backbone` does not give, in words; empty where they fit."""
+    if method in CONTROL_ROWS:  # Stands in for the features of any backbone.
+        return ""
+    gives = BACKBONES.load(backbone).facts.gives
+    lacking = [NEEDS[need] for need in METHODS.load(method).facts.needs if need not in gives]
+    return f"the method {method} needs {' and '.join(lacking)}, and the backbone {backbone} has none" if lacking else ""
+
+
+def check_pair(method: str, backbone: str) -> None:
+    """Raise UserError, with the backbones that would do, unless `method` can pre-train `backbone`."""
+    reason = why_impossible(method, backbone)
+    if reason:
+        others = [name for name in BACKBONES.usable()[0] if not why_impossible(method, name)]
+        raise UserError(f"{reason}; use --backbone {' or '.join(others)}")
+
+
+def possible_pairs(methods: Iterable[str], backbones: Iterable[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs of method and backbone that work, backbone by backbone, and why the others do not.
+
+    Raises UserError if none is left.
+    """
+    pairs = [(method, backbone) for backbone in backbones for method in methods]
+    reasons = {pair: why_impossible(*pair) for pair in pairs}
+    kept = [pair for pair in pairs if not reasons[pair]]
+    refused = [reason for reason in reasons.values() if reason]
+    if not kept:
+        raise UserError(f"{'; '.join(refused)}; choose others")
+    return kept, refused
