@@ -11,7 +11,15 @@ import typer
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.matrix_file import read_matrix_file
-from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
+from ssl_bench.cli.option_groups import (
+    CorpusData,
+    PretrainingExecution,
+    Resolution,
+    Scheduling,
+    Start,
+    TaskData,
+    with_groups,
+)
 from ssl_bench.cli.planning import all_tasks, locations_of, names, placed, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 from ssl_bench.errors import UserError
@@ -48,6 +56,7 @@ def matrix(
             help="Print the cells and whether they are done, under --executor slurm the sbatch files too; run nothing.",
         ),
     ] = False,
+    start: Start,
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
@@ -77,7 +86,7 @@ def matrix(
         raise UserError(f"--fold {data.fold}: --folds {folds} says it already; leave one out")
     chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem, start)
     chosen_folds = {task: fold_list(folds, planner.data, task) for task in chosen_tasks}
     cells = [
         planner.evaluation(method, task, protocol, seed, reset.value, fold=fold)

@@ -8,7 +8,7 @@ import typer
 
 from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
 from ssl_bench.cli import options
-from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
+from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Start, TaskData, with_groups
 from ssl_bench.cli.planning import locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 
@@ -20,6 +20,7 @@ def run(
     task: options.Task,
     protocol: options.Protocols = "linear,finetune",
     seed: options.Seed = 0,
+    start: Start,
     resolution: Resolution,
     execution: PretrainingExecution,
     data: TaskData,
@@ -37,7 +38,7 @@ def run(
     for name in protocols:
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem, start)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(without_pointless(cells), execution, runtime, rerun)
 

@@ -31,7 +31,7 @@ class Cell(BaseModel):
     cross_validation: CrossValidation | None = None
     """The folds of which the cell's is one; None for the only fold, and where folds share their test cases."""
     backbone_file: Path | None = None
-    """Where an external backbone's weights lie."""
+    """Where an external backbone's weights lie, or those that the pre-training starts from."""
     plugins: tuple[Path, ...] = ()
     """Files named by ``--plugin`` that define what the cell needs."""
 
@@ -71,5 +71,10 @@ class Cell(BaseModel):
         if self.kind == "pretraining" or not isinstance(backbone, PretrainingSpec) or backbone.steps == 0:
             return None
         return Cell(
-            kind="pretraining", spec=backbone, setting=self.setting, locations=self.locations, plugins=self.plugins
+            kind="pretraining",
+            spec=backbone,
+            setting=self.setting,
+            locations=self.locations,
+            backbone_file=self.backbone_file,
+            plugins=self.plugins,
         )

@@ -160,6 +160,7 @@ class ExternalBackbone(Settings):
     plugin_source: ClassVar[None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     steps: ClassVar[int] = 0
+    init: ClassVar[None] = None
 
     name: str
     sha256: str
@@ -204,6 +205,7 @@ class PretrainingSpec(_Keyed):
     hashed_as = "PretrainingScience"
     kind: ClassVar[Literal["pretraining"]] = "pretraining"
     is_external: ClassVar[bool] = False
+    contract: ClassVar[InputContract] = InputContract()
 
     method: str
     method_version: int
@@ -236,7 +238,8 @@ class PretrainingSpec(_Keyed):
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.method} pre-training, seed {self.seed}"
+        start = f" from {self.init.name}" if self.init else ""
+        return f"{self.method} pre-training{start}, seed {self.seed}"
 
     @property
     def data(self) -> CorpusSpec | None:
@@ -245,7 +248,9 @@ class PretrainingSpec(_Keyed):
 
     @property
     def pretrains(self) -> Pretrains:
-        """What of the backbone the method pre-trains."""
+        """What of the backbone the method pre-trains, or was pre-trained before it started."""
+        if self.init and self.init.pretrains == "encoder and decoder":
+            return "encoder and decoder"
         return METHODS.load(self.method).facts.pretrains
 
     @property
@@ -294,7 +299,8 @@ class EvaluationSpec(_Keyed):
     @property
     def row(self) -> str:
         """The row in words: the method, and what of its backbone is reset or enters by a stem."""
-        changed = changed_title(self.reset, self.stem)
+        start = self.backbone.init
+        changed = ", ".join(filter(None, [f"from {start.name}" if start else "", changed_title(self.reset, self.stem)]))
         return f"{self.method} ({changed})" if changed else self.method
 
     @property

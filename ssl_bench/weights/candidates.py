@@ -50,7 +50,7 @@ class Candidate(NamedTuple):
     @property
     def whole(self) -> bool:
         """Whether nothing is missing, or nothing of the encoder where that may come alone."""
-        return not self.missing or bool(self.encoder) and self.encoder <= self.tensors.keys()
+        return not self.missing or (bool(self.encoder) and self.encoder <= self.tensors.keys())
 
     def holds_same(self, other: Candidate) -> bool:
         """Whether the weights are those of `other`, bit by bit."""

@@ -173,7 +173,7 @@ def _told_plainly(text: str) -> Iterator[None]:
     except UserError:
         raise
     except errors.GatedRepoError as error:
-        raise UserError(f"{_shown(text)}: asks you to accept its terms on its page, and to log in (HF_TOKEN)") from error
+        raise UserError(f"{_shown(text)}: accept its terms on its page, and log in with HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(f"{_shown(text)}: no such repository, or a private one; log in with HF_TOKEN") from error
     except errors.RevisionNotFoundError as error:

@@ -23,7 +23,9 @@ def tensors_of_backbone(path: Path, made: Made) -> dict[str, Tensor]:
         raise UserError(f"{path}: no {made.network} of width {made.width} can be built: {first_line(error)}") from error
 
 
-def tensors_of_library(path: Path, title: str, network: type[nn.Module], *sizes: object, **more: object) -> dict[str, Tensor]:
+def tensors_of_library(
+    path: Path, title: str, network: type[nn.Module], *sizes: object, **more: object
+) -> dict[str, Tensor]:
     """The tensors of a library's own `network` of these sizes. Raises UserError for sizes that it refuses."""
     try:
         with torch.device("meta"):

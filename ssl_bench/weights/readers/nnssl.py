@@ -84,7 +84,8 @@ def resenc_tensors(path: Path, sizes: ResEncSizes) -> dict[str, Tensor]:
 
 def _resenc(path: Path, plan: Mapping[str, Any], state: State) -> Candidate:
     stem = _tensor(path, state, "encoder.stem.convs.0.conv.weight", 5)
-    features, blocks = [], []
+    features: list[int] = []
+    blocks: list[int] = []
     while f"encoder.stages.{len(features)}.blocks.0.conv1.conv.weight" in state.tensors:
         start = f"encoder.stages.{len(features)}.blocks."
         features.append(_tensor(path, state, f"{start}0.conv1.conv.weight", 5).shape[0])
@@ -156,8 +157,8 @@ def _described(path: Path, release: Release, plan: Mapping[str, Any]) -> Release
 def _contract(path: Path, plan: Mapping[str, Any]) -> InputContract:
     """Of the first configuration of the plan; nnssl turns no volume, so how its axes lay is not stated."""
     configurations = _entry(plan, "pretrain_plan", "configurations")
-    found = next(iter(configurations.values()), {}) if isinstance(configurations, Mapping) else {}
-    found = found if isinstance(found, Mapping) else {}
+    first: Any = next(iter(configurations.values()), {}) if isinstance(configurations, Mapping) else {}
+    found: Mapping[str, Any] = first if isinstance(first, Mapping) else {}
     schemes = found.get("normalization_schemes")
     schemes = schemes if isinstance(schemes, list | tuple) else []
     spacing, patch = found.get("spacing"), found.get("patch_size")
