@@ -1,4 +1,4 @@
-"""What is known of a form in which weights are published; each has a reader in `ssl_bench.weights.readers`."""
+"""What is known of a form in which weights are published; each has a reader, ``reader_NAME.py``."""
 
 from __future__ import annotations
 

@@ -10,14 +10,17 @@ from torch import Tensor
 
 from ssl_bench.errors import UserError
 from ssl_bench.spec.specification import Origin
+from ssl_bench.weights import reader_models_genesis, reader_nnssl, reader_swinunetr, reader_unet3d
 from ssl_bench.weights.candidates import Candidate, choose, prefixes
 from ssl_bench.weights.origin import read_origin
-from ssl_bench.weights.readers import models_genesis, nnssl, swinunetr, unet3d
 from ssl_bench.weights.release import Release
 from ssl_bench.weights.tensors import Contents, listed, read, tame
 
-READERS = (unet3d.read, models_genesis.read, nnssl.read, swinunetr.read)
-"""One for each layout."""
+READERS = (reader_unet3d.read, reader_models_genesis.read, reader_nnssl.read, reader_swinunetr.read)
+"""One for each layout, in a file of its own: how it is recognised, whose it is, and its tensors by a network's names.
+
+A reader gives the networks of its layout that begin in a file, whole or not; none for a file of another layout. All are
+written from public descriptions."""
 HALVES = (torch.float16, torch.bfloat16)
 """float32 holds each of their numbers exactly."""
 FLOATS = (torch.float64, torch.float32, *HALVES)
@@ -85,9 +88,9 @@ def read_weights(path: Path, which: str | None = None) -> Weights:
 
 def _nothing_known(path: Path, contents: Contents) -> UserError:
     for state in contents.states:
-        for prefix in prefixes(state, unet3d.START):
-            shape = tuple(state.tensors[prefix + unet3d.START].shape)
-            return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {unet3d.START} has shape {shape}")
+        for prefix in prefixes(state, reader_unet3d.START):
+            shape = tuple(state.tensors[prefix + reader_unet3d.START].shape)
+            return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {reader_unet3d.START} has shape {shape}")
     groups = listed(name.partition(".")[0] for state in contents.states for name in state.tensors)
     return UserError(
         f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no network of Models Genesis, nnssl or Swin UNETR, "
@@ -96,9 +99,9 @@ def _nothing_known(path: Path, contents: Contents) -> UserError:
 
 
 def _title(found: Candidate) -> str:
-    if found.release is models_genesis.GENESIS:
+    if found.release is reader_models_genesis.GENESIS:
         return "Models Genesis network"
-    kind = "3D U-Net" if found.release.network == unet3d.OWN.network else found.release.network
+    kind = "3D U-Net" if found.release.network == reader_unet3d.OWN.network else found.release.network
     return f"{kind} of width {found.width}"
 
 
@@ -125,14 +128,14 @@ def _weights(path: Path, contents: Contents, chosen: Candidate, others: list[Can
         remarks.append(f"the encoder alone is there; the seed draws the rest ({listed(missing, 3)})")
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
-    left_over = listed(map(unet3d.group, rest))
+    left_over = listed(map(reader_unet3d.group, rest))
     network = chosen.release, chosen.width, chosen.channels
     return Weights(*network, numbers, _match(chosen), left_over, remarks, contents.sha256, origin, label)
 
 
 def _origin(path: Path, contents: Contents, chosen: Candidate) -> Origin:
     """How they were pre-trained: what a file of ssl-bench says, and what is known of a release."""
-    if chosen.release.title == unet3d.OWN.title:
+    if chosen.release.title == reader_unet3d.OWN.title:
         return read_origin(path, contents.metadata)
     encoder_alone: dict[str, Any] = {"pretrains": "encoder"} if chosen.missing else {}
     return Origin(trained_on=chosen.release.trained_on, **encoder_alone)
