@@ -186,6 +186,11 @@ class ExternalBackbone(Settings):
         return f"external:{self.name}"
 
     @property
+    def given(self) -> ExternalBackbone | None:
+        """The weights that came from elsewhere."""
+        return self
+
+    @property
     def pretrains(self) -> Pretrains:
         """What of the backbone was pre-trained."""
         return self.origin.pretrains
@@ -245,6 +250,11 @@ class PretrainingSpec(_Keyed):
     def data(self) -> CorpusSpec | None:
         """The volumes that the cell works on."""
         return self.corpus
+
+    @property
+    def given(self) -> ExternalBackbone | None:
+        """The weights that came from elsewhere; None where the seed drew the start."""
+        return self.init
 
     @property
     def pretrains(self) -> Pretrains:

@@ -85,6 +85,35 @@ def fetch(text: str, say: Callable[[str], None]) -> Fetched:
     return Fetched(path, hub, _datasets(card))
 
 
+def check_free(text: str, overwrite: bool) -> None:
+    """Raise UserError, before any work, unless weights may go to the repository ``hf:ORG/NAME``."""
+    name = _repository(text)
+    with _told_plainly(text):
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            there = _api().file_exists(name, "model.safetensors")
+        except RepositoryNotFoundError:
+            there = False
+    if there and not overwrite:
+        raise UserError(f"{_shown(text)}: holds model.safetensors already; name another, or say --overwrite")
+
+
+def upload(text: str, folder: Path, key: str) -> str:
+    """Commit the files of `folder` to the repository ``hf:ORG/NAME``, made if it is not there; their address."""
+    name = _repository(text)
+    with _told_plainly(text):
+        _api().create_repo(name, exist_ok=True)
+        made = _api().upload_folder(repo_id=name, folder_path=folder, commit_message=f"Backbone {key} of ssl-bench")
+        return f"{SCHEME}{name}@{made.oid}"
+
+
+def _repository(text: str) -> str:
+    if not re.fullmatch(r"hf:[\w.-]+/[\w.-]+", text, re.ASCII) or {"..", "."} & set(text[3:].split("/")):
+        raise UserError(f"--to {_shown(text)}: is no repository; give hf:ORG/NAME")
+    return text[len(SCHEME) :]
+
+
 def _at_commit(text: str, address: Address) -> tuple[HubFile, RepoSibling | None]:
     """The file at its commit, and what the hub knows of it; None where all is in the cache, and nobody is asked."""
     from huggingface_hub import try_to_load_from_cache
@@ -143,15 +172,17 @@ def _datasets(card: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _check_whole(hub: HubFile, path: Path, expected: RepoSibling) -> None:
     """Raise UserError unless the file has the size and, where the hub says it, the hash that it should have."""
-    size = path.stat().st_size
-    if expected.size is not None and size != expected.size:
-        raise UserError(f"{hub}: {size} bytes came of {expected.size}; delete {path} and fetch it again")
-    sha256 = expected.lfs.sha256 if expected.lfs else None
-    if sha256:
+    size, sha256 = path.stat().st_size, expected.lfs.sha256 if expected.lfs else None
+    wrong = f"{size} bytes came of {expected.size}" if expected.size not in (None, size) else ""
+    if sha256 and not wrong:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise UserError(f"{hub}: its content is not what the hub says; delete {path} and fetch it again")
+            same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        wrong = "" if same else "its content is not what the hub says"
+    if wrong:
+        # Else the cache would give it out again.
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise UserError(f"{hub}: {wrong}; fetch it again")
 
 
 def _api() -> HfApi:
