@@ -42,6 +42,7 @@ class SparK(Method):
         version=1,
         paradigm="centroid-hidden",
         pretrains="encoder and decoder",
+        needs=("sparse encoder",),
     )
 
     def __init__(self, backbone: Backbone, config: SparKConfig, crop: int) -> None:

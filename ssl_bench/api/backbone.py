@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ssl_bench.api.method_facts import Need
 from ssl_bench.errors import UserError
 
 
@@ -26,6 +27,10 @@ class BackboneFacts:
     title: str
     source: str
     """The paper or code that describes it."""
+    gives: tuple[Need, ...] = ()
+    """What only some backbones have and some methods need."""
+    smallest_crop: int = 16
+    """Side in voxels of windows below which it learns nothing, such as one that leaves a normalisation one voxel."""
 
 
 class Features(NamedTuple):
@@ -79,23 +84,29 @@ class Backbone(nn.Module, ABC):
     @property
     @abstractmethod
     def stage_channels(self) -> tuple[int, ...]:
-        """Channels of the encoder's stages, finest first; multiples of 8, since heads normalise groups of 8."""
+        """Channels of the encoder's stages, finest first."""
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Voxels of the volume per voxel of each stage, finest first; by default each stage halves the one before."""
+        return tuple(2**level for level, _ in enumerate(self.stage_channels))
 
     @property
     def global_channels(self) -> int:
-        """Channels of the global features."""
+        """Channels of the global features, a multiple of 8, since heads normalise groups of 8."""
         return self.stage_channels[-1]
 
     @property
     def local_channels(self) -> int:
-        """Channels of the local features."""
+        """Channels of the local features, a multiple of 8 as well."""
         return self.stage_channels[0]
 
     @abstractmethod
     def stages(self, volumes: Tensor) -> list[Tensor]:
         """(B, C, D, H, W) -> what each encoder stage gives for the zero-padded volumes, finest first.
 
-        Each stage has half the extent of the one before; the last one is the global features.
+        Each stage has the extent that `stage_strides` says; the last one is the global features. A network whose decoder
+        looks at the volumes again gives them, zero-padded, as its first stage.
         """
 
     @abstractmethod

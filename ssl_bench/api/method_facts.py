@@ -11,6 +11,14 @@ Paradigm = Literal["none", "centroid-hidden", "centroid-absolute", "centroid-rel
 Pretrains = Literal["nothing", "encoder", "encoder and decoder"]
 """What of the backbone a method pre-trains."""
 
+Need = Literal["sparse encoder"]
+"""What a method may ask of a backbone that not every one has; backbones say what they give."""
+
+NEEDS: dict[Need, str] = {
+    "sparse encoder": "an encoder that can run on visible voxels alone: a chain of convolutions, group norms and poolings"
+}
+"""The needs in words."""
+
 PARADIGMS: tuple[Paradigm, ...] = ("none", "centroid-hidden", "centroid-absolute", "centroid-relative", "geometric")
 
 PRETRAINING_OPTIONS = ("learning_rate", "warmup_share", "weight_decay", "optimiser", "batch")
@@ -36,3 +44,5 @@ class MethodFacts:
     """False where bf16 would break the method: it then pre-trains in float32 whatever the preset says."""
     deterministic: bool = False
     """True where nothing in the pretext is random."""
+    needs: tuple[Need, ...] = ()
+    """What a backbone must give beyond global and local features; pairs that lack it are refused."""

@@ -79,7 +79,9 @@ def _doubling(length: int, like: Tensor) -> Tensor:
 class UNet3D(Backbone):
     """The 3D U-Net N_theta: 4 poolings, 9 double convolutions, 23,538,144 parameters at width 32."""
 
-    facts = BackboneFacts(title="3D U-Net of GVSL", source="GVSL (CVPR 2023), supplement Fig. 4a")
+    facts = BackboneFacts(
+        title="3D U-Net of GVSL", source="GVSL (CVPR 2023), supplement Fig. 4a", gives=("sparse encoder",)
+    )
     stride = 16
     encoder_modules = ("inc", "down1", "down2", "down3", "down4")
     decoder_modules = ("up1", "up2", "up3", "up4")
