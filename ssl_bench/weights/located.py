@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssl_bench.api.settings import nested, validated
+from ssl_bench.errors import UserError
 from ssl_bench.spec.contract import InputContract
 from ssl_bench.spec.specification import ExternalBackbone
 from ssl_bench.weights.hub import fetch, is_address
@@ -35,7 +36,11 @@ def locate(
     """
     fetched = fetch(named, say) if is_address(named) else None
     path = fetched.path if fetched else Path(named)
-    weights = read_weights(path, which)
+    try:
+        weights = read_weights(path, which)
+    except UserError as error:
+        # Where the cache keeps it says little.
+        raise UserError(str(error).replace(str(path), str(fetched.hub)) if fetched else str(error)) from error
     own = weights.release.contract.model_dump(exclude_defaults=True)
     contract = validated(InputContract, nested(expects, "--expects", own), "--expects")
     told = [*(fetched.trained_on if fetched else ()), *filter(None, map(str.strip, trained_on.split(",")))]

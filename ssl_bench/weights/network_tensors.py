@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_bench.api.declarations import first_line
 from ssl_bench.api.registry import BACKBONES
@@ -21,14 +21,3 @@ def tensors_of_backbone(path: Path, made: Made) -> dict[str, Tensor]:
             return plugin.reading(made.channels, made.width).state_dict()
     except Exception as error:  # Code and width come from elsewhere.
         raise UserError(f"{path}: no {made.network} of width {made.width} can be built: {first_line(error)}") from error
-
-
-def tensors_of_library(
-    path: Path, title: str, network: type[nn.Module], *sizes: object, **more: object
-) -> dict[str, Tensor]:
-    """The tensors of a library's own `network` of these sizes. Raises UserError for sizes that it refuses."""
-    try:
-        with torch.device("meta"):
-            return network(*sizes, **more).state_dict()
-    except Exception as error:  # The sizes come from a file.
-        raise UserError(f"{path}: no {title} of the sizes of its tensors can be built: {first_line(error)}") from error

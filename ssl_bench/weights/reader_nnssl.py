@@ -10,9 +10,9 @@ Methods that train an encoder alone publish no decoder: then the encoder is take
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -20,14 +20,18 @@ from torch import Tensor
 from ssl_bench.errors import UserError
 from ssl_bench.spec.contract import InputContract
 from ssl_bench.weights.candidates import Candidate, candidate
-from ssl_bench.weights.network_tensors import tensors_of_library
+from ssl_bench.weights.network_tensors import tensors_of_backbone
+from ssl_bench.weights.origin import Made
 from ssl_bench.weights.release import Release
 from ssl_bench.weights.tensors import Contents, State, listed, tame
 
 PLAN = "nnssl_adaptation_plan"
-RESENC = Release("nnssl ResEnc", "resenc", "as its repository says")
-PRIMUS = Release("nnssl Primus", "primus", "as its repository says")
-RESENC_ENCODER, PRIMUS_ENCODER = ("encoder.",), ("eva.", "down_projection.")
+RESENC = Release("nnssl ResEnc", "resenc_l", "as its repository says")
+PRIMUS = Release("nnssl Primus", "primus_m", "as its repository says")
+RESENC_STAGES = {4: "resenc", 6: "resenc_l"}
+"""The backbone that has so many stages."""
+PRIMUS_DEPTHS = {12: ("primus", 12), 16: ("primus_m", 27)}
+"""The backbone that has so many blocks, and its channels for one of its width."""
 WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 
 
@@ -39,7 +43,7 @@ def read(path: Path, contents: Contents) -> list[Candidate]:
     state = next((state for state in contents.states if state.place == "network_weights"), None)
     if state is None:
         raise UserError(f"{path}: has nnssl's adaptation plan and no network_weights; give the whole checkpoint")
-    state = state._replace(tensors={WRAPPERS.sub("", name): value for name, value in state.tensors.items()})
+    state = _renamed(state, lambda name: WRAPPERS.sub("", name))
     architecture = _entry(plan, "architecture_plans", "arch_class_name")
     if architecture in ("ResEncL", "ResidualEncoderUNet"):
         return [_resenc(path, plan, state)]
@@ -48,103 +52,68 @@ def read(path: Path, contents: Contents) -> list[Candidate]:
     raise UserError(f"{path}: nnssl's architecture {tame(architecture)!r} has no reader; use ResEncL or PrimusM")
 
 
-class ResEncSizes(NamedTuple):
-    """The sizes of a residual encoder U-Net, read off its tensors."""
-
-    channels: int
-    features: list[int]
-    blocks: list[int]
-
-
-def resenc_tensors(path: Path, sizes: ResEncSizes) -> dict[str, Tensor]:
-    """The tensors of nnU-Net's residual encoder U-Net: 3 x 3 x 3, strides of 2, one convolution a decoder's stage.
-
-    This names the backbone: where `RESENC.network` is registered under these names, its own tensors may stand here.
-    """
-    from torch import nn
-
-    try:
-        from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
-    except ImportError as error:
-        raise _lacks_library(path) from error
-    stages = len(sizes.features)
-    return tensors_of_library(
-        path,
-        "residual encoder U-Net",
-        ResidualEncoderUNet,
-        *(sizes.channels, stages, sizes.features, nn.Conv3d, 3, [1] + [2] * (stages - 1), sizes.blocks, 1),
-        n_conv_per_stage_decoder=1,
-        conv_bias=True,
-        norm_op=nn.InstanceNorm3d,
-        norm_op_kwargs={"eps": 1e-5, "affine": True},
-        nonlin=nn.LeakyReLU,
-        nonlin_kwargs={"inplace": True},
-    )
-
-
 def _resenc(path: Path, plan: Mapping[str, Any], state: State) -> Candidate:
+    """The stem belongs to the first stage here; the decoder's stages are counted from the coarsest there."""
     stem = _tensor(path, state, "encoder.stem.convs.0.conv.weight", 5)
-    features: list[int] = []
-    blocks: list[int] = []
-    while f"encoder.stages.{len(features)}.blocks.0.conv1.conv.weight" in state.tensors:
-        start = f"encoder.stages.{len(features)}.blocks."
-        features.append(_tensor(path, state, f"{start}0.conv1.conv.weight", 5).shape[0])
-        numbers = [re.match(rf"{re.escape(start)}(\d+)\.", name) for name in state.tensors]
-        blocks.append(len({number[1] for number in numbers if number}))
-    wanted = resenc_tensors(path, ResEncSizes(stem.shape[1], features, blocks))
-    # The last layers are the pretext's, one for each scale: no feature passes through them.
-    wanted = {name: value for name, value in wanted.items() if ".seg_layers." not in name}
-    encoder = frozenset(name for name in wanted if name.startswith(RESENC_ENCODER))
-    release = _described(path, RESENC, plan)
-    return candidate(release, stem.shape[0], stem.shape[1], state, "", wanted, encoder)
+    stages = len({match[1] for name in state.tensors if (match := re.match(r"encoder\.stages\.(\d+)\.", name))})
+    if stages not in RESENC_STAGES:
+        raise UserError(f"{path}: holds a residual encoder U-Net of {stages} stages; 4 and 6 have a backbone here")
 
+    def ours(name: str) -> str:
+        if name.startswith("encoder.stem."):
+            return name.replace("encoder.stem.", "stage1.0.", 1)
+        found = re.match(r"(encoder\.stages|decoder\.transpconvs|decoder\.stages)\.(\d+)\.", name)
+        if not found:
+            return name
+        part, number, rest = found[1], int(found[2]), name[found.end() :]
+        if part == "encoder.stages":
+            return f"stage{number + 1}.{rest}" if number else f"stage1.1.{rest}"
+        return f"up{stages - 1 - number}.{'convs' if part == 'decoder.stages' else 'transpconv'}.{rest}"
 
-class PrimusSizes(NamedTuple):
-    """The sizes of a Primus, read off its tensors and its plan."""
-
-    channels: int
-    width: int
-    depth: int
-    heads: int
-    patch: tuple[int, int, int]
-    """Voxels of a token."""
-    shape: tuple[int, int, int]
-    """Voxels of the window, of which each token has a place of its own."""
-
-
-def primus_tensors(path: Path, sizes: PrimusSizes) -> dict[str, Tensor]:
-    """The tensors of a Primus (Wald et al. 2025).
-
-    This names the backbone: where `PRIMUS.network` is registered under these names, its own tensors may stand here.
-    """
-    try:
-        from dynamic_network_architectures.architectures.primus import Primus
-    except ImportError as error:
-        raise _lacks_library(path) from error
-    scaled = {"init_values": 0.1, "scale_attn_inner": True}
-    first = (sizes.channels, sizes.width, sizes.patch, 1, sizes.depth, sizes.heads, sizes.shape)
-    return tensors_of_library(path, "Primus", Primus, *first, **scaled)
+    made = Made(RESENC_STAGES[stages], stem.shape[0], stem.shape[1])
+    return _candidate(path, RESENC, made, plan, _renamed(state, ours), "stage")
 
 
 def _primus(path: Path, plan: Mapping[str, Any], state: State) -> Candidate:
-    """As the plan says it lies, ``encoder.eva`` where a method wraps it."""
+    """Its blocks are four stages here, and its positions lie on their grid; the pretext's own decoder has no place."""
     key = _entry(plan, "key_to_encoder")
+    # A method may wrap the network: encoder.eva.
     wrapper = key.removesuffix("eva") if isinstance(key, str) and key.endswith("eva") else ""
-    inner = {name.removeprefix(wrapper): value for name, value in state.tensors.items() if name.startswith(wrapper)}
-    state = State(f"{state.place}.{wrapper}".rstrip("."), inner)
+    state = _renamed(state, lambda name: name.removeprefix(wrapper))
     projection = _tensor(path, state, "down_projection.proj.weight", 5)
-    width, channels, *patch = projection.shape
-    shape = tuple(_contract(path, plan).patch or ())
-    if len(shape) != 3:
-        raise UserError(f"{path}: its adaptation plan states no patch_size, without which a Primus has no places")
-    numbers = [re.match(r"eva\.blocks\.(\d+)\.", name) for name in inner]
-    depth = len({number[1] for number in numbers if number})
-    # Heads split the width and have no tensors: 72 channels each in PrimusM (864 of 12), and in S, B and L 66 or more.
-    heads = max(1, width // 72)
-    sizes = PrimusSizes(channels, width, depth, heads, (patch[0], patch[1], patch[2]), (shape[0], shape[1], shape[2]))
-    wanted = {name: value for name, value in primus_tensors(path, sizes).items() if name != "mask_token"}
-    encoder = frozenset(name for name in wanted if name.startswith(PRIMUS_ENCODER))
-    return candidate(_described(path, PRIMUS, plan), width, channels, state, "", wanted, encoder)
+    depth = len({match[1] for name in state.tensors if (match := re.match(r"eva\.blocks\.(\d+)\.", name))})
+    if depth not in PRIMUS_DEPTHS:
+        raise UserError(f"{path}: holds a Primus of {depth} blocks; {listed(PRIMUS_DEPTHS)} have a backbone here")
+    network, channels_of_width = PRIMUS_DEPTHS[depth]
+
+    def ours(name: str) -> str:
+        if found := re.match(r"eva\.blocks\.(\d+)\.", name):
+            stage, block = divmod(int(found[1]), depth // 4)
+            return f"blocks{stage + 1}.blocks.{block}." + name[found.end() :]
+        return name.replace("down_projection.", "tokens.").replace("eva.norm.", "blocks4.norm.")
+
+    state = _renamed(state, ours)
+    if (places := state.tensors.pop("eva.pos_embed", None)) is not None and places.dim() == 3:
+        side = round(places.shape[1] ** (1 / 3))
+        if side**3 == places.shape[1]:
+            places = places.transpose(1, 2).reshape(places.shape[0], places.shape[2], side, side, side)
+        state.tensors["tokens.position"] = places
+    made = Made(network, projection.shape[0] // channels_of_width, projection.shape[1])
+    return _candidate(path, PRIMUS, made, plan, state, "tokens.", "blocks")
+
+
+def _candidate(
+    path: Path, release: Release, made: Made, plan: Mapping[str, Any], state: State, *encoder: str
+) -> Candidate:
+    """The network `made` in `state`, whose names are a backbone's here; those of the `encoder` begin so."""
+    wanted = tensors_of_backbone(path, made)
+    alone = frozenset(name for name in wanted if name.startswith(encoder))
+    release = _described(path, release, plan)._replace(network=made.network)
+    return candidate(release, made.width, made.channels, state, "", wanted, alone)
+
+
+def _renamed(state: State, ours: Callable[[str], str]) -> State:
+    return State(state.place, {ours(name): value for name, value in state.tensors.items()})
 
 
 def _described(path: Path, release: Release, plan: Mapping[str, Any]) -> Release:
@@ -185,9 +154,3 @@ def _tensor(path: Path, state: State, name: str, dimensions: int) -> Tensor:
         groups = listed(name.partition(".")[0] for name in state.tensors)
         raise UserError(f"{path}: has nnssl's adaptation plan and no {name} of {dimensions} dimensions, but {groups}")
     return value
-
-
-def _lacks_library(path: Path) -> UserError:
-    return UserError(
-        f"{path}: a checkpoint of nnssl needs a package that is not here; pip install dynamic-network-architectures"
-    )

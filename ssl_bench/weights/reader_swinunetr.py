@@ -11,28 +11,36 @@ Where the transformer comes alone, the convolutions behind it are the seed's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-
-from torch import Tensor
 
 from ssl_bench.spec.contract import InputContract
 from ssl_bench.weights.candidates import Candidate, candidate, prefixes
-from ssl_bench.weights.network_tensors import tensors_of_library
+from ssl_bench.weights.network_tensors import tensors_of_backbone
+from ssl_bench.weights.origin import Made
 from ssl_bench.weights.release import Release
 from ssl_bench.weights.tensors import Contents, State
 
-SWIN = Release(
-    "Swin UNETR",
+TRANSFORMER = Release(
+    "Swin transformer of MONAI's Swin UNETR",
     "swinunetr",
-    "as its repository says (MONAI's releases: Apache-2.0)",
-    # Orientationd("RAS"), 1.5 x 1.5 x 2 mm, -175 to 250 HU, windows of 96: the published recipes of both.
+    "as its repository says (MONAI's own: Apache-2.0)",
+    # The options of MONAI's pre-training by default.
     InputContract(
-        axes="RAS", spacing_mm=(1.5, 1.5, 2.0), intensity="window", window_hu=(-175.0, 250.0), patch=(96, 96, 96)
+        axes="RAS", spacing_mm=(1.5, 1.5, 2.0), intensity="window", window_hu=(-1000.0, 1000.0), patch=(96, 96, 96)
     ),
 )
+WHOLE = Release(
+    "Swin UNETR, as VoCo's",
+    "swinunetr",
+    "as its repository says",
+    # VoCo's pre-training, of crops of 64.
+    InputContract(
+        axes="RAS", spacing_mm=(1.5, 1.5, 1.5), intensity="window", window_hu=(-175.0, 250.0), patch=(64, 64, 64)
+    ),
+)
+SECOND = "swinunetr_v2"
+"""The backbone with a convolution before each stage of the transformer."""
 START = "patch_embed.proj.weight"
-TRANSFORMER = "swinViT."
 
 
 def read(path: Path, contents: Contents) -> list[Candidate]:
@@ -43,38 +51,25 @@ def read(path: Path, contents: Contents) -> list[Candidate]:
             first = state.tensors[prefix + START]
             if first.dim() != 5 or 0 in first.shape:
                 continue
-            renamed = State(state.place, dict(_by_monais_names(state.tensors, prefix)))
-            before = prefix.removesuffix(TRANSFORMER)
-            wanted = swinunetr_tensors(path, first.shape[0], first.shape[1], _has_convolutions(renamed))
-            encoder = frozenset(name for name in wanted if name.startswith(TRANSFORMER))
-            found.append(candidate(SWIN, first.shape[0], first.shape[1], renamed, before, wanted, encoder))
+            # The convolutions behind the transformer lie beside it, and not within.
+            before = prefix.removesuffix("swinViT.")
+            second = any(name.startswith(f"{prefix}layers1c.") for name in state.tensors)
+            renamed = {_ours(name, prefix, before, second): value for name, value in state.tensors.items()}
+            made = Made(SECOND if second else WHOLE.network, first.shape[0], first.shape[1])
+            wanted = tensors_of_backbone(path, made)
+            encoder = frozenset(name for name in wanted if name.startswith(("patch_embed.", "layers")))
+            networks = State(state.place, renamed)
+            one = candidate(WHOLE, made.width, made.channels, networks, before, wanted, encoder)
+            release = TRANSFORMER if one.missing else WHOLE
+            found.append(one._replace(release=release._replace(network=made.network)))
     return found
 
 
-def swinunetr_tensors(path: Path, width: int, channels: int, convolutions: bool) -> dict[str, Tensor]:
-    """The tensors of MONAI's Swin UNETR but for its last layer; with a convolution before every stage or without.
-
-    This names the backbone: where `SWIN.network` is registered under these names, its own tensors may stand here.
-    """
-    from monai.networks.nets import SwinUNETR
-
-    tensors = tensors_of_library(path, "Swin UNETR", SwinUNETR, channels, 1, feature_size=width, use_v2=convolutions)
-    return {name: value for name, value in tensors.items() if not name.startswith("out.")}
-
-
-def _by_monais_names(tensors: dict[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """All tensors; those of the transformer that begins after `prefix` as MONAI calls them."""
-    before = prefix.removesuffix(TRANSFORMER)
-    for name, value in tensors.items():
-        if not name.startswith(prefix):
-            yield name, value
-            continue
-        inner = name.removeprefix(prefix).replace(".mlp.fc", ".mlp.linear")
-        # layers1.0.0.blocks: a list within the list of a stage.
-        inner = re.sub(r"^(layers\d)\.0\.0\.", r"\1.0.", inner)
-        yield f"{before}{TRANSFORMER}{inner}", value
-
-
-def _has_convolutions(state: State) -> bool:
-    """Whether it is MONAI's second version, with a convolution before every stage of the transformer."""
-    return any(".layers1c." in name for name in state.tensors)
+def _ours(name: str, prefix: str, before: str, second: bool) -> str:
+    """What a tensor is called here, after what lies `before` the network; the transformer begins after `prefix`."""
+    if not name.startswith(prefix):
+        return name
+    inner = name.removeprefix(prefix).replace(".mlp.fc", ".mlp.linear")
+    # A stage is a list of one, in one release a list of such a list; in the second version its convolution comes first.
+    inner = re.sub(r"^(layers\d)\.0\.(0\.)?", r"\1.1." if second else r"\1.", inner)
+    return before + re.sub(r"^(layers\d)c\.0\.", r"\1.0.", inner)

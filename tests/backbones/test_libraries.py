@@ -182,8 +182,9 @@ def test_full_sizes_have_the_papers_parameters(name: str, millions: float) -> No
 
 def test_a_token_knows_how_far_another_is_and_not_where() -> None:
     """Rotary positions turn queries and keys so that their product depends on the distance alone."""
-    from ssl_bench.backbones.primus import rotary_positions
     from timm.layers import apply_rot_embed_cat
+
+    from ssl_bench.backbones.primus import rotary_positions
 
     torch.manual_seed(0)
     q, k = torch.randn(48), torch.randn(48)
