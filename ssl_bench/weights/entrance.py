@@ -40,10 +40,11 @@ class Entrance:
         if not self.contract.changes:
             return case
         label = case.label
+        channels = self._scaled(self._turned(np.asarray(case.channels)))
         depth, height, width = (case.spacing_mm[axis] for axis in self._order)
         return replace(
             case,
-            image=self._scaled(self._turned(np.asarray(case.channels))),
+            image=channels if case.image.ndim == 4 else channels[0],
             label=self._turned(np.asarray(label)) if isinstance(label, np.ndarray) else label,
             spacing_mm=(depth, height, width),
         )

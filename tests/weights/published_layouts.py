@@ -69,18 +69,14 @@ def nnssl_file(weights: State, architecture: str, **changes: Any) -> dict[str, A
 
 
 def released_transformer(network: SwinUNETR) -> dict[str, Any]:
-    """MONAI's release of 2022: the transformer alone, after ``module.``, its perceptrons' layers called fc1 and fc2."""
-    inner = {
-        name.removeprefix("swinViT."): v for name, v in network.state_dict().items() if name.startswith("swinViT.")
-    }
-    return {"state_dict": {f"module.{name.replace('mlp.linear', 'mlp.fc')}": value for name, value in inner.items()}}
+    """MONAI's release of 2022: the transformer alone, after ``module.``, the layers of perceptrons called fc1, fc2."""
+    inner = {name.replace("mlp.linear", "mlp.fc"): value for name, value in network.swinViT.state_dict().items()}
+    return {"state_dict": {f"module.{name}": value for name, value in inner.items()}}
 
 
 def later_transformer(network: SwinUNETR) -> dict[str, Any]:
-    """MONAI's release of 2023: the transformer as ``encoder.``, a list more around each stage, a mask's token beside."""
+    """MONAI's release of 2023: the transformer as ``encoder.``, a list more around each stage, a token beside."""
     found = {"encoder.mask_token": torch.ones(1), "decoder.0.weight": torch.ones(2)}
-    for name, value in network.state_dict().items():
-        if name.startswith("swinViT."):
-            inner = name.removeprefix("swinViT.")
-            found["encoder." + (f"{inner[:8]}0.{inner[8:]}" if inner.startswith("layers") else inner)] = value
+    for name, value in network.swinViT.state_dict().items():
+        found["encoder." + (f"{name[:8]}0.{name[8:]}" if name.startswith("layers") else name)] = value
     return {"model": found}
