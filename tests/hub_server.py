@@ -83,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
             self.hub.repositories.setdefault(name, Repository()).branches.setdefault("main", "0" * 40)
             self._json({"url": f"{self.hub.url}/{name}", "id": name})
+        elif path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
         elif parts[4:5] == ["preupload"]:
             files = json.loads(body)["files"]
             self._json({"files": [{"path": one["path"], "uploadMode": "regular"} for one in files]})

@@ -141,12 +141,8 @@ def test_weights_go_out_and_come_in_and_start_a_pretraining(
     to = tmp_path / "published"
     done = invoke("publish", key[:8], "--to", to, "--licence", "cc-by-4.0", "--data-licence", "Apache-2.0")
     assert (done.code, done.err) == (0, "")
-    assert sorted(path.name for path in to.iterdir()) == [
-        "README.md",
-        "config.json",
-        "model.safetensors",
-        "record.json",
-    ]
+    published = ["README.md", "config.json", "model.safetensors", "record.json"]
+    assert sorted(path.name for path in to.iterdir()) == published
     card = (to / "README.md").read_text("utf-8")
     assert card.startswith('---\nlicense: "cc-by-4.0"\n')
     assert f"Record: `{key}`" in card
