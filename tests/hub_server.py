@@ -87,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [], "warnings": []})
         elif parts[4:5] == ["preupload"]:
             files = json.loads(body)["files"]
-            self._json({"files": [{"path": one["path"], "uploadMode": "regular"} for one in files]})
+            taken = {"uploadMode": "regular", "shouldIgnore": False}
+            self._json({"files": [{"path": one["path"], **taken} for one in files]})
         elif parts[4:5] == ["commit"]:
             lines = [json.loads(line) for line in body.decode().splitlines()]
             repository = self.hub.repositories["/".join(parts[2:4])]
@@ -96,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
             made = repository.commit(files)
-            self._json({"commitUrl": f"{self.hub.url}/commit/{made}", "commitOid": made, "success": True})
+            url = f"{self.hub.url}/{'/'.join(parts[2:4])}/commit/{made}"
+            self._json({"commitUrl": url, "commitOid": made, "success": True})
         else:
             self._answer(404, b"")
 
