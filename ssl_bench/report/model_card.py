@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 
-from ssl_bench import __version__
 from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.report.cell_text import cases_text, interval_text
 from ssl_bench.report.comparison import summarise
@@ -53,7 +53,7 @@ def model_card(store: Store, record: PretrainingRecord, said: Statement) -> str:
         [
             *("---", *lines, "---", ""),
             f"# {escaped(facts.title)}, {spec.network} of width {spec.width}\n",
-            f"A backbone for 3D medical images, pre-trained by ssl-bench {__version__} without labels.\n",
+            f"A backbone for 3D medical images, pre-trained by ssl-bench {version('ssl-bench')} without labels.\n",
             *[f"- {line}" for line in _facts(record, said)],
             "",
             "## Load it\n",
