@@ -9,17 +9,25 @@ from typing import Annotated
 
 import typer
 
-from ssl_bench.api.registry import METHODS, PROTOCOLS, resolve_protocol
+from ssl_bench.api.registry import METHODS, PROTOCOLS, TASKS, resolve_protocol
 from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
-from ssl_bench.cli.option_groups import CorpusData, Execution, PretrainingExecution, Resolution, TaskData, with_groups
+from ssl_bench.cli.option_groups import (
+    CorpusData,
+    Execution,
+    PretrainingExecution,
+    Resolution,
+    Start,
+    TaskData,
+    with_groups,
+)
 from ssl_bench.cli.planning import further_asked, locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print, warn_of_collapse
 from ssl_bench.errors import UserError
 
 ACCEPTED = (
-    "All weights of the shared 3D U-Net, as ssl-bench pretrain or GVSL's released code writes them, or of Models "
-    "Genesis: safetensors, or a torch file of plain tensors."
+    "A file, or hf:ORG/NAME@REVISION[:FILE] of a hub: weights of ssl-bench, GVSL, Models Genesis, nnssl or Swin UNETR, "
+    "as safetensors or a torch file of plain tensors."
 )
 
 
@@ -30,6 +38,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Where to write the backbone, as safetensors.")],
     backbone: options.Network = None,
     seed: options.Seed = 0,
+    start: Start,
     resolution: Resolution,
     execution: PretrainingExecution,
     corpus: options.Corpus = None,
@@ -44,7 +53,7 @@ def pretrain(
     METHODS.check(method)
     options.check_output(out)
     _, locations = locations_of([], corpus=CorpusData(corpus, take_labels=take_labels), skip_problems=skip_problems)
-    planner, runtime = plan_with(resolution.on_network(backbone), execution, locations)
+    planner, runtime = plan_with(resolution.on_network(backbone), execution, locations, start=start)
     cell = planner.pretraining(method, seed)
 
     from ssl_bench.executors.cells.outcomes import outcome
@@ -80,11 +89,20 @@ def pretrain(
 @with_groups
 def evaluate(
     *,
-    backbone: Annotated[Path, typer.Option(help=ACCEPTED)],
+    backbone: Annotated[str, typer.Option(metavar="FILE|hf:...", help=ACCEPTED)],
     task: options.Task,
     weights: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Of several networks in the file, the one that is meant, such as teacher."),
+    ] = None,
+    trained_on: options.TrainedOn = "",
+    expects: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=VALUE",
+            help="What the weights expect of volumes, where their source does not say it: axes=RAS, intensity=z-score, "
+            "window_hu=[-175, 250], spacing_mm=[1, 1, 1], patch=[96, 96, 96].",
+        ),
     ] = None,
     protocol: options.Protocols = "linear,finetune",
     seed: options.Seed = 0,
@@ -98,9 +116,10 @@ def evaluate(
 ) -> None:
     """Evaluate the backbone in a file; its row is called external:NAME.
 
-    Says how many tensors matched, were missing and were left over, the layout and the licence of the weights, and if
-    the decoder was not pre-trained. A file that would leave a tensor of the network untouched is refused, and so is one
-    with several networks, such as a teacher and a student, unless --weights names one.
+    Says how many tensors matched, were missing and were left over, the layout and the licence of the weights, what
+    they were trained on and expect of volumes, and if the decoder was not pre-trained. A file that would leave a tensor
+    of the network untouched is refused, and so is one with several networks, such as a teacher and a student, unless
+    --weights names one. Of a hub the revision has to be named; a branch is resolved to the commit that it is now.
 
     Example: ssl-bench evaluate --backbone gvsl.safetensors --task shc
     """
@@ -110,14 +129,15 @@ def evaluate(
         resolve_protocol(name)
 
     from ssl_bench.training.progress import Progress
-    from ssl_bench.weights.loading import describe_external
-    from ssl_bench.weights.released import read_weights
+    from ssl_bench.weights.entrance import unmet
+    from ssl_bench.weights.located import locate
 
-    found = read_weights(backbone, weights)
-    external = describe_external(backbone, found)
+    say = Progress(shown=not execution.quiet).say
     (task,), locations = locations_of([task], data, skip_problems=skip_problems)
+    path, external = locate(backbone, say, weights, trained_on, expects or [])
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
-    cells = [planner.external(backbone, external, task, name, seed, reset.value) for name in protocols]
+    cells = [planner.external(path, external, task, name, seed, reset.value) for name in protocols]
     cells = further_asked(without_pointless(cells), asked)
-    Progress(shown=not execution.quiet).say(f"{backbone}: {found}")
+    for line in unmet(external.contract, cells[0].evaluation, TASKS.load(task).facts.modality):
+        say(f"{external.hub or path}: {line}")
     run_and_print(cells, execution, runtime, rerun)

@@ -17,6 +17,7 @@ from ssl_bench.cli.option_groups import (
     PretrainingExecution,
     Resolution,
     Scheduling,
+    Start,
     TaskData,
     check_network,
     with_groups,
@@ -74,6 +75,7 @@ def matrix(
             help="Print the cells and whether they are done, under --executor slurm the sbatch files too; run nothing.",
         ),
     ] = False,
+    start: Start,
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
@@ -110,7 +112,7 @@ def matrix(
         raise UserError(f"--fold {data.fold}: --folds {folds} says it already; leave one out")
     chosen_tasks = names(tasks, "--tasks", lambda: all_tasks(resolution))
     chosen_tasks, locations = locations_of(chosen_tasks, data, corpus_data, skip_problems, store)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem, start)
     chosen_folds = {task: fold_list(folds, planner.data, task) for task in chosen_tasks}
     planners = {name: planner.on_backbone(name) for name in chosen_networks or [planner.preset.backbone]}
     cells = [

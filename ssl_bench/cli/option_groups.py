@@ -55,6 +55,15 @@ def check_network(name: str, option: str) -> None:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a pre-training starts from."""
+
+    init: options.Init = None
+    init_weights: options.InitWeights = None
+    trained_on: options.TrainedOn = ""
+
+
+@dataclass(frozen=True)
 class TaskData:
     """The cases of the task."""
 

@@ -131,6 +131,24 @@ Network = Annotated[
         autocompletion=complete_backbone,
     ),
 ]
+TrainedOn = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="Data sets that the weights were made with, comma-separated, besides those that their source names.",
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|hf:...",
+        help="Weights that every pre-training starts from, as evaluate --backbone takes them; else the seed's.",
+    ),
+]
+InitWeights = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of several networks in the file of --init, the one that is meant."),
+]
 Protocols = Annotated[
     str,
     typer.Option(

@@ -18,6 +18,7 @@ from ssl_bench.cli.option_groups import (
     PretrainingExecution,
     Resolution,
     Scheduling,
+    Start,
     TaskData,
 )
 from ssl_bench.cli.options import Precision, Strategy
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from ssl_bench.spec.cell import Cell
     from ssl_bench.spec.locations import Locations
     from ssl_bench.training.runtime import Runtime
+    from ssl_bench.weights.located import Located
 
-NO_DATA, NO_CORPUS = TaskData(), CorpusData()
-"""The embedded cohort and corpus."""
+NO_DATA, NO_CORPUS, RANDOM_START = TaskData(), CorpusData(), Start()
+"""The embedded cohort and corpus, and the start that a seed draws."""
 
 
 def plan_with(
@@ -41,6 +43,7 @@ def plan_with(
     fold: int = 0,
     label_fraction: float = 1.0,
     stem: options.Stem = options.Stem.none,
+    start: Start = RANDOM_START,
 ) -> tuple[Planner, Runtime]:
     """The planner and the runtime that the options ask for. Raises UserError for options that make no sense."""
     from ssl_bench.api.settings import load_preset
@@ -66,7 +69,25 @@ def plan_with(
         loaded.sizing,
         lambda line: typer.echo(f"sized by the data: {line}", err=True),
     )
-    return Planner(loaded, overrides, precision, data, stem.value), runtime
+    return Planner(loaded, overrides, precision, data, stem.value, _located(start, execution)), runtime
+
+
+def _located(start: Start, execution: Execution) -> Located | None:
+    """The weights that pre-trainings start from, told of on stderr; None for the seed's."""
+    from ssl_bench.training.progress import Progress
+    from ssl_bench.weights.located import locate
+
+    if start.init is None:
+        if start.init_weights or start.trained_on:
+            raise UserError("--init-weights and --trained-on are of a file; give it with --init")
+        return None
+    say = Progress(shown=not execution.quiet).say
+    found = locate(start.init, say, start.init_weights, start.trained_on)
+    if found.backbone.contract.changes:
+        say(
+            f"{found.backbone.name}: pre-training goes on with volumes as they are here, not as these weights knew them"
+        )
+    return found
 
 
 def placed(

@@ -9,7 +9,7 @@ import typer
 from ssl_bench.api.registry import PROTOCOLS, resolve_protocol
 from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
-from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, TaskData, with_groups
+from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Start, TaskData, with_groups
 from ssl_bench.cli.planning import check_rows, further_asked, locations_of, names, plan_with, without_pointless
 from ssl_bench.cli.running import run_and_print
 
@@ -22,6 +22,7 @@ def run(
     protocol: options.Protocols = "linear,finetune",
     backbone: options.Network = None,
     seed: options.Seed = 0,
+    start: Start,
     resolution: Resolution,
     execution: PretrainingExecution,
     data: TaskData,
@@ -44,7 +45,7 @@ def run(
         resolve_protocol(name)
     (task,), locations = locations_of([task], data, corpus_data, skip_problems, store)
     resolution = resolution.on_network(backbone)
-    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem, start)
     cells = [planner.evaluation(method, task, name, seed, reset.value) for name in protocols]
     run_and_print(further_asked(without_pointless(cells), asked, snapshots), execution, runtime, rerun)
 

@@ -18,9 +18,11 @@ from ssl_bench.api.registry import PROTOCOLS, resolve_protocol
 from ssl_bench.api.task import TaskFacts
 from ssl_bench.conformance import Check, checks_of
 from ssl_bench.conformance.method_under_test import same, shared_backbone, some
+from ssl_bench.spec.contract import InputContract
 from ssl_bench.training.measuring import OfBackbone, score_of
 from ssl_bench.training.runtime import Runtime, make_fabric
 from ssl_bench.training.scoring import describe
+from ssl_bench.weights.entrance import Entrance
 
 CASES, SIDE, CLASSES = 4, 16, ("one", "two", "three")
 
@@ -56,7 +58,8 @@ class MeasurementUnderTest:
 
         train, test = (_made_up(facts.kind, part) for part in ("train", "test"))
         data = Measured(facts, train, test, SIDE, "", _SamePlace, described, told.append)
-        descriptor = OfBackbone(make_fabric(Runtime("cpu", 1), "float32"), self.backbone)
+        entrance = Entrance(InputContract(), "CT")
+        descriptor = OfBackbone(make_fabric(Runtime("cpu", 1), "float32"), self.backbone, entrance)
         with torch.no_grad():
             return self.protocol().measure(data, descriptor), len(told)
 

@@ -21,6 +21,7 @@ from ssl_bench.spec.locations import Locations
 from ssl_bench.spec.record import Setting, TunedOn
 from ssl_bench.spec.specification import (
     NUMERICS_VERSION,
+    CorpusSpec,
     EvaluationSpec,
     ExternalBackbone,
     Part,
@@ -48,13 +49,17 @@ class Planner:
         precision: Literal["float32", "bf16"],
         data: DataSources | None = None,
         stem: Stem = "",
+        init: tuple[Path, ExternalBackbone] | None = None,
     ) -> None:
         """`data` are the volumes; real ones are prepared before their cells can be planned.
+
+        `init` are the weights that every pre-training starts from; None for the random start of its seed.
 
         `stem` says how weights enter where the volumes of a task have another number of channels than those of the
         pre-training; elsewhere it means nothing.
         """
         self._stem = stem
+        self._init = init
         for name in preset.protocols.keys() - PROTOCOLS.names():
             raise UserError(f"--set protocols.{name}: unknown protocol; known: {', '.join(PROTOCOLS.names())}")
         self.preset = preset
@@ -88,7 +93,7 @@ class Planner:
         """This planner with further ``a.b=c`` changes to its preset."""
         values = nested(overrides, "--set", self.preset.model_dump(mode="json"))
         preset = validated(Preset, values, f"preset {self.preset.name}")
-        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data, self._stem)
+        return Planner(preset, [*self._overrides, *overrides], self.precision, self.data, self._stem, self._init)
 
     def on_backbone(self, name: str) -> Planner:
         """This planner for the network called `name`. Raises UserError for one that is not registered."""
@@ -102,6 +107,7 @@ class Planner:
             spec=spec,
             setting=self._setting_of(method),
             locations=self.data.locations,
+            backbone_file=self._start_of(spec),
             plugins=plugin_files(method, backbone=self.preset.backbone),
         )
 
@@ -179,10 +185,30 @@ class Planner:
             setting=self._setting_of(method),
             locations=self._locations(task),
             overlap=() if backbone.corpus is None else self._leaks(task, fold),
-            backbone_file=file,
+            backbone_file=file or self._start_of(backbone),
             plugins=plugin_files(method, task, protocol, backbone.network),
             **self._told(task, fold),
         )
+
+    def _start_of(self, backbone: PretrainingSpec | ExternalBackbone) -> Path | None:
+        """Where the weights lie that a pre-training starts from."""
+        return self._init[0].resolve() if self._init and backbone.init else None
+
+    def _check_start(self, corpus: CorpusSpec) -> None:
+        """Raise UserError unless the weights that pre-trainings start from are of the preset's backbone."""
+        start = self._init and self._init[1]
+        if not start:
+            return
+        if (start.network, start.width) != (self.preset.backbone, self.preset.width):
+            raise UserError(
+                f"--init {start.name}: holds {start.network} of width {start.width}; add --set "
+                f"backbone={start.network} --set width={start.width}"
+            )
+        if start.channels != corpus.channels:
+            raise UserError(
+                f"--init {start.name}: reads {channels_text(start.channels)}, and the corpus has "
+                f"{channels_text(corpus.channels)}; give a corpus of as many"
+            )
 
     def _stem_of(self, backbone: PretrainingSpec | ExternalBackbone, task: str, channels: int, reset: Part) -> Stem:
         """How the weights of `backbone` enter a network for `channels`. Raises UserError if that is not said."""
@@ -282,6 +308,8 @@ class Planner:
                 f"method {method!r} needs {batch} volumes a step and the corpus has {corpus.volumes}; "
                 "raise --set cohort.corpus, or give a larger --corpus"
             )
+        if corpus:
+            self._check_start(corpus)
         return PretrainingSpec(
             method=method,
             method_version=plugin.facts.version,
@@ -299,6 +327,7 @@ class Planner:
             network=self.preset.backbone,
             network_source=BACKBONES.source_digest(self.preset.backbone),
             numerics=NUMERICS_VERSION,
+            init=self._init[1] if self._init and trains else None,
         )
 
 

@@ -17,7 +17,7 @@ from ssl_bench.store.store import Store
 
 SCENES = {"inner": "Inner scene", "inter": "Inter scene", "": ""}
 """Titles of the scenes in the order of the paper; empty where no row of a column has a known corpus."""
-MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger", "◔": r"\diamond"}
+MARKS = {"†": r"\dagger", "◦": r"\circ", "‡": r"\ddagger", "◔": r"\diamond", "●": r"\bullet", "?": "?"}
 
 
 @no_collection()

@@ -42,6 +42,10 @@ def caption(table: Table, columns: Sequence[Column], baseline: str, family: Fami
         sentences.append(r"$\ddagger$: a structure of the test cases is never predicted.")
     if "◔" in shown:
         sentences.append(r"$\diamond$: lacks folds that other rows have.")
+    if "●" in shown:
+        sentences.append(r"$\bullet$: weights made with the task's data set, as their source says.")
+    if "?" in shown:
+        sentences.append("$?$: nothing says whether the weights were made with the task's data set.")
     sentences += map(latex, fold_notes(table, str))
     return "\n".join([*sentences, *_data(table), f"Setting {_code(setting.digest)}."])
 

@@ -16,7 +16,7 @@ from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
 from ssl_bench.report.robustness import robustness_section
 from ssl_bench.report.significance import statistics_section
-from ssl_bench.report.table import Column, Row, Table, changes_text, column_title, tables_of
+from ssl_bench.report.table import MARKS, Column, Row, Table, changes_text, column_title, tables_of
 from ssl_bench.report.trajectories import trajectories_section
 from ssl_bench.store.store import Store
 
@@ -72,6 +72,9 @@ def _table_section(table: Table) -> str:
     spread = ", then mean ± standard deviation over seeds" if several else ", one seed"
     lacks_folds = any("◔" in place.marks for place in table.places.values())
     lacking = "◔ lacks folds that other rows have. " if lacks_folds else ""
+    for mark in "●?":
+        if any(mark in place.marks for place in table.places.values()):
+            lacking += f"{mark} {MARKS[mark]}. "
     notes = [
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),

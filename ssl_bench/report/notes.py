@@ -127,7 +127,8 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]
             yield (
                 f"{code(row.label)}: weights from a file, network {first['network']}; licence of the weights: "
-                f"{text(first['licence'] or 'not recorded')}."
+                f"{text(first['licence'] or 'not recorded')}; trained on: "
+                f"{text(', '.join(first['_backbone'].origin.trained_on) or 'unknown')}."
             )
 
 

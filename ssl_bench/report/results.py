@@ -23,6 +23,7 @@ from ssl_bench.report.snapshot_lines import SNAPSHOTS, trajectory_of
 from ssl_bench.spec.collapse import collapsed_stages
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, changed_title, protocol_title
 from ssl_bench.store.store import Store
+from ssl_bench.weights.trained_on import Answer, trained_on_task
 
 BESIDE = {
     "accuracy": "accuracy",
@@ -39,8 +40,8 @@ BESIDE = {
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
-    "licence", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted", "best_step",
-    "steps_made", "converged",
+    "licence", "trained_on", "seed", "metric", "better", "score", *BESIDE.values(), "cases", "never_predicted",
+    "best_step", "steps_made", "converged",
     "learning_rate", "decoder", "shifts", "wall_seconds", "peak_process_mib", "precision", "device", "key",
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
@@ -92,6 +93,8 @@ class Results(NamedTuple):
     features before downstream training; ``cohort`` and ``corpus``: digests of the labelled and the unlabelled data;
     ``cases_digest``: that of the voxels and labels which the cell met, empty in old records; ``reset``: the part of the
     backbone that was at its random start, ``encoder`` or ``decoder``, empty for none, and a part of ``options``;
+    ``trained_on``: whether weights from elsewhere were made with the task's data set, as their source says: ``yes``,
+    ``no`` or ``unknown``, empty for weights made here;
     ``shifts`` under which its test cases were scored besides, empty for none: with and without, a cell has two lines;
     ``subjects`` of its test cases, as far as known; ``folds`` that its own pools with, 1 for none but itself;
     ``pretraining``: the key in `pretrainings`, empty without one."""
@@ -218,6 +221,7 @@ class _Reader:
             f"{CONTROL_PREFIX}{control}" if (control := fields.get("control")) else told[0],
             options,
             *told[2:],
+            _trained_on(backbone, fields["task"], data),
         )
         if fields.get("snapshot"):
             said = dict(zip(_CELLS, line, strict=True)) | {"snapshot": fields["snapshot"]}
@@ -356,10 +360,16 @@ def _subjects(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(case.get("subject", case.get("case"))) for case in cases]
 
 
+def _trained_on(backbone: PretrainingSpec | ExternalBackbone, task: str, data: DataSpec) -> Answer:
+    """Whether the weights that came from elsewhere were made with the task's data set; empty where none came."""
+    given = backbone.given
+    return trained_on_task(given.origin.trained_on, task, data.is_real) if given else ""
+
+
 def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
     return (
         backbone.method,
-        changed_options(backbone.options),
+        changed_options({**backbone.options, **({"init": backbone.init.name} if backbone.init else {})}),
         backbone.network,
         backbone.corpus.fingerprint if backbone.corpus else "",
         backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
@@ -377,6 +387,7 @@ _CELLS = (
     "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
     "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
+    "trained_on",
 )  # fmt: skip
 """The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
 

@@ -26,7 +26,12 @@ MARKS = {
     "◦": "not converged: validation was still gaining when the steps were spent",
     "‡": "a structure of the test cases is never predicted",
     "◔": "lacks folds that other rows have",
+    "●": "its weights were made with the task's data set, as their source says",
+    "?": "nothing says whether its weights were made with the task's data set",
 }
+
+_SEEN = {"yes": "●", "unknown": "?"}
+"""By what is known of weights from elsewhere; of the cells of a place the last in the alphabet speaks."""
 
 
 class Row(NamedTuple):
@@ -105,17 +110,24 @@ class Table:
             scored=("score", "count"), mean=("score", "mean"), spread=("score", "std"), whole=("whole", "sum")
         )
         marks = cells.groupby(place, sort=False).agg(
-            through_random=("through_random", "any"), converged=("converged", "all"), dropped=("never_predicted", "max")
+            through_random=("through_random", "any"),
+            converged=("converged", "all"),
+            dropped=("never_predicted", "max"),
+            met=("trained_on", "max"),
         )
         return {
             (self.rows[row], self.columns[column]): Place(
                 scored,
                 mean,
                 spread,
-                "†" * through_random + "◦" * (not converged) + "‡" * (dropped > 0) + "◔" * (whole < scored),
+                "†" * through_random
+                + "◦" * (not converged)
+                + "‡" * (dropped > 0)
+                + "◔" * (whole < scored)
+                + _SEEN.get(met, ""),
                 whole,
             )
-            for (row, column), scored, mean, spread, whole, through_random, converged, dropped in found.join(
+            for (row, column), scored, mean, spread, whole, through_random, converged, dropped, met in found.join(
                 marks
             ).itertuples()
         }

@@ -31,7 +31,7 @@ class Cell(BaseModel):
     cross_validation: CrossValidation | None = None
     """The folds of which the cell's is one; None for the only fold, and where folds share their test cases."""
     backbone_file: Path | None = None
-    """Where an external backbone's weights lie."""
+    """Where an external backbone's weights lie, or those that the pre-training starts from."""
     snapshots: tuple[int, ...] = ()
     """Steps after which the pre-training keeps its backbone besides the end, ascending: of the cell itself, or of the
     one that it rests on. They change nothing of what is trained."""
@@ -79,5 +79,6 @@ class Cell(BaseModel):
             setting=self.setting,
             locations=self.locations,
             snapshots=self.snapshots,
+            backbone_file=self.backbone_file,
             plugins=self.plugins,
         )

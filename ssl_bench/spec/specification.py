@@ -18,6 +18,7 @@ from ssl_bench.api.controls import CONTROL_PREFIX, Control
 from ssl_bench.api.method_facts import Pretrains
 from ssl_bench.api.registry import METHODS
 from ssl_bench.api.settings import OptimiserSettings, Settings, SplitCounts
+from ssl_bench.spec.contract import InputContract
 
 NUMERICS_VERSION = 2
 """Raised whenever the numbers of code that all cells share may change: kernels, networks, losses, transforms, the order
@@ -130,12 +131,93 @@ class DataSpec(Settings):
         return hashlib.sha256(json.dumps([shared, folds], sort_keys=True).encode()).hexdigest()[:16]
 
 
+class Origin(Settings):
+    """How a backbone in a file was pre-trained, as far as the file says so; the defaults are for one that does not."""
+
+    pretrains: Pretrains = "encoder and decoder"
+    modality: Literal["", "CT", "MR"] = ""
+    """The modality of the corpus; empty where it is not known."""
+    region: str = Field(default="", max_length=100)
+    """What the corpus shows, in the words of the tasks: heart, lungs or brain; empty where it is not known."""
+    trained_on: tuple[str, ...] = ()
+    """The data sets that the weights were made with, as their source says; empty where it says nothing."""
+
+
+class HubFile(Settings):
+    """Where on a hub a file of weights lies, for ever: a commit never changes."""
+
+    repository: str
+    commit: str
+    file: str
+    licence: str = ""
+    """As the repository's card says; empty where none is stated."""
+
+    def __str__(self) -> str:
+        return f"hf:{self.repository}@{self.commit}:{self.file}"
+
+
+class ExternalBackbone(Settings):
+    """Weights that came in a file; it answers the questions that a pre-training's specification answers."""
+
+    is_external: ClassVar[bool] = True
+    paradigm: ClassVar[str] = "external"
+    corpus: ClassVar[None] = None
+    plugin_source: ClassVar[None] = None
+    options: ClassVar[Mapping[str, Any]] = {}
+    steps: ClassVar[int] = 0
+    init: ClassVar[None] = None
+    trains_on: ClassVar[None] = None
+    """Nothing says which shifts it met."""
+
+    name: str
+    sha256: str
+    width: int
+    """Channels at full resolution."""
+    network: str = "unet3d"
+    """The backbone's name."""
+    network_source: str | None = None
+    """SHA-256 of a third-party backbone's file; None for a built-in one."""
+    origin: Origin = Origin()
+    weights: str = ""
+    """Which of several networks in the file it is; empty if none had to be named."""
+    channels: int = 1
+    """Those of the volumes that it reads."""
+    contract: InputContract = InputContract()
+    """What the weights expect of volumes."""
+    hub: HubFile | None = None
+    """Where the file came from; None for one on this machine."""
+
+    @property
+    def method(self) -> str:
+        """The row it belongs to."""
+        return f"external:{self.name}"
+
+    @property
+    def given(self) -> ExternalBackbone | None:
+        """The weights that came from elsewhere."""
+        return self
+
+    @property
+    def pretrains(self) -> Pretrains:
+        """What of the backbone was pre-trained."""
+        return self.origin.pretrains
+
+    @property
+    def version(self) -> str:
+        """What tells apart rows of one name."""
+        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
+        origin = "" if self.origin == Origin() else f", {self.origin.pretrains}"
+        origin += f", {self.contract}" if self.contract.changes else ""
+        return f"file {self.sha256[:6]}{origin}{_backbone_code(self.network_source)}"
+
+
 class PretrainingSpec(_Keyed):
     """One pre-training. A method that pre-trains nothing has neither corpus nor optimiser, and zero steps."""
 
     hashed_as = "PretrainingScience"
     kind: ClassVar[Literal["pretraining"]] = "pretraining"
     is_external: ClassVar[bool] = False
+    contract: ClassVar[InputContract] = InputContract()
 
     method: str
     method_version: int
@@ -157,6 +239,8 @@ class PretrainingSpec(_Keyed):
     """SHA-256 of a third-party backbone's file; None for a built-in one."""
     numerics: int = 1
     """`NUMERICS_VERSION` of the code that it was planned with."""
+    init: ExternalBackbone | None = None
+    """The weights that it starts from; None for the random start of the seed."""
 
     @property
     def channels(self) -> int:
@@ -166,7 +250,8 @@ class PretrainingSpec(_Keyed):
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{on_network(self.method, self.network)} pre-training, seed {self.seed}"
+        start = f" from {self.init.name}" if self.init else ""
+        return f"{on_network(self.method, self.network)} pre-training{start}, seed {self.seed}"
 
     @property
     def data(self) -> CorpusSpec | None:
@@ -174,8 +259,15 @@ class PretrainingSpec(_Keyed):
         return self.corpus
 
     @property
+    def given(self) -> ExternalBackbone | None:
+        """The weights that came from elsewhere; None where the seed drew the start."""
+        return self.init
+
+    @property
     def pretrains(self) -> Pretrains:
-        """What of the backbone the method pre-trains."""
+        """What of the backbone the method pre-trains, or was pre-trained before it started."""
+        if self.init and self.init.pretrains == "encoder and decoder":
+            return "encoder and decoder"
         return METHODS.load(self.method).facts.pretrains
 
     @property
@@ -192,61 +284,8 @@ class PretrainingSpec(_Keyed):
     def version(self) -> str:
         """What tells apart rows of one method and options."""
         code = f", code {self.plugin_source[:6]}" if self.plugin_source else ""
+        code += f", from {self.init.version}" if self.init else ""
         return f"version {self.method_version}{code}{_backbone_code(self.network_source)}"
-
-
-class Origin(Settings):
-    """How a backbone in a file was pre-trained, as far as the file says so; the defaults are for one that does not."""
-
-    pretrains: Pretrains = "encoder and decoder"
-    modality: Literal["", "CT", "MR"] = ""
-    """The modality of the corpus; empty where it is not known."""
-    region: str = Field(default="", max_length=100)
-    """What the corpus shows, in the words of the tasks: heart, lungs or brain; empty where it is not known."""
-
-
-class ExternalBackbone(Settings):
-    """Weights that came in a file; it answers the questions that a pre-training's specification answers."""
-
-    is_external: ClassVar[bool] = True
-    paradigm: ClassVar[str] = "external"
-    corpus: ClassVar[None] = None
-    plugin_source: ClassVar[None] = None
-    options: ClassVar[Mapping[str, Any]] = {}
-    steps: ClassVar[int] = 0
-    trains_on: ClassVar[None] = None
-    """Nothing says what it was trained on."""
-
-    name: str
-    sha256: str
-    width: int
-    """Channels at full resolution."""
-    network: str = "unet3d"
-    """The backbone's name."""
-    network_source: str | None = None
-    """SHA-256 of a third-party backbone's file; None for a built-in one."""
-    origin: Origin = Origin()
-    weights: str = ""
-    """Which of several networks in the file it is; empty if none had to be named."""
-    channels: int = 1
-    """Those of the volumes that it reads."""
-
-    @property
-    def method(self) -> str:
-        """The row it belongs to."""
-        return f"external:{self.name}"
-
-    @property
-    def pretrains(self) -> Pretrains:
-        """What of the backbone was pre-trained."""
-        return self.origin.pretrains
-
-    @property
-    def version(self) -> str:
-        """What tells apart rows of one name."""
-        # Records of before it was asked for say nothing of the origin, and may stand beside others of the same file.
-        origin = "" if self.origin == Origin() else f", {self.origin.pretrains}"
-        return f"file {self.sha256[:6]}{origin}{_backbone_code(self.network_source)}"
 
 
 class EvaluationSpec(_Keyed):
@@ -293,7 +332,8 @@ class EvaluationSpec(_Keyed):
     @property
     def row(self) -> str:
         """The row in words: the method, its network, and what of its backbone is reset or enters by a stem."""
-        changed = changed_title(self.reset, self.stem)
+        start = self.backbone.init
+        changed = ", ".join(filter(None, [f"from {start.name}" if start else "", changed_title(self.reset, self.stem)]))
         made = on_network(self.method, self.backbone.network)
         return f"{made} ({changed})" if changed else made
 

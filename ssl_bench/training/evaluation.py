@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.cases import SPLITS
+from ssl_bench.api.kinds import of_voxels
 from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.rng import seeded_initialisation, stream_seed
@@ -21,6 +22,7 @@ from ssl_bench.data.subjects import with_first_scans
 from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.contract import InputContract
 from ssl_bench.spec.record import EvaluationRecord, kind_of_data
 from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.attempt import Attempt
@@ -38,6 +40,7 @@ from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
 from ssl_bench.training.targets import TargetScale
+from ssl_bench.weights.entrance import Entrance
 from ssl_bench.weights.loading import build_external, load_weights, module_report, reset_part, scene_of
 from ssl_bench.weights.released import Match
 
@@ -79,12 +82,13 @@ def evaluate(
     with seeded_initialisation(stream_seed(spec.seed, "downstream head", spec.task)):
         model = protocol.build(backbone, facts.kind, len(facts.classes))
     fabric.to_device(model)
-    batches = (on_device(fabric, _volume(case)) for case in cases["train"][:COLLAPSE_CASES])
+    entrance = Entrance(spec.backbone.contract, facts.modality)
+    batches = (on_device(fabric, _volume(entrance.case(case))) for case in cases["train"][:COLLAPSE_CASES])
     collapse = collapse_of_backbone(fabric, model.backbone, batches)
     scale = TargetScale.of(cases["train"]) if facts.kind == "regression" else None
-    on_cases = ModelOnCases(fabric, model, facts, spec, scale)
+    on_cases = ModelOnCases(fabric, model, facts, spec, scale, entrance)
     learned = scale.standardised(cases["train"]) if scale else cases["train"]
-    training = protocol.prepare(model, CaseBatches(learned, spec.crop), on_cases.features)
+    training = protocol.prepare(model, CaseBatches(entrance.cases(learned), spec.crop), on_cases.features)
     goal = Goal.of(facts.metric, scale.deviation if scale else 1.0)
     repeated = RepeatedFeatures(model.features) if protocol.facts.frozen_backbone else None
     with RunLog(attempt.events, steps_done(attempt)) as log:
@@ -145,13 +149,18 @@ class ModelOnCases:
         facts: TaskFacts,
         spec: EvaluationSpec,
         scale: TargetScale | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
-        """`scale` is that of the targets that the model learned, where those are numbers."""
+        """`scale` is that of the targets that the model learned, where those are numbers.
+
+        `entrance` turns and scales the volumes that the model gets, and its labels back; None: as they are.
+        """
         self.fabric = fabric
         self.model = model
         self.facts = facts
         self.spec = spec
         self.scale = scale
+        self.entrance = entrance or Entrance(InputContract(), facts.modality)
 
     def features(self, volumes: Tensor) -> tuple[Tensor, ...]:
         """The model's features of `volumes` (B, C, D, H, W)."""
@@ -161,18 +170,20 @@ class ModelOnCases:
     def local_features(self, volume: Tensor) -> Tensor:
         """The backbone's local features of `volume` (1, C, D, H, W)."""
         with self.fabric.autocast():
-            local: Tensor = self.model.backbone(on_device(self.fabric, volume)).local
-        return local
+            local: Tensor = self.model.backbone(on_device(self.fabric, self.entrance.volume(volume))).local
+        return self.entrance.back(local)
 
     def predict(self, case: Case, features: Callable[[Tensor], Features] | None = None) -> Tensor:
         """What `predict` says of the case, a number in its own unit.
 
         `features` gives those of windows that need not be computed again.
         """
-        volume = on_device(self.fabric, _volume(case))
+        volume = on_device(self.fabric, _volume(self.entrance.case(case)))
         with torch.no_grad(), self.fabric.autocast():
             codes = self.facts.region_codes
             found = predict(self.model, volume, self.spec.crop, self.spec.overlap, features, codes)
+        if of_voxels(self.facts.kind):
+            return self.entrance.back(found)
         return self.scale.restored(found) if self.scale else found
 
     def validate(self, cases: Sequence[Case], repeated: RepeatedFeatures | None) -> float:

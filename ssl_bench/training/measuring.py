@@ -28,6 +28,7 @@ from ssl_bench.training.examples import EvaluationExamples
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
+from ssl_bench.weights.entrance import Entrance
 from ssl_bench.weights.loading import module_report, scene_of
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ def measure(
     train, scored = cases["train"], cases[parts[-1]]
     watch = Stopwatch(runtime, attempt.earlier_cost)
     fabric = make_fabric(runtime, spec.precision)
+    entrance = Entrance(spec.backbone.contract, facts.modality)
     backbone.modality = facts.modality
     fabric.to_device(backbone)
-    descriptor = control_descriptor(spec.control) if spec.control else OfBackbone(fabric, backbone)
+    descriptor = control_descriptor(spec.control) if spec.control else OfBackbone(fabric, backbone, entrance)
     volumes = (on_device(fabric, volume_of(case)) for case in train[:COLLAPSE_CASES])
     describes = _Describes(facts, EvaluationExamples(attempt.examples, facts))
     with progress.track(cell.title, protocol.looks(len(train), len(scored))) as advance, torch.no_grad():
@@ -117,29 +119,35 @@ def protocol_of(cell: Cell) -> Measurement:
 
 
 class OfBackbone:
-    """The features of a backbone as a descriptor, at the cell's precision."""
+    """The features of a backbone as a descriptor, at the cell's precision, of volumes as its weights expect them."""
 
     standardise = True
 
-    def __init__(self, fabric: Fabric, backbone: Backbone) -> None:
+    def __init__(self, fabric: Fabric, backbone: Backbone, entrance: Entrance) -> None:
         self._fabric = fabric
         self._backbone = backbone
+        self._entrance = entrance
 
     def local(self, volume: Tensor) -> Tensor:
         """See `Descriptor`."""
         with self._fabric.autocast():
-            local: Tensor = self._backbone(on_device(self._fabric, volume)).local
-        return local.float()
+            local: Tensor = self._backbone(self._entering(volume)).local
+        return self._entrance.back(local.float())
 
     def stages(self, volume: Tensor) -> list[Tensor]:
         """See `Descriptor`."""
         with self._fabric.autocast():
-            return [stage.float() for stage in self._backbone.stages(on_device(self._fabric, volume))]
+            return [self._entrance.back(stage.float()) for stage in self._backbone.stages(self._entering(volume))]
 
     def pooled(self, volumes: Tensor) -> Tensor:
         """See `Descriptor`."""
         with self._fabric.autocast():
-            return self._backbone.pool(on_device(self._fabric, volumes))
+            return self._backbone.pool(self._entering(volumes))
+
+    def _entering(self, volumes: Tensor) -> Tensor:
+        """(B, C, D, H, W), volume by volume."""
+        each = [self._entrance.volume(volume[None]) for volume in volumes]
+        return on_device(self._fabric, torch.cat(each))
 
 
 class _Describes:

@@ -32,7 +32,7 @@ from ssl_bench.training.progress import Progress
 from ssl_bench.training.run_log import SILENT, RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, provenance
 from ssl_bench.training.snapshots import Snapshots
-from ssl_bench.weights.loading import origin_of, shown_by
+from ssl_bench.weights.loading import origin_of, shown_by, start_from
 from ssl_bench.weights.origin import KEY_ENTRY, ORIGIN_ENTRY, SPEC_ENTRY
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def build_backbone(width: int, seed: int, network: str = "unet3d", channels: int
         return plugin.reading(channels, width).to(memory_format=torch.channels_last_3d)
 
 
-def build_method(spec: PretrainingSpec) -> Method:
-    """The method around a fresh backbone."""
+def build_method(spec: PretrainingSpec, init: Path | None = None) -> Method:
+    """The method around a fresh backbone, or one with the weights in `init` where the specification names them."""
     plugin = METHODS.load(spec.method)
     backbone = build_backbone(spec.width, spec.seed, spec.network, spec.channels)
+    if spec.init:
+        start_from(backbone, spec.init, init)
     # Before a method copies it.
     backbone.modality = shown_by(spec.corpus)[0] or "CT"
     with seeded_initialisation(stream_seed(spec.seed, "heads")):
@@ -74,7 +76,7 @@ def pretrain(
     spec = cell.pretraining_spec
     scans = source_of(cell).load()
     watch = Stopwatch(runtime, attempt.earlier_cost)
-    method = build_method(spec)
+    method = build_method(spec, cell.backbone_file)
     method.backbone.checkpointing = runtime.checkpointing
     corpus, held_out = (
         Corpus([case.image for case in scans[part]], method.region, fabric.device) for part in ("corpus", "held-out")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssl_bench.errors import UserError
-from ssl_bench.weights.releases import Release
+from ssl_bench.weights.release import Release
 from ssl_bench.weights.tensors import State, listed
 
 GVSL_PREFIX = re.compile(r"((module|unet_pre|unet)\.)*")
@@ -34,6 +34,8 @@ class Candidate(NamedTuple):
     """The tensors that a network of this kind has, without their values."""
     tensors: dict[str, Tensor]
     """Those that are there in the wanted shape, by the network's own names."""
+    encoder: frozenset[str] = frozenset()
+    """The names of the encoder's tensors where they may be all that a file of this kind holds; else empty."""
 
     @property
     def label(self) -> str:
@@ -41,9 +43,14 @@ class Candidate(NamedTuple):
         return f"{self.state.place}.{self.prefix}".strip(".") or "."
 
     @property
+    def missing(self) -> list[str]:
+        """The names of the tensors that are not there."""
+        return [name for name in self.wanted if name not in self.tensors]
+
+    @property
     def whole(self) -> bool:
-        """Whether nothing is missing."""
-        return len(self.tensors) == len(self.wanted)
+        """Whether nothing is missing, or nothing of the encoder where that may come alone."""
+        return not self.missing or (bool(self.encoder) and self.encoder <= self.tensors.keys())
 
     def holds_same(self, other: Candidate) -> bool:
         """Whether the weights are those of `other`, bit by bit."""
@@ -52,12 +59,23 @@ class Candidate(NamedTuple):
 
 
 def candidate(
-    release: Release, width: int, channels: int, state: State, prefix: str, wanted: Mapping[str, Tensor]
+    release: Release,
+    width: int,
+    channels: int,
+    state: State,
+    prefix: str,
+    wanted: Mapping[str, Tensor],
+    encoder: frozenset[str] = frozenset(),
 ) -> Candidate:
-    """What of a network's `wanted` tensors lies in `state` after `prefix`."""
+    """What of a network's `wanted` tensors lies in `state` after `prefix`.
+
+    Where the `encoder` may come alone, a part of a decoder is none: it is left over.
+    """
     found = {name: state.tensors.get(prefix + name) for name in wanted}
     fitting = {name: value for name, value in found.items() if value is not None and value.shape == wanted[name].shape}
-    return Candidate(release, width, channels, state, prefix, wanted, fitting)
+    if encoder and len(fitting) < len(wanted) and encoder <= fitting.keys():
+        fitting = {name: value for name, value in fitting.items() if name in encoder}
+    return Candidate(release, width, channels, state, prefix, wanted, fitting, encoder)
 
 
 def prefixes(state: State, start: str) -> list[str]:

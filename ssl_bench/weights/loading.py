@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import torch
@@ -16,11 +17,13 @@ from ssl_bench.api.task import TaskFacts
 from ssl_bench.data.synthetic.corpus import EMBEDDED
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.contract import InputContract
 from ssl_bench.spec.record import ModuleReport
 from ssl_bench.spec.specification import (
     CorpusSpec,
     EvaluationSpec,
     ExternalBackbone,
+    HubFile,
     Origin,
     Part,
     PretrainingSpec,
@@ -57,7 +60,28 @@ def build_external(
     with seeded_initialisation(seed):
         backbone = BACKBONES.load(external.network).reading(channels or external.channels, external.width)
     match = _enter(backbone, path, weights, stem)
-    return backbone.to(memory_format=torch.channels_last_3d), match, weights.release.licence
+    return backbone.to(memory_format=torch.channels_last_3d), match, licence_of(weights, external.hub)
+
+
+def start_from(backbone: Backbone, init: ExternalBackbone, path: Path | None) -> None:
+    """Give `backbone`, drawn by the seed, the weights of `init` in the file at `path`.
+
+    What the file lacks stays as it was drawn. Raises UserError if the file is not the one that was planned.
+    """
+    if path is None:
+        raise UserError(f"--init {init.name}: where its file lies is not known; plan the cell again")
+    weights = check_fits(path, init.network, init.width, init.weights or None)
+    if weights.sha256 != init.sha256:
+        raise UserError(f"{path}: changed since its cell was planned; pre-train from it anew")
+    _enter(backbone, path, weights, "")
+
+
+def licence_of(weights: Weights, hub: HubFile | None) -> str:
+    """The licence by the card of the repository, if there is one, and what is known of the layout's."""
+    if hub is None:
+        return weights.release.licence
+    stated = f"{hub.licence or 'none stated'}, by the card of {hub.repository}"
+    return f"{stated}; layout {weights.release.title}: {weights.release.licence}"
 
 
 def _enter(backbone: Backbone, path: Path, weights: Weights, stem: Stem) -> Match:
@@ -65,7 +89,8 @@ def _enter(backbone: Backbone, path: Path, weights: Weights, stem: Stem) -> Matc
     drawn = over_channels(weights.tensors, start)
     if drawn and not stem:
         raise UserError(f"{path}: reads {weights.channels} channels, not {backbone.channels_in}; plan its cells anew")
-    backbone.load_state_dict(entering(weights.tensors, start, stem))
+    # Of a file that holds the encoder alone, the rest is as it was drawn.
+    backbone.load_state_dict(start | entering(weights.tensors, start, stem))
     if stem != "new":
         return match
     return Match(match.matched - len(drawn), match.missing + len(drawn), match.left_over + len(drawn))
@@ -93,21 +118,38 @@ def check_fits(path: Path, network: str, width: int, which: str | None = None) -
     return weights
 
 
-def describe_external(path: Path, weights: Weights | None = None) -> ExternalBackbone:
+def describe_external(
+    path: Path,
+    weights: Weights | None = None,
+    hub: HubFile | None = None,
+    trained_on: Iterable[str] = (),
+    contract: InputContract | None = None,
+) -> ExternalBackbone:
     """The spec of a backbone in a file; `weights` are those of the file, if they have been read.
 
-    Raises UserError if it does not hold all weights of a network that is known here.
+    `hub` is where it came from. `trained_on` is said of it besides what the file and its layout say, and `contract`
+    instead of that of the layout. Raises UserError if the file does not hold all weights of a network that is known
+    here, or holds one that is no backbone here.
     """
     weights = weights or read_weights(path)
+    if weights.release.network not in BACKBONES.names():
+        raise UserError(
+            f"{path}: holds {weights.release.title}, whose backbone {weights.release.network} is not here; name one "
+            "that reads it with --plugin"
+        )
+    stem = f"{hub.repository}/{PurePosixPath(hub.file).stem}" if hub else path.stem
+    told = tuple(dict.fromkeys([*weights.origin.trained_on, *trained_on]))
     return ExternalBackbone(
-        name=f"{path.stem}:{tame(weights.which)}" if weights.which else path.stem,
+        name=f"{stem}:{tame(weights.which)}" if weights.which else stem,
         sha256=weights.sha256,
         width=weights.width,
         channels=weights.channels,
         network=weights.release.network,
         network_source=BACKBONES.source_digest(weights.release.network),
-        origin=weights.origin,
+        origin=weights.origin.model_copy(update={"trained_on": told}),
         weights=weights.which,
+        contract=contract or weights.release.contract,
+        hub=hub,
     )
 
 

@@ -71,3 +71,14 @@ def _origin_by_method(spec: str) -> Origin:
         return Origin(pretrains=METHODS.load(method).facts.pretrains) if method in METHODS.names() else Origin()
     except (ValueError, TypeError, KeyError, RecursionError, UserError):
         return Origin()
+
+
+def with_trained_on(source: Path, target: Path, trained_on: tuple[str, ...]) -> None:
+    """Write the safetensors file `source` of ssl-bench to `target`: the same tensors; its origin says `trained_on`."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(source, "pt") as opened:
+        metadata = dict(opened.metadata() or {})
+    origin = read_origin(source, metadata).model_copy(update={"trained_on": trained_on})
+    save_file(load_file(source), target, metadata | {ORIGIN_ENTRY: origin.model_dump_json()})

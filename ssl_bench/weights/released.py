@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ssl_bench.api.declarations import first_line
-from ssl_bench.api.registry import BACKBONES
 from ssl_bench.errors import UserError
-from ssl_bench.nn.blocks import CHANNELS_PER_GROUP
 from ssl_bench.spec.specification import Origin
-from ssl_bench.weights.candidates import Candidate, candidate, choose, prefixes
-from ssl_bench.weights.origin import Made, read_network, read_origin
-from ssl_bench.weights.releases import GENESIS, OWN, Release, group, unet_release
+from ssl_bench.weights import reader_models_genesis, reader_nnssl, reader_swinunetr, reader_unet3d
+from ssl_bench.weights.candidates import Candidate, choose, prefixes
+from ssl_bench.weights.origin import read_origin
+from ssl_bench.weights.release import Release
 from ssl_bench.weights.tensors import Contents, listed, read, tame
 
-UNET_START = "inc.double_conv.0.weight"
-GENESIS_WIDTH = 64
-"""Channels at full resolution of the released network."""
-GENESIS_START = "down_tr64.ops.0.conv1.weight"
+READERS = (reader_unet3d.read, reader_models_genesis.read, reader_nnssl.read, reader_swinunetr.read)
+"""One for each layout, in a file of its own: how it is recognised, whose it is, and its tensors by a network's names.
+
+A reader gives the networks of its layout that begin in a file, whole or not; none for a file of another layout. All are
+written from public descriptions."""
 HALVES = (torch.float16, torch.bfloat16)
 """float32 holds each of their numbers exactly."""
 FLOATS = (torch.float64, torch.float32, *HALVES)
@@ -73,77 +72,36 @@ def read_weights(path: Path, which: str | None = None) -> Weights:
     is named, or if a tensor of the network is missing, of another shape, of another kind of number, or not finite.
     """
     contents = read(path)
-    made = read_network(path, contents.metadata)
-    if made.network == OWN.network:
-        found = _unets(path, contents) or _geneses(path, contents)
-    else:
-        found = _own(path, contents, made)
+    found = [one for reader in READERS for one in reader(path, contents)]
     if not found:
         raise _nothing_known(path, contents)
     whole = [one for one in found if one.whole]
     if not whole:
         nearest = max(found, key=lambda one: len(one.tensors))
-        raise UserError(f"{path}: {_match(nearest)} of a {_title(nearest)}; give all weights of this network")
+        raise UserError(
+            f"{path}: {_match(nearest)} of a {_title(nearest)}; give all weights of this network, it lacks "
+            f"{listed(nearest.missing, 3)}"
+        )
     chosen, label = choose(path, whole, which)
     return _weights(path, contents, chosen, [one for one in whole if one is not chosen], label)
 
 
-def _own(path: Path, contents: Contents, made: Made) -> list[Candidate]:
-    wanted = _wanted(path, made)
-    release = OWN._replace(network=made.network)
-    return [candidate(release, made.width, made.channels, contents.states[0], "", wanted)]
-
-
-def _unets(path: Path, contents: Contents) -> list[Candidate]:
-    """The U-Nets of some width that begin in the file."""
-    found: list[Candidate] = []
-    wanted: dict[Made, dict[str, Tensor]] = {}
-    for state in contents.states:
-        for prefix in prefixes(state, UNET_START):
-            if made := _unet(state.tensors[prefix + UNET_START]):
-                wanted[made] = wanted.get(made) or _wanted(path, made)
-                release = unet_release(contents.metadata, state.tensors, prefix)
-                found.append(candidate(release, made.width, made.channels, state, prefix, wanted[made]))
-    return found
-
-
-def _geneses(path: Path, contents: Contents) -> list[Candidate]:
-    """The networks of Models Genesis that begin in the file."""
-    begun = [(state, prefix) for state in contents.states for prefix in prefixes(state, GENESIS_START)]
-    wanted = _wanted(path, Made(GENESIS.network, GENESIS_WIDTH)) if begun else {}
-    return [candidate(GENESIS, GENESIS_WIDTH, 1, state, prefix, wanted) for state, prefix in begun]
-
-
-def _wanted(path: Path, made: Made) -> dict[str, Tensor]:
-    """The tensors of a network, without their values. Raises UserError for one that does not build."""
-    plugin = BACKBONES.load(made.network)
-    try:
-        with torch.device("meta"):
-            return plugin.reading(made.channels, made.width).state_dict()
-    except Exception as error:  # Code and width come from elsewhere.
-        raise UserError(f"{path}: no {made.network} of width {made.width} can be built: {first_line(error)}") from error
-
-
-def _unet(first: Tensor) -> Made | None:
-    """The U-Net that has this first tensor; None for one that is no U-Net's."""
-    if first.dim() != 5 or first.shape[0] % CHANNELS_PER_GROUP or 0 in first.shape:
-        return None
-    return Made(OWN.network, width=first.shape[0], channels=first.shape[1])
-
-
 def _nothing_known(path: Path, contents: Contents) -> UserError:
     for state in contents.states:
-        for prefix in prefixes(state, UNET_START):
-            shape = tuple(state.tensors[prefix + UNET_START].shape)
-            return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {UNET_START} has shape {shape}")
+        for prefix in prefixes(state, reader_unet3d.START):
+            shape = tuple(state.tensors[prefix + reader_unet3d.START].shape)
+            return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL: {reader_unet3d.START} has shape {shape}")
     groups = listed(name.partition(".")[0] for state in contents.states for name in state.tensors)
-    return UserError(f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but {groups}")
+    return UserError(
+        f"{path}: holds no 3D U-Net of ssl-bench or GVSL and no network of Models Genesis, nnssl or Swin UNETR, "
+        f"but {groups}"
+    )
 
 
 def _title(found: Candidate) -> str:
-    if found.release is GENESIS:
+    if found.release is reader_models_genesis.GENESIS:
         return "Models Genesis network"
-    kind = "3D U-Net" if found.release.network == OWN.network else found.release.network
+    kind = "3D U-Net" if found.release.network == reader_unet3d.OWN.network else found.release.network
     return f"{kind} of width {found.width}"
 
 
@@ -165,12 +123,22 @@ def _weights(path: Path, contents: Contents, chosen: Candidate, others: list[Can
     for other in others:
         same = "the same" if chosen.holds_same(other) else "other weights, which are not used"
         remarks.append(f"{tame(other.label)}.* holds {same}")
-    origin = read_origin(path, contents.metadata) if chosen.release.title == OWN.title else Origin()
+    origin = _origin(path, contents, chosen)
+    if missing := chosen.missing:
+        remarks.append(f"the encoder alone is there; the seed draws the rest ({listed(missing, 3)})")
     if origin.pretrains != Origin().pretrains:
         remarks.append(f"pre-trained: {origin.pretrains}")
-    left_over = listed(map(group, rest))
+    left_over = listed(map(reader_unet3d.group, rest))
     network = chosen.release, chosen.width, chosen.channels
     return Weights(*network, numbers, _match(chosen), left_over, remarks, contents.sha256, origin, label)
+
+
+def _origin(path: Path, contents: Contents, chosen: Candidate) -> Origin:
+    """How they were pre-trained: what a file of ssl-bench says, and what is known of a release."""
+    if chosen.release.title == reader_unet3d.OWN.title:
+        return read_origin(path, contents.metadata)
+    encoder_alone: dict[str, Any] = {"pretrains": "encoder"} if chosen.missing else {}
+    return Origin(trained_on=chosen.release.trained_on, **encoder_alone)
 
 
 def _checked(path: Path, name: str, value: Tensor, place: Tensor) -> Tensor:

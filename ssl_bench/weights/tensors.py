@@ -23,6 +23,10 @@ DEEPEST = 4
 """Dictionaries within dictionaries that are opened: a pickle may hold itself."""
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the few lines begin that stand in for a large file where Git LFS has not fetched it."""
+
+
 class _Unread:
     """What stands in for an object that training scripts keep beside weights: it takes everything and keeps nothing.
 
@@ -73,6 +77,8 @@ class Contents(NamedTuple):
     metadata: dict[str, str]
     """The metadata of a safetensors file; empty for a torch file."""
     sha256: str
+    described: dict[str, Any]
+    """The entries of a torch file itself, which may describe its tensors; empty for a safetensors file."""
 
 
 def read(path: Path) -> Contents:
@@ -83,12 +89,13 @@ def read(path: Path) -> Contents:
     """
     data = _bytes(path)
     metadata: dict[str, str] = {}
+    described: dict[str, Any] = {}
     try:
         if data[8:9] == b"{":
             content = _load_safetensors(data)
             metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
         else:
-            content = _load_torch(data)
+            described = content = _load_torch(data)
     except Exception as error:  # A broken file makes the libraries raise nearly anything.
         if wanted := _code_wanted(data, error):
             raise UserError(
@@ -98,7 +105,7 @@ def read(path: Path) -> Contents:
         said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
         reason = said.splitlines()[0][:100]
         raise UserError(f"{path}: not a safetensors file or torch file that reads whole ({reason})") from error
-    return Contents(_states(path, content), metadata, hashlib.sha256(data).hexdigest())
+    return Contents(_states(path, content), metadata, hashlib.sha256(data).hexdigest(), described)
 
 
 def _bytes(path: Path) -> bytes:
@@ -110,6 +117,8 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if not data:
         raise UserError(f"{path}: is empty; give a file of weights")
+    if data.startswith(LFS_POINTER):
+        raise UserError(f"{path}: is a Git LFS pointer and not the weights; fetch them with git lfs pull")
     return data
 
 

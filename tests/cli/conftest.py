@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from ssl_bench.cli import main
+from tests.hub_server import hub as hub
 
 
 class Done(NamedTuple):

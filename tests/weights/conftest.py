@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.hub_server import hub as hub
+
 from .layouts import genesis_shapes, values
 
 

@@ -155,7 +155,8 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
         _torch(
             {"conv1.weight": torch.ones(64, 3, 7, 7), "layer1.0.bn1.bias": torch.ones(64), "fc.bias": torch.ones(9)}
         ),
-        "holds no 3D U-Net of ssl-bench or GVSL and no Models Genesis network, but conv1, fc, layer1",
+        "holds no 3D U-Net of ssl-bench or GVSL and no network of Models Genesis, nnssl or Swin UNETR, but conv1, fc, "
+        "layer1",
     ),
     "integers": (
         _torch(_changed(WEIGHT, torch.ones(8, 24, 3, 3, 3, dtype=torch.int32))),
