@@ -269,15 +269,16 @@ def _as_table(reports: Sequence[CaseReport], classes: Sequence[str]) -> Iterator
     rows = [("case", "shape", "spacing (mm)", "values", "labels (ml), or class")]
     for report in reports:
         label = report.case.label
-        if classes and isinstance(label, int):
-            label = classes[label]
+        of_volume = (
+            classes[label] if classes and isinstance(label, int) else "" if isinstance(label, Path) else str(label)
+        )
         millilitres = ", ".join(f"{value}: {ml:.1f}" for value, ml in report.label_ml.items() if value)
         rows.append((
             report.case.identifier,
             " x ".join(map(str, report.shape)),
             " x ".join(f"{size:.3g}" for size in report.spacing_mm),
             "; ".join(map(_values, report.channels)),
-            millilitres or ("" if isinstance(label, Path) else str(label)),
+            millilitres or of_volume,
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     notes = [(), *(report.notes for report in reports)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from typing import NamedTuple
 
@@ -72,7 +73,9 @@ def cohorts_by_protocol(table: Table) -> dict[str, list[Fractions]]:
 def panel_title(table: Table, column: Column) -> str:
     """The task and its metric, and which cases and labels where those are not the usual; on lines that fit a panel."""
     task, metric, cases = column_parts(column, table)
-    return textwrap.fill(plain(f"{task} {metric}{cases}", 66), 24)
+    # Names of data sets are long words: they break behind a mark, as between words, before they break anywhere.
+    words = re.sub(r"(?<=[_-])(?=\w)", " ", plain(f"{task} {metric}{cases}", 66))
+    return re.sub(r"(?<=[_-]) ", "", textwrap.fill(words, 24))
 
 
 def column_name(table: Table, column: Column) -> tuple[str, ...]:
