@@ -77,7 +77,8 @@ def check(
         cases = [_as_json(report, folder.name) for report in seen.reports]
         typer.echo(json.dumps({"cases": cases, **listed}, indent=1))
     else:
-        for line in _as_table(seen.reports):
+        facts = None if task == "corpus" else TASKS.load(folder.name).facts
+        for line in _as_table(seen.reports, facts.classes if facts and facts.kind == "multi-class" else ()):
             typer.echo(line)
         typer.echo(f"usable cases: {len(seen.reports)}, problems: {len(seen.problems)}")
         if task != "corpus":
@@ -265,18 +266,21 @@ def _as_json(report: CaseReport, name: str) -> dict[str, Any]:
     }
 
 
-def _as_table(reports: Sequence[CaseReport]) -> Iterator[str]:
-    """One line a case, in columns: shape and spacing are (D, H, W)."""
+def _as_table(reports: Sequence[CaseReport], classes: Sequence[str]) -> Iterator[str]:
+    """One line a case, in columns: shape and spacing are (D, H, W); `classes` are those of a volume, by its label."""
     rows = [("case", "shape", "spacing (mm)", "values", "labels (ml), or class")]
     for report in reports:
         label = report.case.label
+        of_volume = (
+            classes[label] if classes and isinstance(label, int) else "" if isinstance(label, Path) else str(label)
+        )
         millilitres = ", ".join(f"{value}: {ml:.1f}" for value, ml in report.label_ml.items() if value)
         rows.append((
             report.case.identifier,
             " x ".join(map(str, report.shape)),
             " x ".join(f"{size:.3g}" for size in report.spacing_mm),
             "; ".join(map(_values, report.channels)),
-            millilitres or (str(label) if isinstance(label, int | float) else ""),
+            millilitres or of_volume,
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     notes = [(), *(report.notes for report in reports)]

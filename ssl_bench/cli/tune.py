@@ -16,7 +16,7 @@ from ssl_bench.api.registry import METHODS, resolve_protocol
 from ssl_bench.cli import options
 from ssl_bench.cli.listings import aligned
 from ssl_bench.cli.matrix import number_list
-from ssl_bench.cli.option_groups import PretrainingExecution, Resolution, Scheduling, with_groups
+from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Scheduling, TaskData, with_groups
 from ssl_bench.cli.planning import locations_of, names, placed, plan_with
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ class Asked:
     """What every row is given alike."""
 
     methods: Annotated[str, typer.Option(help="Rows to tune, comma-separated, or all.")] = "all"
-    tasks: Annotated[str, typer.Option(help="Development tasks: their validation cases choose.")] = "shc,sbm"
+    tasks: Annotated[
+        str, typer.Option(help="Development tasks, also nnunet:DIR and folder:DIR: their validation cases choose.")
+    ] = "shc,sbm"
     protocol: Annotated[
         str, typer.Option(help="Under which trials are scored.", autocompletion=options.complete_protocol)
     ] = "finetune"
@@ -42,13 +44,13 @@ class Asked:
     seeds: Annotated[str, typer.Option(help="Of the trials: seeds that compare nothing.")] = "1000,1001"
     sampling_seed: Annotated[int, typer.Option(min=0, help="Draws the configurations.")] = 0
 
-    def search(self) -> Search:
-        """Raises UserError for lists that are empty or hold something else."""
+    def search(self, tasks: Sequence[str]) -> Search:
+        """That on `tasks`, by their names. Raises UserError for lists that are empty or hold something else."""
         from ssl_bench.tuning.trials import Search
 
         return Search(
             methods=tuple(names(self.methods, "--methods", lambda: options.usable_names(METHODS))),
-            tasks=tuple(names(self.tasks, "--tasks")),
+            tasks=tuple(tasks),
             protocol=resolve_protocol(self.protocol),
             seeds=tuple(number_list(self.seeds, "--seeds")),
             configurations=self.configurations,
@@ -70,6 +72,9 @@ def tune(
     resolution: Resolution,
     scheduling: Scheduling,
     execution: PretrainingExecution,
+    data: TaskData,
+    corpus_data: CorpusData,
+    skip_problems: options.SkipProblems = False,
 ) -> None:
     """Find each row's options by successive halving, with the same trials and device-seconds for all of them.
 
@@ -87,10 +92,11 @@ def tune(
     if freeze is not None:
         options.check_output(freeze, option="--freeze")
     executor, execution, resolution = placed(scheduling, execution, resolution.on_network(backbone))
-    search, results = asked.search(), execution.store()
+    tasks, locations = locations_of(names(asked.tasks, "--tasks"), data, corpus_data, skip_problems)
+    search, results = asked.search(tasks), execution.store()
+    planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     search.check(record.spec.seed for record in results.evaluations() if record.spec.scored_on == "test")
-    _, locations = locations_of(search.tasks)
-    planner, runtime = plan_with(resolution, execution, locations)
+    search.check_splits(planner.data)
     trials = Trials(search, planner, Store(results.folder / FOLDER))
     if dry_run:
         print_plan(trials, results)

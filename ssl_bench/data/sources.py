@@ -18,9 +18,10 @@ from ssl_bench.data.folder_source import (
     untracked,
 )
 from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
+from ssl_bench.data.headers import shapes_by_headers
 from ssl_bench.data.layouts.own_tasks import register_own
 from ssl_bench.data.leaks import same_scans
-from ssl_bench.data.sizing import median_shape, spacing_for, window_for
+from ssl_bench.data.sizing import Shape, median_shape, spacing_for, window_for
 from ssl_bench.data.source import DataSource, Spec
 from ssl_bench.errors import UserError
 from ssl_bench.spec.cell import Cell
@@ -117,8 +118,9 @@ class DataSources:
         source = self.corpus if name == "corpus" else self.task(name)
         if self._sizing is None or not isinstance(source, FolderSource):
             return most
-        side = window_for(median_shape(source.shapes), most)
-        self._say(f"{source.place}: windows of {side} voxels a side, for cases of {_said(source)}")
+        median = median_shape(source.shapes)
+        side, spacing = window_for(median, most), source.preprocessing.spacing_mm
+        self._say(f"{source.place}: windows of {side} voxels a side, for cases of {_said(median, spacing)}")
         return side
 
     def leaks(self, task: str, fold: int | None = None) -> tuple[str, ...]:
@@ -177,8 +179,12 @@ class DataSources:
         spacing = source.preprocessing.spacing_mm
         if spacing is None:
             return source
-        found = spacing_for(median_shape(source.shapes), spacing, self._sizing)
-        self._say(f"{source.place}: {found:g} mm, for cases of {_said(source)} (--set data.{name}.spacing_mm=...)")
+        # Headers say it of most sets, which are then prepared once, at the spacing that is found.
+        median = median_shape(shapes_by_headers(source.found.cases, source.preprocessing) or source.shapes)
+        found = spacing_for(median, spacing, self._sizing)
+        self._say(
+            f"{source.place}: {found:g} mm, for cases of {_said(median, spacing)} (--set data.{name}.spacing_mm=...)"
+        )
         return source if found == spacing else opened({**changes, "spacing_mm": found})
 
     def _scans_of_patients(self, task: str, source: DataSource[DataSpec]) -> list[tuple[str, str]]:
@@ -192,11 +198,9 @@ class DataSources:
         return [(scan, case) for scan, patient in found for case in cases[patient]]
 
 
-def _said(source: FolderSource[Any]) -> str:
+def _said(median: Shape, spacing_mm: float | None) -> str:
     """The median case of a folder in words."""
-    shape = "x".join(map(str, median_shape(source.shapes)))
-    spacing = source.preprocessing.spacing_mm
-    return f"{shape} voxels" + (f" at {spacing:g} mm" if spacing else "")
+    return f"{'x'.join(map(str, median))} voxels" + (f" at {spacing_mm:g} mm" if spacing_mm else "")
 
 
 def source_of(cell: Cell) -> DataSource[Any]:

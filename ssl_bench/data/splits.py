@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from math import floor
 from typing import Literal
 
 from pydantic import Field
@@ -143,21 +144,46 @@ def deal(cases: Sequence[SourceCase], weights: Sequence[int], seed: int) -> list
     strata: dict[int, list[list[SourceCase]]] = defaultdict(list)
     for patient in _patients(cases):
         strata[_stratum(patient)].append(patient)
+    classes = [
+        sorted(patients, key=lambda patient: _rank(seed, _drawn_as(patient))) for _, patients in sorted(strata.items())
+    ]
+    return _deal_several(classes, weights) if len(classes) > 2 else _deal_up_to_two(classes, weights)
+
+
+def _deal_up_to_two(classes: Sequence[Sequence[list[SourceCase]]], weights: Sequence[int]) -> list[list[SourceCase]]:
+    """The patients of each class to the part that lacks most: with one case a patient, the sizes are met exactly."""
     parts: list[list[SourceCase]] = [[] for _ in weights]
-    wanted = _shares(len(cases), weights)
-    for number, (_, patients) in enumerate(sorted(strata.items()), 1):
-        patients.sort(key=lambda patient: _rank(seed, _drawn_as(patient)))
-        own = sizes = _shares(sum(len(patient) for patient in patients), weights)
-        if number == len(strata):
-            # The last stratum makes up for the others' rounding, so that the sizes are met as a whole.
-            sizes = [size - len(part) for size, part in zip(wanted, parts, strict=True)]
-            # The rounding of many small classes may be more than a part's share of this one.
-            if len(strata) > 2 and any(rest < 1 <= share for rest, share in zip(sizes, own, strict=True)):
-                sizes = own
+    total = sum(len(patient) for patients in classes for patient in patients)
+    for number, patients in enumerate(classes, 1):
+        sizes = _shares(sum(len(patient) for patient in patients), weights)
+        if number == len(classes):
+            # The last one makes up for the other's rounding, so that the sizes are met as a whole.
+            sizes = [size - len(part) for size, part in zip(_shares(total, weights), parts, strict=True)]
         dealt = [0] * len(weights)
         for patient in patients:
-            # To the part that lacks most: with one case a patient, the sizes are met exactly.
             part = max(range(len(weights)), key=lambda k: (sizes[k] - dealt[k], -k))
+            parts[part] += patient
+            dealt[part] += len(patient)
+    return parts
+
+
+def _deal_several(classes: Sequence[Sequence[list[SourceCase]]], weights: Sequence[int]) -> list[list[SourceCase]]:
+    """The patients of each class to the part that lacks most of the class or, by less than a patient, of all so far.
+
+    So the rounding of many small classes does not add up, and no part goes without a class needlessly.
+    """
+    parts: list[list[SourceCase]] = [[] for _ in weights]
+    proportions = [weight / sum(weights) for weight in weights]
+    seen = 0
+    for patients in classes:
+        count = sum(len(patient) for patient in patients)
+        seen += count
+        dealt = [0] * len(weights)
+        for patient in patients:
+            lacks = [count * share - own for share, own in zip(proportions, dealt, strict=True)]
+            owed = [seen * share - len(part) for share, part in zip(proportions, parts, strict=True)]
+            whole = [floor(lack / len(patient) + 1e-9) for lack in lacks]
+            part = max(range(len(weights)), key=lambda k: (whole[k], dealt[k] == 0, owed[k], -k))
             parts[part] += patient
             dealt[part] += len(patient)
     return parts

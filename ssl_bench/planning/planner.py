@@ -124,7 +124,8 @@ class Planner:
         """One cell of the matrix, or a trial of its row, which is scored on the validation cases.
 
         `reset` is the part of the backbone that starts at random again; `fold` is another fold than that of `data`.
-        Raises UserError where the test cases would be met by networks of a seed that options were tuned with.
+        Raises UserError where the test cases would be met by networks of a seed that options were tuned with, or have
+        chosen options in another fold.
         """
         tuning = self.preset.tuning
         if tuning and scored_on == "test" and seed in tuning.seeds:
@@ -132,6 +133,13 @@ class Planner:
                 f"seed {seed}: options of this preset were tuned with it, so it compares nothing; "
                 f"use none of {', '.join(map(str, tuning.seeds))}"
             )
+        if tuning and scored_on == "test" and method in tuning.trials and task in tuning.tasks:
+            TASKS.check(task)
+            if self._told(task, fold)["cross_validation"]:
+                raise UserError(
+                    f"task {task!r}: options of {method} were tuned on validation cases of it, which other folds test; "
+                    "give the one split that was tuned on, --split FILE, or leave --tuned out"
+                )
         control = CONTROL_ROWS.get(method, "")
         # Of a control nothing is read, so that what it stands beside may be what needs no pre-training.
         backbone = self._pretraining_spec(UNTRAINED if control else method, seed)

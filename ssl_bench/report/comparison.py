@@ -13,6 +13,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.report import statistics, units
 from ssl_bench.report.class_statistics import share_interval
 from ssl_bench.report.family import Family
+from ssl_bench.report.regression_statistics import OF_NUMBERS
 from ssl_bench.report.scores import Scores, column_scores
 from ssl_bench.report.statistics import ENOUGH_SEEDS, Array, Interval, Parts
 from ssl_bench.report.table import Column, Row, Table
@@ -244,6 +245,8 @@ def _mean_estimate(metric: Metric, parts: Parts, subjects: int) -> Interval:
         return statistics.auc_interval(parts)
     if metric.name in ("accuracy", "balanced accuracy"):
         return share_interval(parts, subjects)
+    if metric.name in OF_NUMBERS:
+        return OF_NUMBERS[metric.name].interval(parts)
     estimate = statistics.mean_interval(parts)
     # No DSC and no error lies outside, so no mean does.
     low, high = (np.clip(end, metric.lowest, metric.highest) for end in (estimate.low, estimate.high))

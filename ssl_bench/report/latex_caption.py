@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ssl_bench.report.family import Family
 from ssl_bench.report.fold_notes import fold_notes
 from ssl_bench.report.latex_text import latex
-from ssl_bench.report.notes import SEMI_REAL_CAPTION, lower_is_better, overlaps
+from ssl_bench.report.notes import SEMI_REAL_CAPTION, lower_is_better, never_predicted, overlaps
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Column, Table, changes_text, column_parts
 from ssl_bench.report.tuned_rows import tuning_notes
@@ -39,7 +39,7 @@ def caption(table: Table, columns: Sequence[Column], baseline: str, family: Fami
     if "◦" in shown:
         sentences.append(r"$\circ$: not converged, validation was still gaining when the steps were spent.")
     if "‡" in shown:
-        sentences.append(r"$\ddagger$: a structure of the test cases is never predicted.")
+        sentences.append(rf"$\ddagger$: {never_predicted(table)}.")
     if "◔" in shown:
         sentences.append(r"$\diamond$: lacks folds that other rows have.")
     if "●" in shown:

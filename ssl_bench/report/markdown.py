@@ -10,7 +10,16 @@ from ssl_bench.report.comparison import baseline_label
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown_table import code, escaped, markdown_table
 from ssl_bench.report.mean_rank import mean_ranks
-from ssl_bench.report.notes import PARADIGMS, PRETRAININGS, SEMI_REAL, data_notes, mean_rank_note, units, unranked
+from ssl_bench.report.notes import (
+    PARADIGMS,
+    PRETRAININGS,
+    SEMI_REAL,
+    data_notes,
+    mean_rank_note,
+    never_predicted,
+    units,
+    unranked,
+)
 from ssl_bench.report.paradigms import paradigm_table
 from ssl_bench.report.published import published_section
 from ssl_bench.report.results import no_collection, read_results
@@ -79,9 +88,8 @@ def _table_section(table: Table) -> str:
         *unranked(table, code),
         *([] if table.is_real else [SEMI_REAL]),
         f"Mean over test cases, {units(table)}{spread}. Best complete row of a column in bold. † read through "
-        "a random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ a "
-        f"structure of the test cases is never predicted. {lacking}A row that lacks a cell has no rank and is never "
-        "bold. "
+        "a random, frozen decoder. ◦ not converged: validation was still gaining when the steps were spent. ‡ "
+        f"{never_predicted(table)}. {lacking}A row that lacks a cell has no rank and is never bold. "
         f"Setting {code(setting.digest)}.",
         *mean_rank_note(table),
         *data_notes(table, code, escaped),

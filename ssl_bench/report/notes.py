@@ -87,6 +87,12 @@ def units(table: Table) -> str:
     return f"x 100 ({lower})" if lower else "x 100"
 
 
+def never_predicted(table: Table) -> str:
+    """What the mark of a row says that misses a structure altogether, or a class of volumes where there are several."""
+    several = any(table.metric(column).name == "macro AUC" for column in table.columns)
+    return f"a structure{' or class' if several else ''} of the test cases is never predicted"
+
+
 def lower_is_better(table: Table) -> str:
     """Of which columns that is so, and that they are in a unit of their own; empty where there is none."""
     names = {table.metric(column) for column in table.columns}

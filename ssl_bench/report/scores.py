@@ -14,6 +14,7 @@ from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report import units
 from ssl_bench.report.class_statistics import Classes, balanced_contributions, macro_auc_contributions
 from ssl_bench.report.pairs import sides_of
+from ssl_bench.report.regression_statistics import OF_NUMBERS
 from ssl_bench.report.statistics import Array
 from ssl_bench.report.table import Column, Table
 from ssl_bench.report.units import Mask, Units
@@ -26,7 +27,7 @@ class Scores:
     seeds: tuple[int, ...]
     values: Array
     """(rows, seeds, cases): DSC or absolute error; where the metric is an AUC, the probability of what the case is, or
-    of the positive class."""
+    of the positive class; of Pearson's r and R² the predicted number."""
     present: Mask
     """(rows, seeds): which cells there are."""
     positive: Mask | None
@@ -38,13 +39,17 @@ class Scores:
     """(cases,): the class of each case, where there are several."""
     by_class: Array | None = None
     """(rows, seeds, cases, classes): the probabilities of all of them, where the metric is the macro AUC."""
+    targets: Array | None = None
+    """(cases,): the numbers that were to be predicted, where the metric is the MAE or shown beside it."""
+    predictions: Array | None = None
+    """(rows, seeds, cases): the numbers that were predicted, where the metric is the MAE."""
     grouped: Units | None = None
     """The subjects and folds of the cases; None where each stands alone."""
 
     @property
     def is_mean(self) -> bool:
         """Whether a score is the plain mean of what its cases have."""
-        return self.positive is None and self.truth is None
+        return self.positive is None and self.truth is None and self.metric.name not in OF_NUMBERS
 
     @property
     def cases(self) -> int:
@@ -73,6 +78,12 @@ class Scores:
         grouped = self.units.of(kept)
         if self.positive is not None:
             return units.components(values, self.positive[kept], grouped)
+        if of_numbers := OF_NUMBERS.get(self.metric.name):
+            assert self.targets is not None
+            targets, subjects = self.targets[kept], grouped.subjects
+            return units.of_each_fold(
+                lambda at: of_numbers.contributions(values[..., at], targets[at], subjects[at]), grouped
+            )
         if self.truth is None:
             return values
         truth = self.truth[kept]
@@ -120,14 +131,20 @@ def read_scores(
         by_class[(*place, of_class)] = lines["probability"].to_numpy()
         truth[order[label == 1]] = of_class[label == 1]
         values[...] = by_class[:, :, np.arange(len(used)), truth]
-        return Scores(*known, None, case_names, METRICS[metric], truth, by_class, grouped)
+        return Scores(*known, None, case_names, METRICS[metric], truth, by_class, grouped=grouped)
     if metric == "AUC":
         values[place] = lines["probability"].to_numpy()
         positive = np.zeros(len(used), dtype=bool)
         positive[order[label == 1]] = True
         return Scores(*known, positive, case_names, METRICS[metric], grouped=grouped)
-    of_case = METRICS[metric].of_case
-    values[place] = lines[of_case] if of_case else (lines["prediction"] - lines["label"]).abs()
+    if metric == "MAE":
+        targets, predictions = np.full(len(used), np.nan), values.copy()
+        targets[order], predictions[place] = label, lines["prediction"].to_numpy()
+        values[...] = np.abs(predictions - targets)
+        return Scores(
+            *known, None, case_names, METRICS[metric], targets=targets, predictions=predictions, grouped=grouped
+        )
+    values[place] = lines[METRICS[metric].of_case]
     return Scores(*known, None, case_names, METRICS[metric], grouped=grouped)
 
 

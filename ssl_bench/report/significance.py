@@ -34,11 +34,11 @@ def families(column: ColumnStatistics) -> str:
     folds = f" of {column.folds} folds" if column.folds > 1 else ""
     sentences = [f"{cases_text(column.cases, column.subjects, column.of_pairs)}{folds}, {seeds}: {compared}."]
     if column.baseline is not None and column.differences:
-        sentences.append(f"Corrected over {column.comparisons} comparisons with {column.baseline.label}.")
+        sentences.append(f"Corrected over {_count(column.comparisons, 'comparison')} with {column.baseline.label}.")
     if column.baseline is None:
         sentences.append("The baseline has no cell here, so that nothing is compared with it.")
     if len(column.standings) > 1:
-        sentences.append(f"Best and rank corrected over {column.pairs} pairs.")
+        sentences.append(f"Best and rank corrected over {_count(column.pairs, 'pair')}.")
         if not column.could_rank:
             sentences.append("With so few cases no two rows could be told apart over so many pairs.")
         first = [row.label for row, standing in column.standings.items() if standing.first == 1]
@@ -114,3 +114,7 @@ def rank_interval(standing: Standing) -> str:
 
 def _number(value: float, metric: Metric) -> str:
     return "n/a" if np.isnan(value) else metric.text(value)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

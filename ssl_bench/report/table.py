@@ -24,7 +24,7 @@ Column = tuple[str, str, str]
 MARKS = {
     "†": "read through a random, frozen decoder",
     "◦": "not converged: validation was still gaining when the steps were spent",
-    "‡": "a structure of the test cases is never predicted",
+    "‡": "a structure or class of the test cases is never predicted",
     "◔": "lacks folds that other rows have",
     "●": "its weights were made with the task's data set, as their source says",
     "?": "nothing says whether its weights were made with the task's data set",

@@ -15,6 +15,7 @@ from pydantic import PositiveFloat, PositiveInt
 from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.api.registry import METHODS, TASKS, resolve_protocol
 from ssl_bench.api.settings import Preset, Settings
+from ssl_bench.data.sources import DataSources
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
@@ -61,6 +62,15 @@ class Search(Settings):
                 f"--seeds {','.join(map(str, self.seeds))}: the records there compare methods by seed {both[0]}; tune "
                 "with seeds that compare nothing"
             )
+
+    def check_splits(self, data: DataSources) -> None:
+        """Raise UserError for a task in folds: what one of them validates on, others test."""
+        for name in self.tasks:
+            if data.task(name).cross_validation:
+                raise UserError(
+                    f"--tasks {name}: is cross-validated, and cases that choose options in one fold are tested in "
+                    "others; tune on one split: --split FILE, or --set sizing.folds_below=0 under preset real"
+                )
 
 
 class Trials:

@@ -64,6 +64,8 @@ def test_five_classes_of_words(invoke: Invoke, tmp_path: Path) -> None:
     names = [GROUPS[number % 5] for number in range(25)]
     root = write_table(tmp_path / "hearts", "label", names, [200.0 * (number % 5) for number in range(25)])
     store = tmp_path / "results"
+    checked = invoke("data", "check", f"folder:{root}", "--workers", 1, "--quiet")
+    assert [line.split()[-1] for line in checked.out.splitlines()[1:26]] == [GROUPS[number % 5] for number in range(25)]
     found = cells(
         invoke, store, "--protocols", "linear,finetune", "--methods", "scratch,denoising", "--tasks", f"folder:{root}"
     )
@@ -106,6 +108,7 @@ def test_numbers_lower_errors_are_better_everywhere(invoke: Invoke, tmp_path: Pa
     written = reports(invoke, store)
     assert "MAE ↓" in written["md"]
     assert "in the unit of the target, lower is better" in written["md"]
+    assert "| Method | Pearson r [95 %] | R² [95 %] |" in written["md"]
     assert r"MAE $\downarrow$" in written["latex"]
     assert 'data-sort="smallest first" data-task="folder-ages"' in written["html"]
     statistics = list(csv.DictReader(io.StringIO(written["statistics-csv"])))

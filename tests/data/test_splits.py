@@ -79,6 +79,38 @@ def test_the_data_sets_own_test_cases_stay_test_cases() -> None:
         make_splits("x", own, PAPER, folds=2)
 
 
+@pytest.mark.parametrize("per_patient", [1, 2, 3])
+@pytest.mark.parametrize("patients", [(11, 11, 11, 11, 11), (20, 20, 20, 20, 19), (5, 6, 7, 8, 9, 13, 21)])
+def test_the_rounding_of_small_classes_does_not_add_up(patients: tuple[int, ...], per_patient: int) -> None:
+    """Folds differ by at most a patient, as a whole and in each class; each has every class."""
+    found = [
+        SourceCase(f"{group}-{number}-{scan}", Path("x"), group, f"{group}-{number}")
+        for group, count in enumerate(patients)
+        for number in range(count)
+        for scan in range(per_patient)
+    ]
+    splits = make_splits("x", found, PAPER, folds=5)
+    tested = [split_of(splits, fold, "test") for fold in range(5)]
+    assert max(map(len, tested)) - min(map(len, tested)) <= per_patient
+    for group in range(len(patients)):
+        own = [sum(name.startswith(f"{group}-") for name in names) for names in tested]
+        assert max(own) - min(own) <= per_patient
+        assert min(own) > 0
+    whole = make_splits("x", found, PAPER)
+    sizes_wanted = [len(found) * share / 20 for share in (10, 4, 6)]
+    assert all(abs(size - wanted) < 1.5 * per_patient for size, wanted in zip(sizes(whole), sizes_wanted, strict=True))
+
+
+def test_splits_that_records_name_stay_as_they_were() -> None:
+    """Of segmentations and of two classes: a split is part of a cell's key."""
+    found = [SourceCase(f"c{n:03d}", Path("x"), int(n % 3 == 0), f"p{n // 2:03d}") for n in range(37)]
+    one_class = [SourceCase(case.identifier, case.image, None, case.patient) for case in found]
+    assert make_splits("x", found, PAPER).digest(0) == "d7055159a3001d38"
+    assert make_splits("x", found, PAPER, 5).digest(4) == "c5fd6aefad23d005"
+    assert make_splits("x", one_class, PAPER).digest(0) == "090909cbdff6ae87"
+    assert make_splits("x", one_class, PAPER, 5).digest(4) == "64dfd96f25f1dd9a"
+
+
 def test_too_few_cases_are_refused() -> None:
     with pytest.raises(UserError, match="2 cases of 2 patients leave no"):
         make_splits("shc", cases(2), PAPER)

@@ -308,7 +308,7 @@ def test_any_row_may_be_the_baseline(store: Store) -> None:
     keep(store, "scratch", BASE.tolist())
     keep(store, "gvsl", BETTER.tolist())
     page = write_markdown(store, baseline="gvsl")
-    assert "Corrected over 1 comparisons with gvsl." in page
+    assert "Corrected over 1 comparison with gvsl." in page
     with pytest.raises(UserError, match="--baseline byol: no such row; there is gvsl, scratch"):
         write_markdown(store, baseline="byol")
 

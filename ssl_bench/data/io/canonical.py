@@ -60,6 +60,16 @@ def canonical(path: Path, volume: Volume) -> Volume:
     return Volume(voxels, affine, volume.notes, FileGrid(volume.voxels.shape, volume.affine))
 
 
+def canonical_size(grid: FileGrid) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """The shape (D, H, W) and the spacing in mm that a volume on its file's `grid` has once it is canonical."""
+    order = np.argsort(io_orientation(grid.affine)[:, 0])
+    depth, height, width = (grid.shape[axis] for axis in order)
+    # Spacings as `Volume` has them.
+    spacing = Volume(np.empty(0), grid.affine).spacing_mm
+    d, h, w = (spacing[axis] for axis in order)
+    return (depth, height, width), (d, h, w)
+
+
 def moved(path: Path, volume: Volume, grid: FileGrid) -> Volume:
     """A volume on its file's own grid with its voxels on another file's, in the order of the file.
 

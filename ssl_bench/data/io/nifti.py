@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from contextlib import suppress
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ssl_bench.data.io.canonical import require_grid
 from ssl_bench.data.io.rescaling import rescaled
-from ssl_bench.data.io.volume import NO_ORIENTATION, Volume, superior_first, voxels_apart
+from ssl_bench.data.io.volume import NO_ORIENTATION, FileGrid, Volume, superior_first, voxels_apart
 from ssl_bench.errors import UserError
 
 _HEADERS = {348: Nifti1Header, 540: Nifti2Header}
@@ -32,25 +32,47 @@ _DAMAGED = (EOFError, OSError, zlib.error)
 def read_nifti(path: Path) -> Volume:
     """Raises UserError for anything that is not one scalar volume; OSError if the file cannot be opened."""
     with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = gzip.GzipFile(fileobj=file) if gzipped else file
+        gzipped, stream = _opened(file)
         try:
             header = _header(path, stream)
-            size, place = header.get_data_shape(), _affine(path, header)
-            affine = superior_first(place)
-            require_grid(path, size, affine)
-            voxels = np.empty(size[2::-1], _dtype(path, header))
+            grid, place = _grid(path, header)
+            voxels = np.empty(grid.shape, _dtype(path, header))
             stream.seek(_offset(header))
             _fill(voxels, stream)
             if gzipped:
                 while stream.read(_PIECE):  # At the end of the stream, wherever damage has moved it, is its checksum.
                     pass
-            return Volume(_scaled(voxels, header), affine, _notes(header, place))
+            return Volume(_scaled(voxels, header), grid.affine, _notes(header, place))
         except (HeaderDataError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: has a broken NIfTI header ({error}); write the file again") from error
         except _DAMAGED as error:
             raise UserError(f"{path}: is damaged or cut short ({error}); copy or download it again") from error
+
+
+def read_nifti_grid(path: Path) -> FileGrid:
+    """The grid of `read_nifti`'s volume, by the header alone. Raises as that does."""
+    with path.open("rb") as file:
+        try:
+            return _grid(path, _header(path, _opened(file)[1]))[0]
+        except (HeaderDataError, ValueError, OverflowError) as error:
+            raise UserError(f"{path}: has a broken NIfTI header ({error}); write the file again") from error
+        except _DAMAGED as error:
+            raise UserError(f"{path}: is damaged or cut short ({error}); copy or download it again") from error
+
+
+def _opened(file: BufferedReader) -> tuple[bool, BufferedIOBase]:
+    """Whether the file is gzipped, and its content from the beginning."""
+    gzipped = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return gzipped, gzip.GzipFile(fileobj=file) if gzipped else file
+
+
+def _grid(path: Path, header: Any) -> tuple[FileGrid, NDArray[np.float64]]:
+    """Where the voxels lie; and `_affine`. Raises UserError for what is not one volume on an orthogonal grid."""
+    size, place = header.get_data_shape(), _affine(path, header)
+    affine = superior_first(place)
+    require_grid(path, size, affine)
+    return FileGrid(size[2::-1], affine), place
 
 
 def _header(path: Path, stream: BufferedIOBase) -> Any:

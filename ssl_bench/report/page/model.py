@@ -137,6 +137,10 @@ class Section:
     baseline: str
     """The label of the row that differences are to; empty without differences."""
     notes: Sequence[str]
+    units: str
+    """What the numbers are multiplied by."""
+    never_predicted: str
+    """What the mark of a row says that misses a structure or a class altogether."""
     columns: Sequence[Heading]
     rows: Sequence[EntryRow]
     paradigms: Lines

@@ -10,7 +10,15 @@ from ssl_bench.report.comparison import compare_columns
 from ssl_bench.report.family import Family
 from ssl_bench.report.markdown import pretraining_table, pretrainings_of
 from ssl_bench.report.mean_rank import MeanRanks, mean_ranks
-from ssl_bench.report.notes import data_notes, environments, mean_rank_note, test_notes, units, unranked
+from ssl_bench.report.notes import (
+    data_notes,
+    environments,
+    mean_rank_note,
+    never_predicted,
+    test_notes,
+    units,
+    unranked,
+)
 from ssl_bench.report.page.cells import cell_id, cell_of
 from ssl_bench.report.page.configuration import Blocks
 from ssl_bench.report.page.details import Described, pretraining_detail
@@ -65,6 +73,8 @@ def section_of(
         table=table,
         baseline=baseline if any(found.differences for found in tests.values()) else "",
         notes=_notes(table),
+        units=units(table),
+        never_predicted=never_predicted(table),
         columns=columns,
         rows=rows,
         paradigms=_paradigms(table, columns, ranks),

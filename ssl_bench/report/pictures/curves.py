@@ -50,10 +50,11 @@ def _learning_curves(table: Table, protocol: str, curves: dict[Column, dict[Row,
             )
         axes.set_title(panel_title(table, column))
         axes.set_xlabel("Downstream steps")
+        axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(f"Validation {axis_of(table, column)}")
     add_legend(figure, styles, {row for by_row in curves.values() for row in by_row}, lines=True)
     caption = (
-        "Score on the validation cases, mean over seeds. A curve that still climbs at its end belongs to a cell that "
+        "Score on the validation cases, mean over seeds. A curve that still improves at its end belongs to a cell that "
         "has not converged. Where a protocol tries several learning rates, the one chosen is shown."
     )
     description = f"Line plots of validation score against steps under {plain(protocol)}, one panel a task."
@@ -78,15 +79,21 @@ def _convergence(table: Table, column: Column, curves: dict[Row, Curve], baselin
         if step is not None:
             reached += 1
             axes.axvline(step, color=style.colour, linestyle="--", linewidth=0.9)
-        verdict = "not reached" if step is None else f"{step:g} steps"
+        axes.locator_params(axis="x", integer=True)
+        verdict = "not reached" if step is None else steps_text(step)
         axes.set_title(f"{plain(row.label, 22)}\n{verdict}", fontsize=8)
-    figure.supxlabel(f"Downstream steps ({name} in grey: {own:g} steps to its best)", fontsize=9)
+    figure.supxlabel(f"Downstream steps ({name} in grey: {steps_text(own)} to its best)", fontsize=9)
     figure.supylabel(f"Validation {axis_of(table, column)}", fontsize=9)
     caption = (
         f"Each method's validation curve (colour) with that of {name} (grey), mean over seeds. Dotted: the best of "
-        f"{name}, {best} after {own:g} steps. Dashed: the first validated step at which the method "
+        f"{name}, {best} after {steps_text(own)}. Dashed: the first validated step at which the method "
         f"is as good. After GVSL (CVPR 2023), Fig. 6, whose percentages are differences of such steps over the whole "
-        f"schedule, here {max(reference.steps):g} steps."
+        f"schedule, here {steps_text(max(reference.steps))}."
     )
     description = f"Small multiples of {len(others)} validation curves; {reached} reach the best score of {name}."
     return finish(figure, ("convergence", *column_name(table, column)), title, caption, description, "svg")
+
+
+def steps_text(steps: float) -> str:
+    """So many steps, in words."""
+    return f"{steps:g} step{'' if steps == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from typing import NamedTuple
 
@@ -72,7 +73,13 @@ def cohorts_by_protocol(table: Table) -> dict[str, list[Fractions]]:
 def panel_title(table: Table, column: Column) -> str:
     """The task and its metric, and which cases and labels where those are not the usual; on lines that fit a panel."""
     task, metric, cases = column_parts(column, table)
-    return textwrap.fill(plain(f"{task} {metric}{cases}", 66), 24)
+    return in_lines(plain(f"{task} {metric}{cases}", 66), 24)
+
+
+def in_lines(text: str, width: int) -> str:
+    """`text` on lines of at most `width` letters: long words, as names of data sets are, break behind a mark first."""
+    apart = re.sub(r"(?<=[_-])(?=\w)", " ", text)
+    return re.sub(r"(?<=[_-]) ", "", textwrap.fill(apart, width))
 
 
 def column_name(table: Table, column: Column) -> tuple[str, ...]:

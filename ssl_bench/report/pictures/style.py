@@ -72,6 +72,7 @@ def drawing() -> Iterator[None]:
         "figure.titlesize": 10,
         "text.parse_math": False,
         "axes.formatter.use_mathtext": False,
+        "axes.formatter.useoffset": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "ssl-bench",
     }

@@ -13,6 +13,7 @@ from ssl_bench.report.pictures.curves import convergence_pictures, learning_curv
 from ssl_bench.report.pictures.gallery import gallery_pictures
 from ssl_bench.report.pictures.kept import examples_of
 from ssl_bench.report.pictures.label_efficiency import label_efficiency_pictures
+from ssl_bench.report.pictures.measures import in_lines
 from ssl_bench.report.pictures.pretext import pretext_pictures
 from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.pictures.style import drawing, lay_out, new_panels, paradigms_of
@@ -104,3 +105,17 @@ def test_panels_that_are_laid_out_lie_inside_the_figure_and_beside_each_other(fo
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
     assert [axes.get_position().bounds for axes in panels] == before, "drawing it lays nothing out again"
+
+
+def test_long_names_of_data_sets_break_where_they_have_a_mark() -> None:
+    assert in_lines("nnunet-Dataset028_BrainStructures DSC", 24) == "nnunet-Dataset028_\nBrainStructures DSC"
+    assert in_lines("folder-hearts macro AUC", 24) == "folder-hearts macro AUC"
+    assert in_lines("shc DSC, 10 % of the labels", 12) == "shc DSC, 10\n% of the\nlabels"
+
+
+def test_steps_are_whole_numbers(table: Table, figures: Figures) -> None:
+    learning_curve_pictures(table)
+    convergence_pictures(table, SCRATCH)
+    for figure in figures:
+        for axes in figure.axes:
+            assert all(tick == round(tick) for tick in axes.get_xticks())
