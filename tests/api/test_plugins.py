@@ -144,7 +144,7 @@ def test_new_writes_a_task_that_runs(command: Command) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "passed"),
-    [("task", "aorta", 7), ("backbone", "small_net", 10), ("protocol", "fresh_v1", 8), ("executor", "one_by_one", 1)],
+    [("task", "aorta", 7), ("backbone", "small_net", 12), ("protocol", "fresh_v1", 8), ("executor", "one_by_one", 1)],
 )
 def test_the_written_test_passes(kind: str, name: str, passed: int, command: Command, tmp_path: Path) -> None:
     done = command("new", kind, name)
