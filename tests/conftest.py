@@ -39,7 +39,7 @@ NOT_FAST = (
 """Folders and files of tests that train, grow volumes, draw, start processes or take seconds. They begin first."""
 NOT_FAST_FIXTURES = {"command", "planner", "runtime"}
 """With which a test does the same elsewhere."""
-LEFT_OUT = {"slow", "gpu", "slurm", "browser", "latex"}
+LEFT_OUT = {"slow", "exhaustive", "gpu", "slurm", "browser", "latex"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
