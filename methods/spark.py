@@ -39,7 +39,7 @@ class SparK(Method):
         paper="Tian et al., Designing BERT for Convolutional Networks: Sparse and Hierarchical Masked Modeling, "
         "ICLR 2023",
         year=2023,
-        version=1,
+        version=2,
         paradigm="centroid-hidden",
         pretrains="encoder and decoder",
         needs=("sparse encoder",),

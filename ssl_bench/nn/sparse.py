@@ -7,11 +7,12 @@ computed where it is needed and where it is not.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.errors import UserError
@@ -59,8 +60,11 @@ class SparseStage(nn.Module):
                 features = features.masked_fill(~seen, 0)
             elif isinstance(layer, nn.GroupNorm):
                 features = visible_group_norm(features, seen, layer)
-            else:
-                features = layer(features).masked_fill(~seen, 0)
+            elif isinstance(layer, nn.Conv3d):
+                features = layer(features)
+                features = features * seen.to(features.dtype)
+            else:  # An activation, of zero zero.
+                features = layer(features)
         return features
 
     def visible_after(self, seen: Tensor) -> Tensor:
@@ -80,19 +84,64 @@ def visible_group_norm(features: Tensor, seen: Tensor, norm: nn.GroupNorm) -> Te
 
     Computed in float32 or better, and returned in the precision of the features.
     """
-    with torch.autocast(features.device.type, enabled=False):
-        precise = features.to(torch.promote_types(features.dtype, torch.float32)).masked_fill(~seen, 0)
-        size = norm.num_channels // norm.num_groups
-        count = seen.sum(dim=(2, 3, 4)) * size
+    normalised: Tensor = _NormaliseVisible.apply(features, seen, norm.weight, norm.bias, norm.num_groups, norm.eps)
+    return normalised
 
-        def mean_of_group(values: Tensor) -> Tensor:
-            """(B, c, 1, 1, 1): the mean over the seen voxels of a channel's group."""
-            sums = values.sum(dim=(2, 3, 4)).view(len(values), -1, size).sum(2)
-            return (sums / count).repeat_interleave(size, dim=1).view(len(values), -1, 1, 1, 1)
 
-        centred = (precise - mean_of_group(precise)).masked_fill(~seen, 0)
-        scale = (mean_of_group(centred.square()) + norm.eps).rsqrt() * norm.weight.view(-1, 1, 1, 1)
-        return torch.where(seen, centred * scale + norm.bias.view(-1, 1, 1, 1), 0).to(features.dtype)
+class _NormaliseVisible(torch.autograd.Function):
+    """Group normalisation of seen voxels, and its way back by the sums that it needs: each in few passes.
+
+    With x the normalised voxels, r the inverse deviation, w the weight and g what comes from upstream, the gradient is
+    r (w g - mean(w g) - x mean(w g x)), means over the seen voxels of a group.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, seen: Tensor, weight: Tensor, bias: Tensor, groups: int, epsilon: float
+    ) -> Tensor:
+        values = _seen_values(features, seen)
+        count = seen.sum(dim=(2, 3, 4)).clamp(min=1) * (features.shape[1] // groups)
+
+        def mean_of_group(sums: Tensor) -> Tensor:
+            """(B, c): the mean over the seen voxels of a channel's group, from sums over each channel."""
+            of_groups = sums.view(len(sums), groups, -1).sum(2) / count
+            return of_groups.repeat_interleave(sums.shape[1] // groups, dim=1)
+
+        mean = mean_of_group(values.sum(dim=(2, 3, 4)))
+        deviations = (values - _per_channel(mean)).mul_(seen)
+        inverse = (mean_of_group(deviations.square_().sum(dim=(2, 3, 4))) + epsilon).rsqrt()
+        ctx.save_for_backward(features, seen, weight, mean, inverse)
+        ctx.mean_of_group = mean_of_group
+        slope = inverse * weight
+        return _line(values, slope, bias - mean * slope, seen).to(features.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        features, seen, weight, mean, inverse = ctx.saved_tensors
+        values, upstream = _seen_values(features, seen), _seen_values(upstream, seen)
+        alone = upstream.sum(dim=(2, 3, 4))
+        with_x = ((upstream * values).sum(dim=(2, 3, 4)) - mean * alone) * inverse
+        of_mean, of_deviation = ctx.mean_of_group(weight * alone), ctx.mean_of_group(weight * with_x)
+        slope = -inverse.square() * of_deviation
+        gradient = _line(values, slope, -inverse * of_mean - mean * slope, seen)
+        gradient.addcmul_(upstream, _per_channel(inverse * weight))
+        return gradient.to(features.dtype), None, with_x.sum(0).to(weight), alone.sum(0).to(weight), None, None
+
+
+def _seen_values(features: Tensor, seen: Tensor) -> Tensor:
+    """In float32 or better, zero where not `seen`."""
+    # Many times as fast as `masked_fill`; all of it is finite.
+    return features.to(torch.promote_types(features.dtype, torch.float32)) * seen
+
+
+def _line(values: Tensor, slope: Tensor, shift: Tensor, seen: Tensor) -> Tensor:
+    """`slope` and `shift` (B, c) of every channel applied to `values`; zero where not `seen`."""
+    return (values * _per_channel(slope)).add_(_per_channel(shift)).mul_(seen)
+
+
+def _per_channel(values: Tensor) -> Tensor:
+    return values[:, :, None, None, None]
 
 
 KNOWN = (nn.Conv3d, nn.GroupNorm, nn.MaxPool3d, nn.ReLU, nn.LeakyReLU)

@@ -150,3 +150,29 @@ def test_backbones_that_it_cannot_run_are_refused_in_one_line() -> None:
         require_sparse(ModelsGenesis(16), "spark")
     with pytest.raises(UserError, match="Residual is more than its layers in turn"):
         require_sparse(Residual(8), "spark")
+
+
+def test_the_way_back_of_normalisation_is_that_of_its_formula() -> None:
+    """Against autograd through the statistics of the seen voxels written out, in float64, hidden ones included."""
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.rand(2, 1, 3, 4, 5, generator=generator) < 0.5
+    norm = nn.GroupNorm(2, 4).double()
+    nn.init.uniform_(norm.weight, 0.5, 2, generator=generator)
+    nn.init.uniform_(norm.bias, -1, 1, generator=generator)
+    given = torch.randn(2, 4, 3, 4, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    upstream = torch.randn(given.shape, generator=generator, dtype=torch.float64)
+
+    def written_out() -> Tensor:
+        rows = []
+        for volume, where in zip(given, seen, strict=True):
+            groups = []
+            for group in volume.view(2, 2, 3, 4, 5):
+                values = group[where.expand_as(group)]
+                groups.append((group - values.mean()) / (values.var(correction=0) + norm.eps).sqrt())
+            rows.append(torch.cat(groups) * norm.weight.view(-1, 1, 1, 1) + norm.bias.view(-1, 1, 1, 1))
+        return torch.where(seen, torch.stack(rows), 0)
+
+    to = (given, norm.weight, norm.bias)
+    expected = torch.autograd.grad(written_out(), to, upstream)
+    found = torch.autograd.grad(visible_group_norm(given, seen, norm), to, upstream)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
