@@ -131,10 +131,11 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
     for row in table.rows:
         if row.paradigm == "external":
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]
+            given = first["_backbone"].given
             yield (
                 f"{code(row.label)}: weights from a file, network {first['network']}; licence of the weights: "
                 f"{text(first['licence'] or 'not recorded')}; trained on: "
-                f"{text(', '.join(first['_backbone'].origin.trained_on) or 'unknown')}."
+                f"{text(', '.join(given.origin.trained_on if given else ()) or 'unknown')}."
             )
 
 

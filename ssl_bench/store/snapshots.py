@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ssl_bench.spec.record import AnyRecord
 from ssl_bench.weights.digest import tensors_digest
+
+if TYPE_CHECKING:
+    from ssl_bench.spec.record import AnyRecord
 
 
 def snapshot_file(folder: Path, step: int) -> Path:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+EMBEDDED_CORPUS = "the embedded corpus of ssl-bench"
+"""What files of this project say that were pre-trained without a folder of scans."""
 Answer = Literal["", "yes", "no", "unknown"]
 """Empty for weights that were made here."""
 

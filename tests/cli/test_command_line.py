@@ -106,7 +106,9 @@ def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     assert "gvsl" in command("methods").stdout
     assert {row["name"] for row in json.loads(command("tasks", "--json").stdout)} == {"shc", "sac", "sbm", "ccc"}
     protocols = {row["name"] for row in json.loads(command("protocols", "--json").stdout)}
-    assert protocols == {f"{name}-v{version}" for name in ("linear", "finetune", "probe") for version in (1, 2)}
+    train = {f"{name}-v{version}" for name in ("linear", "finetune", "probe") for version in (1, 2)}
+    measure = {f"{name}-v1" for name in ("match", "transfer", "retrieval", "knn", "register")}
+    assert protocols == train | measure
     backbones = {row["name"] for row in json.loads(command("backbones", "--json").stdout)}
     assert backbones == {"unet3d", "models_genesis"}
     executors = {row["name"] for row in json.loads(command("executors", "--json").stdout)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
-from ssl_bench.report.mean_rank import DRAWS, _Cases, _Resampling
+from ssl_bench.report.mean_rank import DRAWS, _Cases, Resampling
 from ssl_bench.report.statistics import Array, Interval, auc_interval, mean_interval, sign_flip_p, t_test
 from ssl_bench.report.units import Units, components, for_tests, parts_of, score_of, subject_sums
 from tests.report.simulated import SKEWED, beta
@@ -113,7 +113,7 @@ def mean_rank_coverage(draws: int, seeds: int, network: float, gaps: float) -> f
     means = gaps * generator.normal(size=(4, 6)) / 30**0.5
     values, bounds = [], []
     for _ in range(draws):
-        resampling, drawn, found = _Resampling(generator, seeds), np.zeros((6, DRAWS)), np.zeros(6)
+        resampling, drawn, found = Resampling(generator, seeds), np.zeros((6, DRAWS)), np.zeros(6)
         for place, mean in enumerate(means):
             own = mean[:, None, None] + generator.normal(size=(6, 1, 30)) + 2 * generator.normal(size=(1, 1, 30))
             own = own + network / 6**0.5 * generator.normal(size=(6, seeds, 5))[..., folds]

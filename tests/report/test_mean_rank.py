@@ -110,13 +110,13 @@ def test_the_interval_is_that_of_drawing_cases_and_seeds_one_by_one(store: Store
 def test_columns_with_the_same_cases_draw_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two columns that say the same are as good as one of them; drawn apart, their ranks would differ."""
     drawn: list[int] = []
-    original = mean_rank._Resampling._drawn
+    original = mean_rank.Resampling._drawn
 
-    def watched(self: mean_rank._Resampling, count: int) -> np.ndarray:
+    def watched(self: mean_rank.Resampling, count: int) -> np.ndarray:
         drawn.append(count)
         return original(self, count)
 
-    monkeypatch.setattr(mean_rank._Resampling, "_drawn", watched)
+    monkeypatch.setattr(mean_rank.Resampling, "_drawn", watched)
     scores = np.random.default_rng(0).random((2, 12))
     for method, own in zip(METHODS, scores, strict=False):
         for protocol in ("linear", "finetune"):
