@@ -110,7 +110,16 @@ def test_listings_name_every_plugin_and_speak_json(command: Command) -> None:
     measure = {f"{name}-v1" for name in ("match", "transfer", "retrieval", "knn", "register")}
     assert protocols == train | measure
     backbones = {row["name"] for row in json.loads(command("backbones", "--json").stdout)}
-    assert backbones == {"unet3d", "models_genesis"}
+    assert backbones == {
+        "unet3d",
+        "models_genesis",
+        "primus",
+        "primus_m",
+        "resenc",
+        "resenc_l",
+        "swinunetr",
+        "swinunetr_v2",
+    }
     executors = {row["name"] for row in json.loads(command("executors", "--json").stdout)}
     assert executors == {"inline", "local", "slurm", "plan"}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
-from ssl_bench.report.mean_rank import DRAWS, _Cases, Resampling
+from ssl_bench.report.mean_rank import DRAWS, Resampling, _Cases
 from ssl_bench.report.statistics import (
     Array,
     auc_components,

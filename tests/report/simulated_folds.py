@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
-from ssl_bench.report.mean_rank import DRAWS, _Cases, Resampling
+from ssl_bench.report.mean_rank import DRAWS, Resampling, _Cases
 from ssl_bench.report.statistics import Array, Interval, auc_interval, mean_interval, sign_flip_p, t_test
 from ssl_bench.report.units import Units, components, for_tests, parts_of, score_of, subject_sums
 from tests.report.simulated import SKEWED, beta
