@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,30 @@ from ssl_bench.submission.finding import Finding, refused
 LONGEST_TEXT = 2_000
 """Of a record's texts but the traceback; a policy has some hundred characters."""
 LONGEST_NAME = 200
+MOST_NUMBERS = 1_000
+"""Of one measure of a case: some for each class."""
 ROUNDING = 1e-6
 """By so much a probability that was added up in single precision may lie above 1."""
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """Why a file is no record."""
 
 
 def parsed(path: str, content: bytes) -> AnyRecord:
-    """The record in the file at `path` of a bundle. Raises Unreadable, with the reason, for anything else."""
+    """The record in the file at `path` of a bundle. Raises UnreadableError, with the reason, for anything else."""
     document = strict_json(content)
     schema = document.get("schema_version")
     if schema != SCHEMA:
-        raise Unreadable(f"is a record of schema {schema!r}, and this version knows {SCHEMA}; update ssl-bench")
+        raise UnreadableError(f"is a record of schema {schema!r}, and this version knows {SCHEMA}; update ssl-bench")
     kind = PretrainingRecord if path.startswith("pretrained/") else EvaluationRecord
     try:
         record: AnyRecord = kind.model_validate_json(content)
         dumped = json.loads(record.model_dump_json())
     except (ValidationError, ValueError) as error:
-        raise Unreadable(f"does not read as a record ({_first(error)})") from error
+        raise UnreadableError(f"does not read as a record ({_first(error)})") from error
     if unknown := next(_unknown(document, dumped), None):
-        raise Unreadable(f"holds {unknown}, which no record has: a bundle is of records alone")
+        raise UnreadableError(f"holds {unknown}, which no record has: a bundle is of records alone")
     return record
 
 
@@ -68,15 +71,15 @@ def place_of(record: AnyRecord) -> str:
 
 
 def strict_json(content: bytes) -> dict[str, Any]:
-    """A JSON object in which no name stands twice and every number is finite. Raises Unreadable for anything else."""
+    """A JSON object in which no name stands twice and all numbers are. Raises UnreadableError for anything else."""
     try:
         found = json.loads(content, object_pairs_hook=_once, parse_constant=_no_number)
-    except Unreadable:
+    except UnreadableError:
         raise
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"does not read as JSON ({_first(error)})") from error
+        raise UnreadableError(f"does not read as JSON ({_first(error)})") from error
     if not isinstance(found, dict):
-        raise Unreadable("does not read as a JSON object")
+        raise UnreadableError("does not read as a JSON object")
     return found
 
 
@@ -84,12 +87,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise Unreadable(f"says {next(name for name in names if names.count(name) > 1)} twice")
+        raise UnreadableError(f"says {next(name for name in names if names.count(name) > 1)} twice")
     return found
 
 
 def _no_number(constant: str) -> float:
-    raise Unreadable(f"holds {constant}, which JSON has not; what is undefined is null")
+    raise UnreadableError(f"holds {constant}, which JSON has not; what is undefined is null")
 
 
 def _unknown(document: Any, dumped: Any, place: str = "") -> Iterator[str]:
@@ -123,17 +126,27 @@ def _no_score(name: str, value: Any) -> str:
     """Why `value` is nothing that a record says of a case; empty where it may be."""
     if isinstance(value, str):
         return "" if len(value) <= LONGEST_NAME else f"{name} has {len(value)} characters"
-    numbers = list(value.values()) if isinstance(value, dict) else [value]
-    if any(isinstance(number, bool) or not isinstance(number, int | float | None) for number in numbers):
-        return f"{name} is neither a number, a name, nor a number of each class: records have no images"
-    known = [number for number in numbers if number is not None]
-    if any((isinstance(number, int) and abs(number) > 2**53) or not math.isfinite(number) for number in known):
+    said = list(islice(_leaves(value), MOST_NUMBERS + 1))
+    if len(said) > MOST_NUMBERS:
+        return f"{name} has more than {MOST_NUMBERS} numbers: records have no images"
+    if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in said):
+        return f"{name} holds what is no number"
+    known = [each for each in said if each is not None]
+    if any((isinstance(each, int) and abs(each) > 2**53) or not math.isfinite(each) for each in known):
         return f"{name} is no finite number"
-    if name.startswith(("dsc", "probabilit", "average_precision")) and any(
-        not 0 <= each <= 1 + ROUNDING for each in known
-    ):
+    is_share = name.startswith(("dsc", "probabilit", "average_precision"))
+    if is_share and any(not 0 <= each <= 1 + ROUNDING for each in known):
         return f"{name} is not between 0 and 1"
     return ""
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What `value` is made of, names apart."""
+    if isinstance(value, dict | list):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(below)
+    else:
+        yield value
 
 
 def _first(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The planner, asked again: which specification a record's preset and overrides make here, on the data that it names."""
+"""The planner, asked again: what a record's preset and overrides make here, on the data that it names."""
 
 from __future__ import annotations
 

@@ -30,10 +30,7 @@ def score_findings(record: EvaluationRecord) -> Iterator[Finding]:
     if (metric := metric_of(record, facts)) != record.metric:
         yield refused(f"is ranked by {record.metric}, and {record.spec.protocol} ranks {facts.kind} by {metric}")
         return
-    try:
-        yield from _aggregates(record, facts)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
-        yield refused(f"says of its cases what no {facts.kind} says ({type(error).__name__}: {error})")
+    yield from _aggregates(record, facts)
 
 
 def _aggregates(record: EvaluationRecord, facts: TaskFacts) -> Iterator[Finding]:

@@ -94,6 +94,8 @@ def _fingerprint_of(task: str, description: str) -> str:
 
 def _setting_findings(record: AnyRecord) -> Iterator[Finding]:
     setting = record.setting
+    if record.kind == "evaluation" and record.paradigm != record.spec.paradigm:
+        yield refused(f"calls its method {record.paradigm}, and {record.spec.method} is {record.spec.paradigm}")
     try:
         planned = replanned(record)
     except UserError as error:

@@ -35,7 +35,7 @@ def case_findings(record: EvaluationRecord) -> Iterator[Finding]:
     expected = spec.data.counts.test
     if spec.data.is_real:
         yield unvouched(f"voxels, labels and splits of {spec.task} beyond the names of test cases: data of a folder")
-    elif others := sorted(set(tested) - {f"test-{number:03d}" for number in range(expected)}):
+    elif others := sorted(set(tested) - {f"test-{number:03d}" for number in range(min(expected, len(tested)))}):
         yield refused(f"tests case {others[0]}, which is none of the {expected} test cases of the embedded cohort")
     if len(tested) != expected:
         yield refused(f"says something of {len(tested)} test cases, and its specification has {expected}")
@@ -117,7 +117,7 @@ def _dealt_folds(records: Placed) -> Iterator[Finding]:
         if record.cross_validation and record.cross_validation.dealt:
             found[record.spec.task, record.cross_validation].setdefault(record.spec.data.fold or 0, (path, record))
     for (task, folds), of_fold in found.items():
-        if sorted(of_fold) != list(range(folds.folds)):
+        if len(of_fold) != folds.folds or set(of_fold) != set(range(len(of_fold))):
             yield unvouched(f"the split of {task}: {len(of_fold)} of {folds.folds} folds are here")
             continue
         splits = _splits_of(task, [tested_cases(of_fold[fold][1]) for fold in range(folds.folds)])

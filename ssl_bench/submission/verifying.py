@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ssl_bench.errors import UserError
 from ssl_bench.spec.record import AnyRecord, EvaluationRecord
-from ssl_bench.submission.documents import Unreadable, document_findings, parsed, strict_json
+from ssl_bench.submission.documents import UnreadableError, document_findings, parsed, strict_json
 from ssl_bench.submission.finding import Finding, at, printable, refused
 from ssl_bench.submission.manifest import FORMAT, Manifest, sha256, summarise
 from ssl_bench.submission.reading import MANIFEST, Files, read_files
@@ -73,14 +73,15 @@ def _manifest(path: Path, files: Files) -> Manifest:
             raise UserError(f"{path}: its format is {printable(str(document.get('format')))!r}, and this version reads "
                             f"{FORMAT!r}; update ssl-bench, or make the bundle again")  # fmt: skip
         return Manifest.model_validate_json(files.manifest)
-    except (ValidationError, Unreadable) as error:
+    except (ValidationError, UnreadableError) as error:
         said = printable(str(error).splitlines()[0])
         raise UserError(f"{path}: {MANIFEST} does not read ({said}); make the bundle again") from error
 
 
 def _read(files: Files, manifest: Manifest) -> tuple[dict[str, AnyRecord], list[Finding]]:
     """The records that read, and what is wrong with the files."""
-    records, findings = {}, []
+    records: dict[str, AnyRecord] = {}
+    findings: list[Finding] = []
     for name in files.others:
         findings += at(printable(name), [refused("is no record: a bundle has no images, no weights, nothing else")])
     for name in files.twice:
@@ -94,7 +95,7 @@ def _read(files: Files, manifest: Manifest) -> tuple[dict[str, AnyRecord], list[
             findings += at(name, [refused("is not the file that the manifest names: its digest is another")])
         try:
             records[name] = parsed(name, content)
-        except Unreadable as error:
+        except UnreadableError as error:
             findings += at(name, [refused(str(error))])
     return records, findings
 
@@ -103,22 +104,31 @@ def _of_records(records: Mapping[str, AnyRecord]) -> Iterator[Finding]:
     """Each record by itself, then all against each other; what is no document of a record is looked at no further."""
     sound: dict[str, AnyRecord] = {}
     for path, record in records.items():
-        wrong = list(at(path, document_findings(path, record)))
+        wrong = list(_guarded(path, document_findings(path, record)))
         yield from wrong
         if not wrong:
             sound[path] = record
     yield from duplicate_findings(records)
     for path, record in sound.items():
-        yield from at(path, specification_findings(record))
+        yield from _guarded(path, specification_findings(record))
         if record.kind == "evaluation":
-            yield from at(path, score_findings(record))
-            yield from at(path, case_findings(record))
+            yield from _guarded(path, score_findings(record))
+            yield from _guarded(path, case_findings(record))
     evaluations = {path: record for path, record in sound.items() if record.kind == "evaluation"}
     pretrainings = {path: record for path, record in sound.items() if record.kind == "pretraining"}
-    yield from split_findings(evaluations)
-    yield from ground_findings(pretrainings, evaluations)
-    yield from copy_findings(pretrainings, evaluations)
-    yield from uneven_findings(evaluations)
+    yield from _guarded("", split_findings(evaluations))
+    yield from _guarded("", ground_findings(pretrainings, evaluations))
+    yield from _guarded("", copy_findings(pretrainings, evaluations))
+    yield from _guarded("", uneven_findings(evaluations))
+
+
+def _guarded(path: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """`findings`, those of a record at `path`; what a check stumbles over is no record of this program."""
+    try:
+        for found in findings:
+            yield found._replace(place=found.place or path)
+    except (UserError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        yield from at(path, [refused(f"is not what a record is ({type(error).__name__}: {error})")])
 
 
 def _line(found: Finding) -> str:
