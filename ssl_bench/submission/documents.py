@@ -52,7 +52,7 @@ def document_findings(path: str, record: AnyRecord) -> Iterator[Finding]:
         yield refused("is of an attempt that failed: a bundle is of successes")
     if record.key != record.spec.key:
         yield refused(f"has the key {record.key}, and its specification hashes to {record.spec.key}")
-    if path != place_of(record):
+    elif path != place_of(record):
         yield refused(f"lies where a record of another cell does; its own place is {place_of(record)}")
     for name, text in _texts(record.model_dump(mode="json", by_alias=True)):
         if len(text) > (TRACEBACK_CHARACTERS if name == "traceback" else LONGEST_TEXT):
