@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ssl_bench.submission.agreement import Reproduced
     from ssl_bench.submission.verifying import Verdict
 
+TOLERANCE = 0.01
+"""Of a score between 0 and 1; of errors in a unit of their own, so large a part of the larger."""
+
 
 def submit(
     to: Annotated[Path, typer.Option(metavar="FILE.zip", help="The bundle to write.")],
@@ -62,8 +65,8 @@ def submit(
 def verify(
     bundles: Annotated[list[Path], typer.Argument(help="Files of ssl-bench submit, or folders of unpacked ones.")],
     tolerance: Annotated[
-        float, typer.Option(help="How far scores of one cell by two machines may lie apart; default: 0.01.", min=0)
-    ] = 0.01,
+        float, typer.Option(help="How far scores of one cell by two machines may lie apart.", min=0)
+    ] = TOLERANCE,
     as_json: options.Json = False,
 ) -> None:
     """Recompute scores, keys, splits and versions of bundles, and name what nobody can vouch for. Exit 1 if refused.

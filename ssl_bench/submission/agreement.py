@@ -8,11 +8,8 @@ from typing import NamedTuple
 
 from ssl_bench.api.metric import METRICS
 from ssl_bench.spec.record import EvaluationRecord
-from ssl_bench.submission.manifest import group_of, machine_of, title_of
+from ssl_bench.submission.manifest import group_of, title_of
 from ssl_bench.submission.verifying import Verdict
-
-TOLERANCE = 0.01
-"""Of a score between 0 and 1; of errors in a unit of their own, so large a part of the larger."""
 
 
 class Reproduced(NamedTuple):
@@ -24,15 +21,16 @@ class Reproduced(NamedTuple):
     of: int
     """In any of the bundles."""
     difference: float
-    """The largest between two scores of one run, as `TOLERANCE` counts it."""
+    """The largest between two scores of one run; of errors in a unit of their own, as a part of the larger."""
     agrees: bool
     """Whether every run of the row is in both, and none differs by more than the tolerance."""
 
 
-def reproduced(verdicts: Sequence[Verdict], tolerance: float = TOLERANCE) -> list[Reproduced]:
+def reproduced(verdicts: Sequence[Verdict], tolerance: float) -> list[Reproduced]:
     """The rows of which two bundles from different machines hold runs, in the order of their titles.
 
-    The machine is as the records say; the same record in two bundles is a copy, and reproduces nothing.
+    Machines are told apart by the device and the processor that records name: two of one kind give the same bits, which
+    nobody can tell from a copy, and a copy reproduces nothing.
     """
     runs: dict[str, dict[str, list[EvaluationRecord]]] = {}
     for verdict in verdicts:
@@ -51,10 +49,14 @@ def _of_row(of_key: dict[str, list[EvaluationRecord]], tolerance: float) -> Repr
     return Reproduced(title_of(first.spec), len(nearest), len(of_key), largest, agrees)
 
 
+def _machine(record: EvaluationRecord) -> tuple[str, str]:
+    return str(record.provenance.get("device")), str(record.provenance.get("processor"))
+
+
 def _gaps(records: Sequence[EvaluationRecord]) -> Iterator[float]:
     """How far the scores of one cell by two machines lie apart."""
     for one, other in combinations(records, 2):
-        if machine_of(one) != machine_of(other) and one.score is not None and other.score is not None:
+        if _machine(one) != _machine(other) and one.score is not None and other.score is not None:
             gap = abs(one.score - other.score)
             largest = max(abs(one.score), abs(other.score))
             yield gap if METRICS[one.metric].unit == "%" or not gap else gap / largest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from tests.cli.conftest import Invoke
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+TEMPLATE = ROOT / "examples" / "results-repository"
 
 
 @pytest.mark.parametrize(("preset", "evaluations", "pretrainings"), [("quick", 48, 5), ("small", 160, 12)])
@@ -87,3 +90,25 @@ def test_bad_input_ends_with_2_and_one_line(
     assert done.err.startswith(f"ssl-bench: {reason}")
     assert done.err.count("\n") == 1
     assert not (tmp_path / "new.zip").exists()
+
+
+def test_the_template_of_a_repository_verifies_its_bundles_and_writes_the_leaderboard(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    repository = shutil.copytree(TEMPLATE, tmp_path / "repository")
+    invoke("submit", "--results", REFERENCE / "quick", "--to", repository / "bundles" / "ours.zip", "--by", "Us")
+    done = subprocess.run([repository / "check.sh"], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, "leaderboard.md\n"), done.stderr
+    text = (repository / "leaderboard.md").read_text("utf-8")
+    assert text.startswith("# Leaderboard\n\n## Reproduced on another machine\n\nNothing yet")
+    assert "- bundles/ours.zip: 48 evaluations, 5 pre-trainings, by Us" in text
+    assert "    - cannot vouch for the trainings" in text
+    assert "\n## ours\n" in text
+    assert "gvsl" in text
+
+    with zipfile.ZipFile(repository / "bundles" / "ours.zip", "a") as archive:
+        archive.writestr("scan.nii.gz", b"voxels")
+    done = subprocess.run([repository / "check.sh"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("refused: scan.nii.gz: is no record")
+    assert (repository / "leaderboard.md").read_text("utf-8") == text

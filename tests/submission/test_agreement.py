@@ -31,7 +31,7 @@ def verdicts(to: Path, *bundles: Documents) -> list[Verdict]:
 
 
 def test_rows_within_the_tolerance_are_reproduced(tmp_path: Path) -> None:
-    rows = reproduced(verdicts(tmp_path, moved(0.0, "one"), moved(0.004)))
+    rows = reproduced(verdicts(tmp_path, moved(0.0, "one"), moved(0.004)), 0.01)
     assert [row.title for row in rows] == [
         f"{method} {task} linear-v2" for method in ("gvsl", "scratch", "simclr") for task in ("ccc", "sbm")
     ]
@@ -40,16 +40,23 @@ def test_rows_within_the_tolerance_are_reproduced(tmp_path: Path) -> None:
 
 
 def test_rows_beyond_it_are_not(tmp_path: Path) -> None:
-    rows = reproduced(verdicts(tmp_path, moved(0.0, "one"), moved(0.02)))
+    rows = reproduced(verdicts(tmp_path, moved(0.0, "one"), moved(0.02)), 0.01)
     assert [row.agrees for row in rows] == [True, False] * 3
 
 
 def test_a_row_of_which_a_run_is_missing_is_not(tmp_path: Path) -> None:
     found = moved(0.0)
     del found[path_of(found, "gvsl", "sbm", seed=2)]
-    row = reproduced(verdicts(tmp_path, moved(0.0, "one"), found))[1]
+    row = reproduced(verdicts(tmp_path, moved(0.0, "one"), found), 0.01)[1]
     assert (row.title, row.runs, row.of, row.agrees) == ("gvsl sbm linear-v2", 2, 3, False)
 
 
 def test_a_copy_reproduces_nothing(tmp_path: Path) -> None:
-    assert reproduced(verdicts(tmp_path, documents(), documents())) == []
+    assert reproduced(verdicts(tmp_path, documents(), documents()), 0.01) == []
+
+
+def test_another_kernel_is_no_other_machine(tmp_path: Path) -> None:
+    found = documents()
+    for document in found.values():
+        document["provenance"]["platform"] = "another Linux"
+    assert reproduced(verdicts(tmp_path, documents(), found), 0.01) == []
