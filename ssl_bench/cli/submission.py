@@ -76,6 +76,7 @@ def verify(
     Example: ssl-bench verify bundles/*.zip
     """
     from ssl_bench.submission.agreement import reproduced
+    from ssl_bench.submission.finding import printable
     from ssl_bench.submission.verifying import verify as verified
 
     verdicts = [verified(path) for path in bundles]
@@ -88,7 +89,7 @@ def verify(
             _print(verdict)
         for row in rows:
             word = "reproduced" if row.agrees else "not reproduced"
-            typer.echo(f"{word}: {row.title}: {row.runs} of {row.of} runs on another machine, at most "
+            typer.echo(f"{word}: {printable(row.title)}: {row.runs} of {row.of} runs on another machine, at most "
                        f"{row.difference:.4f} apart (tolerance {tolerance:g})")  # fmt: skip
     if any(verdict.refusals for verdict in verdicts):
         raise typer.Exit(1)

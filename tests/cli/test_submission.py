@@ -112,3 +112,18 @@ def test_the_template_of_a_repository_verifies_its_bundles_and_writes_the_leader
     assert done.returncode == 1
     assert done.stdout.startswith("refused: scan.nii.gz: is no record")
     assert (repository / "leaderboard.md").read_text("utf-8") == text
+
+
+def test_what_this_version_makes_is_recomputed_without_a_doubt_of_its_own(invoke: Invoke, tmp_path: Path) -> None:
+    """Preset, overrides, controls and pairs: the planner makes every specification again."""
+    results = tmp_path / "results"
+    chosen = ("--methods", "gvsl", "--tasks", "sbm", "--protocols", "match,linear", "--seeds", 0, "--preset", "smoke")
+    done = invoke("matrix", *chosen, "--set", "methods.gvsl.batch=3", "--results", results, "--threads", 1, "--quiet")
+    assert done.code == 0, done.err
+    assert invoke("submit", "--results", results, "--to", tmp_path / "one.zip").code == 0
+    (bundle,) = json.loads(invoke("verify", tmp_path / "one.zip", "--json").out)["bundles"]
+    assert bundle["refused"] == []
+    assert len(bundle["cannot_vouch_for"]) == 3
+    assert [claim["title"].split()[0] for claim in bundle["summary"]["claims"]] == [
+        "control:mind", "control:patches", "control:position", "control:truth", "gvsl", "gvsl",
+    ]  # fmt: skip
