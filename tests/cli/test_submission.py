@@ -92,6 +92,7 @@ def test_bad_input_ends_with_2_and_one_line(
     assert not (tmp_path / "new.zip").exists()
 
 
+@pytest.mark.slow
 def test_the_template_of_a_repository_verifies_its_bundles_and_writes_the_leaderboard(
     invoke: Invoke, tmp_path: Path
 ) -> None:
@@ -114,11 +115,12 @@ def test_the_template_of_a_repository_verifies_its_bundles_and_writes_the_leader
     assert (repository / "leaderboard.md").read_text("utf-8") == text
 
 
+@pytest.mark.slow
 def test_what_this_version_makes_is_recomputed_without_a_doubt_of_its_own(invoke: Invoke, tmp_path: Path) -> None:
     """Preset, overrides, controls and pairs: the planner makes every specification again."""
     results = tmp_path / "results"
     chosen = ("--methods", "gvsl", "--tasks", "sbm", "--protocols", "match,linear", "--seeds", 0, "--preset", "smoke")
-    done = invoke("matrix", *chosen, "--set", "methods.gvsl.batch=3", "--results", results, "--threads", 1, "--quiet")
+    done = invoke("matrix", *chosen, "--set", "methods.gvsl.batch=4", "--results", results, "--threads", 1, "--quiet")
     assert done.code == 0, done.err
     assert invoke("submit", "--results", results, "--to", tmp_path / "one.zip").code == 0
     (bundle,) = json.loads(invoke("verify", tmp_path / "one.zip", "--json").out)["bundles"]

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from ssl_bench.api.registry import METHODS
+from ssl_bench.api.settings import load_preset
+from ssl_bench.planning.planner import Planner
+from ssl_bench.spec.record import SEMI_REAL, EvaluationRecord
 from ssl_bench.submission.verifying import verify
-from tests.submission.made_up import Documents, documents, path_of, rekeyed, write
+from tests.submission.made_up import PROVENANCE, Documents, documents, path_of, rekeyed, write
 
 
 def refusals(to: Path, found: Documents, **how: Any) -> list[str]:
@@ -266,3 +269,23 @@ def test_fields_of_the_wrong_kind_are_refused_and_raise_nothing(tmp_path: Path) 
     changed = [path_of(found, "gvsl", "sbm", seed) for seed in range(3)] + [path_of(found, "scratch", "ccc")]
     reasons = refusals(tmp_path, found)
     assert all(any(reason.startswith(path) for reason in reasons) for path in changed)
+
+
+def test_pairs_are_of_the_test_cases_and_all_there(tmp_path: Path) -> None:
+    planned = Planner(load_preset("smoke", ["cohort.segmentation.test=4"]), ["cohort.segmentation.test=4"], "float32")
+    cell = planned.evaluation("scratch", "sbm", "match-v1", 0)
+    names = [f"test-{number:03d}" for number in range(4)]
+    pairs = [
+        {"case": f"{one}:{other}", "subject": one, "partner": other, "error_mm": 2.0 + at}
+        for at, (one, other) in enumerate(zip(names, [*names[1:], names[0]], strict=True))
+    ]
+    record = EvaluationRecord(
+        key=cell.key, status="ok", setting=cell.setting, data=SEMI_REAL, provenance=PROVENANCE, spec=cell.evaluation,
+        paradigm="none", metric="match error", score=3.5, cases=pairs,
+    )  # fmt: skip
+    found = documents([record])
+    assert refusals(tmp_path, found) == []
+    (document,) = found.values()
+    document.update(cases=pairs[:3], score=3.0)
+    (reason,) = refusals(tmp_path, found)
+    assert reason.endswith("says something of 3 pairs of test cases, and its protocol looks at 4")
