@@ -33,7 +33,7 @@ LAYERS = (
     ("training",),
     ("planning",),
     ("executors",),
-    ("tuning", "report", "conformance"),
+    ("tuning", "report", "conformance", "submission"),
     ("cli",),
 )
 """From the bottom up: a folder imports from those before it. Folders beside each other do not import each other."""

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from ssl_bench import __version__
-from ssl_bench.cli import backbones, data, listings, matrix, plugins, publish, report, reproduce, run, status, tune
+from ssl_bench.cli import (
+    backbones,
+    data,
+    listings,
+    matrix,
+    plugins,
+    publish,
+    report,
+    reproduce,
+    run,
+    status,
+    submission,
+    tune,
+)
 from ssl_bench.errors import UserError
 from ssl_bench.training.attempt import Stopped
 
@@ -26,6 +39,8 @@ app.command("cell")(run.cell)
 app.command("pretrain")(backbones.pretrain)
 app.command("evaluate")(backbones.evaluate)
 app.command("publish")(publish.publish)
+app.command("submit")(submission.submit)
+app.command("verify")(submission.verify)
 app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)

@@ -103,24 +103,24 @@ class Store:
 
     def record(self, cell: Cell) -> AnyRecord | None:
         """The cell's success, or None; a pre-training without snapshots that `cell` asks for has none yet."""
-        path = self._record_path(cell)
+        path = self.record_path(cell)
         found = _read(path, _PARSERS[cell.kind]) if path.exists() else None
         lacks = found is not None and not has_snapshots(found, cell.snapshots, self.snapshots_folder(cell.key))
         return None if lacks else found
 
     def has_succeeded(self, cell: Cell) -> bool:
         """Whether there is a record of the cell's success; quicker than reading it."""
-        return self._record_path(cell).exists()
+        return self.record_path(cell).exists()
 
     def last_failure(self, cell: Cell) -> AnyRecord | None:
         """The latest failed attempt at the cell."""
-        path = self._record_path(cell)
+        path = self.record_path(cell)
         latest = sorted(path.parent.glob(f"{path.stem}.failed-*.json"), key=lambda file: file.stat().st_mtime)
         return _read(latest[-1], _PARSERS[cell.kind]) if latest else None
 
     def has_failed(self, cell: Cell) -> bool:
         """Whether an attempt at the cell failed and none succeeded."""
-        path = self._record_path(cell)
+        path = self.record_path(cell)
         return not path.exists() and any(path.parent.glob(f"{path.stem}.failed-*.json"))
 
     def publish(
@@ -138,7 +138,7 @@ class Store:
         is written, and the `weights` of a pre-training and the `examples` take their places after it, so that an
         attempt that comes too late touches neither. Raises OSError.
         """
-        path, text = self._record_path(cell), record.model_dump_json(indent=1) + "\n"
+        path, text = self.record_path(cell), record.model_dump_json(indent=1) + "\n"
         if record.status == "failed":
             return publish_first(path.with_name(f"{path.stem}.failed-{uuid.uuid4().hex[:8]}.json"), text)
         # A cell lacks pictures without examples, nothing else.
@@ -177,7 +177,7 @@ class Store:
         """Remove what killed attempts at the cell were writing; call it only while holding its lease."""
         for path in (
             self.checkpoint_path(cell.key),
-            self._record_path(cell),
+            self.record_path(cell),
             self.backbone_path(cell.key),
             self.examples_path(cell.key),
             *(snapshot_file(self.snapshots_folder(cell.key), step) for step in cell.snapshots),
@@ -277,7 +277,8 @@ class Store:
     def _plan_path(self, key: str) -> Path:
         return self.folder / "cells" / f"{key}.json"
 
-    def _record_path(self, cell: Cell) -> Path:
+    def record_path(self, cell: Cell) -> Path:
+        """Where the record of the cell's success lies."""
         if cell.kind == "pretraining":
             return self.folder / "pretrained" / cell.key / "record.json"
         return self.folder.joinpath("records", *_names(cell), f"{cell.key}.json")

@@ -92,7 +92,7 @@ def measure(
         metric=metric,
         score=None if np.isnan(value) else value,
         cases=_of_subjects(rows, source.patients()),
-        beside=_beside(protocol.beside, facts, rows),
+        beside=beside_of(protocol.beside, facts, rows),
         policy=policy_of(facts, metric),
         never_predicted=describes.never_predicted(),
         converged=True,
@@ -189,7 +189,7 @@ def score_of(facts: TaskFacts, metric: str, rows: Rows) -> float:
     return _mean(rows, field) if field else score(facts, rows)
 
 
-def _beside(fields: Mapping[str, str], facts: TaskFacts, rows: Rows) -> dict[str, float]:
+def beside_of(fields: Mapping[str, str], facts: TaskFacts, rows: Rows) -> dict[str, float]:
     """What is shown beside the score; without what no row holds."""
     means = {name: _mean(rows, field) for name, field in fields.items()}
     found = {name: value for name, value in means.items() if not np.isnan(value)}
