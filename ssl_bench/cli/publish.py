@@ -43,16 +43,14 @@ def publish(
 
     Example: ssl-bench publish 9f2c --to gvsl-small --licence cc-by-4.0
     """
-    from ssl_bench.report.model_card import EMBEDDED_NAME, Statement
+    from ssl_bench.report.model_card import Statement
     from ssl_bench.store.store import Store, results_folder
     from ssl_bench.weights.hub import check_free, is_address, upload
+    from ssl_bench.weights.trained_on import made_with
 
     store = Store(results_folder(results))
     record = _pretraining(store, full_key(store, key))
-    corpus = record.spec.corpus
-    named = tuple(filter(None, map(str.strip, trained_on.split(","))))
-    if not named and corpus and not corpus.is_real:
-        named = (EMBEDDED_NAME,)
+    named = made_with(record.spec, tuple(filter(None, map(str.strip, trained_on.split(",")))))
     if not named:
         warn("the card will not say what the weights were trained on; name the data sets with --trained-on")
     if not licence:

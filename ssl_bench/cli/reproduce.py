@@ -90,7 +90,8 @@ def script(found: Reproduction, ran: dict[str, Any], results: str) -> str:
         plan = json.dumps(planned.model_dump(mode="json"), indent=1)
         lines += [f"cat > {RESULTS}/cells/{planned.key}.json <<'END'", plan, "END"]
         lines.append(" ".join(map(quoted, ["ssl-bench", "cell", planned.key, *chosen, "--results", RESULTS])))
-    if cell.kind == "evaluation":
+    # Tables hold neither snapshots nor trials.
+    if cell.kind == "evaluation" and cell.evaluation.snapshot is None and cell.evaluation.scored_on == "test":
         lines.append(f"ssl-bench report --compare {quoted(results)} {RESULTS}")
     return "\n".join(lines) + "\n"
 

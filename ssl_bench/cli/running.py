@@ -66,10 +66,11 @@ def print_records(records: Sequence[AnyRecord]) -> None:
     from ssl_bench.executors.cells.outcomes import outcome
 
     for record in records:
-        place, row = "", record.spec.method if record.kind == "pretraining" else record.spec.row
+        place, step, row = "", "", record.spec.method if record.kind == "pretraining" else record.spec.row
         if record.kind == "evaluation":
             fold = f"fold {record.spec.data.fold}, " if record.spec.data.fold else ""
+            step = f", step {record.spec.snapshot}" if record.spec.snapshot else ""
             place = f"{record.spec.task:5} {record.spec.protocol:12} {fold}"
-        typer.echo(f"{row:16} {place}seed {record.spec.seed}  {outcome(record)}  [{record.key}]")
+        typer.echo(f"{row:16} {place}seed {record.spec.seed}{step}  {outcome(record)}  [{record.key}]")
     if any(record.data.startswith("semi-real") for record in records):
         typer.echo("Scores are on semi-real data grown from one anatomy: not comparable with any paper's.")

@@ -10,33 +10,32 @@ from ssl_bench.errors import UserError
 from ssl_bench.report.cell_text import interval_text, p_text
 from ssl_bench.report.comparison import subtract, summarise
 from ssl_bench.report.markdown_table import markdown_table
-from ssl_bench.report.notes import SEMI_REAL
+from ssl_bench.report.notes import SEMI_REAL, lower_is_better
 from ssl_bench.report.results import StoreFrames, read_results
 from ssl_bench.report.scores import Scores, lines_of, read_scores
 from ssl_bench.report.statistics import ENOUGH_SEEDS, holm
 from ssl_bench.report.table import Row
+from ssl_bench.spec.specification import on_network
 from ssl_bench.store.store import Store
 
-PLACE = ["preset", "paradigm", "method", "options", "task", "protocol", "cohort", "cases_digest", "seed"]
+PLACE = ["preset", "network", "paradigm", "method", "options", "task", "protocol", "cohort", "cases_digest", "seed"]
 """What two cells share that may be compared, whatever else a change did to them."""
-LOWER = " (MAE ↓: in the unit of the target, lower is better)"
 SHOWN = ["preset", "label", "task", "protocol"]
 
 
 def write_changes(before: Store, after: Store) -> str:
     """Every method, task and protocol in both stores with its paired difference, averaged over the seeds in both.
 
-    Cells pair by key; of the others, those that agree in preset, method, options, task, protocol, seed and cases.
+    Cells pair by key; of the others, those that agree in preset, backbone, method, options, task,
+    protocol, seed and cases.
     Raises UserError where that leaves a choice, and where nothing pairs.
     """
     frames = read_results(before), read_results(after)
     old, new = _cells(frames[0], 0), _cells(frames[1], len(frames[0].cells))
     by_key = old.merge(new, on="key", suffixes=("", "_after"))
-    rest = [
-        _without_choice(one[~one["key"].isin(other["key"])], store)
-        for one, other, store in ((old, new, before), (new, old, after))
-    ]
+    rest = [one[~one["key"].isin(other["key"])] for one, other in ((old, new), (new, old))]
     by_place = rest[0].merge(rest[1], on=PLACE, suffixes=("", "_after"))
+    _check_no_choice(by_place, before, after)
     pairs = pd.concat([by_key, by_place], ignore_index=True)
     cases = _joined_cases(*frames)
     rows = _rows(pairs, cases)
@@ -45,14 +44,14 @@ def write_changes(before: Store, after: Store) -> str:
             f"--compare {before.folder} {after.folder}: no cell stands in both with the same method, options, task, "
             "protocol, seed and cases; name two folders of results that share some"
         )
-    lower = "" if all(METRICS[name].higher_is_better for name in pairs["metric"]) else LOWER
+    lower = lower_is_better(METRICS[name] for name in pairs["metric"].unique())
     header = ["Preset", "Method", "Task", "Protocol", "Seeds", "Cases", "Before", "After", "After - before [95 %]"]
     header += ["d", "p", "p, corrected"]
     note = (
-        f"Mean over test cases, x 100{lower}. Rows of {ENOUGH_SEEDS} and more seeds: paired tests over cases and "
-        "seeds, of methods; of fewer: over cases, of these trained networks, not methods. Corrected by Holm over "
-        f"the {len(rows)} rows. Cells in both: {len(pairs)}, of which {_same(pairs, cases)} hold exactly the same "
-        f"scores; in one folder only: {len(old) + len(new) - 2 * len(pairs)}.\n"
+        f"Mean over test cases, x 100{lower and f' ({lower})'}. Rows of {ENOUGH_SEEDS} and more seeds: paired tests "
+        "over cases and seeds, of methods; of fewer: over cases, of these trained networks, not methods. Corrected by "
+        f"Holm over the {len(rows)} rows. Cells in both: {len(pairs)}, of which {_same(pairs, cases)} hold exactly "
+        f"the same scores; in one folder only: {len(old) + len(new) - 2 * len(pairs)}.\n"
     )
     if any(cells["data"].str.startswith("semi-real").any() for cells in (old, new)):
         note = f"{SEMI_REAL}\n\n{note}"
@@ -69,7 +68,12 @@ def _cells(frames: StoreFrames, start: int) -> pd.DataFrame:
     data = {id(one): one.model_dump_json() for one in cells["_data"]}
     named = cells.assign(
         line=cells.index + start,
-        label=list(map(lambda *parts: Row(*parts).label, cells["paradigm"], cells["method"], cells["options"])),
+        label=[
+            on_network(Row(paradigm, method, options).label, network)
+            for paradigm, method, options, network in zip(
+                cells["paradigm"], cells["method"], cells["options"], cells["network"], strict=True
+            )
+        ],
         decided_by=[
             f"{backbones[id(backbone)]}{pool or data[id(labelled)]}{downstream!r}"
             for backbone, pool, labelled, downstream in zip(
@@ -80,15 +84,16 @@ def _cells(frames: StoreFrames, start: int) -> pd.DataFrame:
     return named.drop_duplicates("key", keep="last")
 
 
-def _without_choice(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """`cells`, if no two of them could pair with the same one. Raises UserError otherwise."""
-    for _, alike in cells[cells.duplicated(PLACE, keep=False)].groupby(PLACE, sort=False):
-        (_, first), (_, second), *_ = alike.iterrows()
+def _check_no_choice(pairs: pd.DataFrame, before: Store, after: Store) -> None:
+    """Raise UserError where a cell of one store could pair with several of the other."""
+    for _, alike in pairs[pairs.duplicated(PLACE, keep=False)].groupby(PLACE, sort=False):
+        keys = {before.folder: alike["key"].unique(), after.folder: alike["key_after"].unique()}
+        folder, (first, second, *_) = max(keys.items(), key=lambda item: len(item[1]))
+        one = alike.iloc[0]
         raise UserError(
-            f"--compare: {store.folder} holds cells {first['key']} and {second['key']} of {first['label']}, "
-            f"{first['task']}, {first['protocol']}, seed {first['seed']}; name folders of one setting and corpus each"
+            f"--compare: {folder} holds cells {first} and {second} of {one['label']}, {one['task']}, "
+            f"{one['protocol']}, seed {one['seed']}; name folders of one setting and corpus each"
         )
-    return cells
 
 
 def _joined_cases(before: StoreFrames, after: StoreFrames) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def _differences(table: Table, baseline: str, family: Family) -> list[str]:
 
 
 def _units(table: Table) -> str:
-    lower = lower_is_better(table)
+    lower = lower_is_better(map(table.metric, table.columns))
     return r"in \%" + (f" ({latex(lower)})" if lower else "")
 
 

@@ -21,7 +21,6 @@ from ssl_bench.store.store import Store
 
 WEIGHTS, CARD, CONFIG, RECORD = "model.safetensors", "README.md", "config.json", "record.json"
 """What is published."""
-EMBEDDED_NAME = "ssl-bench embedded cardiac CT"
 EMBEDDED_TERMS = (
     "the corpus is grown from one real chest CT under Apache-2.0, see LICENSES.md of ssl-bench's embedded anatomies"
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from ssl_bench.api.metric import Metric
 from ssl_bench.report.collapse import collapse_notes
 from ssl_bench.report.family import Family
 from ssl_bench.report.fold_notes import fold_notes
@@ -83,7 +84,7 @@ def test_notes(table: Table, family: Family) -> list[str]:
 
 def units(table: Table) -> str:
     """What the numbers of a table are multiplied by, and what is said of columns that are not."""
-    lower = lower_is_better(table)
+    lower = lower_is_better(map(table.metric, table.columns))
     return f"x 100 ({lower})" if lower else "x 100"
 
 
@@ -93,10 +94,9 @@ def never_predicted(table: Table) -> str:
     return f"a structure{' or class' if several else ''} of the test cases is never predicted"
 
 
-def lower_is_better(table: Table) -> str:
-    """Of which columns that is so, and that they are in a unit of their own; empty where there is none."""
-    names = {table.metric(column) for column in table.columns}
-    units = {metric.heading: metric.unit or "the unit of the target" for metric in names if not metric.higher_is_better}
+def lower_is_better(metrics: Iterable[Metric]) -> str:
+    """Of which of `metrics` that is so, and that they are in a unit of their own; empty where there is none."""
+    units = {one.heading: one.unit or "the unit of the target" for one in metrics if not one.higher_is_better}
     return "; ".join(f"{heading}: in {unit}, lower is better" for heading, unit in sorted(units.items()))
 
 

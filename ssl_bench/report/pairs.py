@@ -82,7 +82,9 @@ class PairVariance:
         return found
 
     def _of_pairs(self, values: Array) -> Array:
-        """That of independent pairs."""
+        """That of independent pairs; NaN for a single one."""
+        if self._pairs == 1:
+            return np.full(values.shape[:-1], np.nan)
         found: Array = values.var(-1, ddof=1) / self._pairs
         return found
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bf16"]
 MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
-LIBRARIES = ("ssl-bench", "torch", "lightning-fabric", "lightly", "timm", "monai", "numpy", "scipy", "scikit-learn")
+LIBRARIES = (
+    "ssl-bench", "torch", "lightning-fabric", "lightly", "timm", "monai", "dynamic-network-architectures", "numpy",
+    "scipy", "scikit-learn",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from ssl_bench.spec.specification import (
 from ssl_bench.weights.released import Match, Weights, read_weights
 from ssl_bench.weights.stem import entering, over_channels
 from ssl_bench.weights.tensors import tame
-from ssl_bench.weights.trained_on import EMBEDDED_CORPUS
+from ssl_bench.weights.trained_on import made_with
 
 
 def load_weights(backbone: Backbone, path: Path | None, network: str = "unet3d", stem: Stem = "") -> Match:
@@ -158,9 +158,7 @@ def origin_of(cell: Cell) -> Origin:
     """What the file of the backbone that the pre-training `cell` makes says of it."""
     spec = cell.pretraining_spec
     modality, region = shown_by(spec.corpus, cell.locations.corpus_region)
-    # A folder's name says too little of whose scans it holds.
-    embedded = (EMBEDDED_CORPUS,) if spec.corpus and not spec.corpus.is_real else ()
-    return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100], trained_on=embedded)
+    return Origin(pretrains=spec.pretrains, modality=modality, region=region[:100], trained_on=made_with(spec))
 
 
 def module_report(spec: EvaluationSpec, kind: Kind, protocol: ProtocolFacts, match: Match) -> ModuleReport:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-EMBEDDED_CORPUS = "the embedded corpus of ssl-bench"
-"""What files of this project say that were pre-trained without a folder of scans."""
+from ssl_bench.spec.specification import PretrainingSpec
+
 Answer = Literal["", "yes", "no", "unknown"]
 """Empty for weights that were made here."""
 
@@ -46,6 +46,19 @@ DECATHLON = ("msd", "medicalsegmentationdecathlon", "decathlon")
 """All of the decathlon's data sets at once."""
 TASKS = {"shc": "MM-WHS", "sac": "ASOCA", "sbm": "CANDI", "ccc": "STOIC"}
 """The data sets of the built-in tasks; a task out of a folder is called after it."""
+EMBEDDED_NAME = "ssl-bench embedded cardiac CT"
+
+
+def made_with(spec: PretrainingSpec, named: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The data sets of a pre-training: those of the weights it began with, and of its corpus those `named`.
+
+    The embedded corpus has a name of its own. Where the first weights do not say theirs nothing is said but what is
+    `named`: a later corpus does not make it known.
+    """
+    before = spec.init.origin.trained_on if spec.init else ()
+    if not named and spec.corpus and not spec.corpus.is_real and (before or not spec.init):
+        named = (EMBEDDED_NAME,)
+    return tuple(dict.fromkeys([*before, *named]))
 
 
 def known_as(name: str) -> set[str]:

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file, save
 
 from ssl_bench.store.store import Store
+from ssl_bench.weights.released import read_weights
+from ssl_bench.weights.trained_on import EMBEDDED_NAME
 from tests.hub_server import ServedHub, serving
 from tests.weights.layouts import unet_shapes, values
 
@@ -185,6 +187,9 @@ def test_weights_go_out_and_come_in_and_start_a_pretraining(
     assert record.spec.init is not None
     assert str(record.spec.init.hub) == address
     assert record.spec.init.origin.trained_on == ("MM-WHS",)
+    assert read_weights(tmp_path / "more.safetensors").origin.trained_on == ("MM-WHS", EMBEDDED_NAME)
+    assert invoke("publish", record.key, "--to", tmp_path / "more").code == 0
+    assert read_weights(tmp_path / "more" / "model.safetensors").origin.trained_on == ("MM-WHS", EMBEDDED_NAME)
     # One step from there is near it, and none from the seed's start.
     begun, ended = load_file(file), load_file(tmp_path / "more.safetensors")
     assert max(float((ended[name] - begun[name]).abs().max()) for name in begun) < 0.1
@@ -223,6 +228,19 @@ def test_publishing_what_is_not_there_is_one_line(
     done = invoke("publish", *arguments)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert complaint in done.err
+
+
+def test_publishing_what_began_with_unknown_weights_claims_nothing_of_them(
+    hub: ServedHub, invoke: Invoke, tmp_path: Path
+) -> None:
+    hub.put("org/net", {"model.safetensors": network()["model.safetensors"]})
+    start = ("--method", "denoising", "--init", "hf:org/net@main", "--set", "pretraining.steps=1", *SETTINGS)
+    done = invoke("pretrain", *start, "--out", tmp_path / "more.safetensors")
+    assert done.code == 0, done.err
+    sent = invoke("publish", done.out.rpartition("[")[2].partition("]")[0], "--to", tmp_path / "more")
+    assert sent.code == 0, sent.err
+    assert "the card will not say what the weights were trained on" in sent.err
+    assert read_weights(tmp_path / "more" / "model.safetensors").origin.trained_on == ()
 
 
 def test_an_init_of_another_width_names_the_options(hub: ServedHub, invoke: Invoke, tmp_path: Path) -> None:

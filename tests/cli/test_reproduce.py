@@ -435,3 +435,12 @@ def test_text_in_a_plan_stays_text(text: str, plan: Plan, store: Store, tmp_path
     carried_out(script)
     assert not Path("x").exists()
     assert Store(Path("reproduced")).load_plan(cell.key) == hostile
+
+
+def test_a_snapshot_which_no_table_holds_is_compared_with_nothing(plan: Plan, store: Store) -> None:
+    whole = plan(*RUN).model_copy(update={"snapshots": (1,)})
+    cell = whole.model_copy(update={"spec": whole.evaluation.model_copy(update={"snapshot": 1})})
+    store.plan(whole)
+    store.plan(cell)
+    assert "report --compare" in reproduce(store, whole.key)
+    assert "report --compare" not in reproduce(store, cell.key)

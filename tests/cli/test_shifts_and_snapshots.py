@@ -63,6 +63,7 @@ def test_a_run_under_shifts_and_along_snapshots_is_reported(invoke: Invoke, tmp_
     probe = RUN.replace("linear", "probe-v1")
     done = invoke(*probe.split(), "--shifts", "noise,rotation", "--snapshots", 2, "--threads", 1, *results)
     assert done.code == 0, done.err
+    assert [", step 1 " in line for line in done.out.splitlines()[:2]] == [True, False]
     again = invoke(*probe.split(), "--shifts", "rotation, noise", "--snapshots", 2, "--threads", 1, *results)
     assert again.out == done.out
     text = invoke("report", *results).out

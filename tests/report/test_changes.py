@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ssl_bench.errors import UserError
+from ssl_bench.planning.planner import Planner
 from ssl_bench.report.changes import write_changes
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
@@ -25,9 +27,9 @@ def rows_of(page: str) -> list[list[str]]:
     return [[part.strip() for part in line.strip("|").split("|")] for line in page.splitlines() if "quick |" in line]
 
 
-def keep_classes(store: Store, probabilities: np.ndarray) -> None:
+def keep_classes(store: Store, probabilities: np.ndarray, planner: Planner = PLANNER) -> None:
     """Publish a cell with probabilities (cases, 3) of cases that are of the three classes in turn."""
-    cell = PLANNER.evaluation("scratch", "ccc", "linear", 0)
+    cell = planner.evaluation("scratch", "ccc", "linear", 0)
     rows = [
         {
             "case": f"c{number:02}",
@@ -62,3 +64,19 @@ def test_stores_of_which_one_holds_other_kinds_of_tasks_too(stores: tuple[Store,
     (row,) = rows_of(write_changes(before, after))
     expected = 100 * roc_auc_score(np.arange(12) % 3, probabilities, multi_class="ovr")
     assert row[5:8] == ["12", f"{expected:.1f}", f"{expected:.1f}"]
+
+
+def test_backbones_are_rows_of_their_own_and_cells_of_one_store_alone_leave_no_choice(
+    stores: tuple[Store, Store],
+) -> None:
+    before, after = stores
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 12)
+    keep_classes(before, probabilities)
+    keep_classes(before, probabilities, PLANNER.on_backbone("resenc"))
+    keep_classes(before, probabilities, PLANNER.changed(["width=32"]))
+    keep_classes(after, probabilities, PLANNER.on_backbone("resenc"))
+    (row,) = rows_of(write_changes(before, after))
+    assert row[1] == "scratch on resenc"
+    keep_classes(after, probabilities, PLANNER.changed(["width=24"]))
+    with pytest.raises(UserError, match=f"{before.folder} holds cells .* of scratch, ccc, linear-v2, seed 0; name"):
+        write_changes(before, after)

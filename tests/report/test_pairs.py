@@ -23,6 +23,13 @@ def test_the_variance_is_that_of_new_subjects(of_subject: float, of_pair: float)
     assert values.var(-1, ddof=1).mean() / len(subjects) < 0.6 * estimated
 
 
+@pytest.mark.filterwarnings("error")
+def test_of_a_single_pair_nothing_is_said_and_nobody_is_warned() -> None:
+    parts = pair_parts(np.full((3, 1), 0.5), np.array([0]), np.array([1]))
+    assert float(parts.value) == 0.5
+    assert np.isnan(parts.error)
+
+
 def test_of_three_subjects_nothing_is_said() -> None:
     subjects, partners = np.array(pairs_of(3, 2)).T
     assert np.isnan(PairVariance(subjects, partners).of_mean(np.array([1.0, 2.0, 4.0])))

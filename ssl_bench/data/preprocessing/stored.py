@@ -53,8 +53,10 @@ class Scale(NamedTuple):
     def levels(self, image: NDArray[np.float32]) -> NDArray[np.uint16]:
         """The nearest level of every voxel."""
         shifted = image - np.float32(self.low) if self.low else image
-        nearest: NDArray[np.uint16] = np.rint(shifted * np.float32(self.per_unit)).astype(np.uint16)
-        return nearest
+        nearest = np.rint(shifted * np.float32(self.per_unit))
+        # In a very narrow range float32 may round `low` up to above the lowest value.
+        levels: NDArray[np.uint16] = nearest.clip(0, _HIGHEST).astype(np.uint16)
+        return levels
 
     def decoded(self, levels: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """The voxels of `levels`, of any shape, into `out` where one is given."""

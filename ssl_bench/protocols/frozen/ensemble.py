@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -86,5 +87,6 @@ class Moments(NamedTuple):
 
 def channel_moments(window: Tensor) -> Moments:
     """Mean and mean square of every channel of (channels, ...)."""
-    values = window.movedim(0, -1).reshape(-1, len(window)).double()
+    # Their number is named, since without channels it does not follow from what is there.
+    values = window.movedim(0, -1).reshape(prod(window.shape[1:]), len(window)).double()
     return Moments(values.mean(dim=0), values.square().mean(dim=0))

@@ -62,9 +62,13 @@ def test_anything_else_is_at_most_half_a_hu_or_a_4096th_of_the_range_off(
     assert np.array_equal(np.asarray(image)[direct == 0], np.zeros((direct == 0).sum()))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.2, 0.7), (-3, 2), (-1e5, 3e5), (1e6, 1e6 + 2), (0, 1e-6)])
-def test_any_range_is_kept_to_a_4096th(low: float, high: float) -> None:
-    image = np.random.default_rng(0).uniform(low, high, (9, 8, 7)).astype(np.float32)
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0, 1), (0.2, 0.7), (-3, 2), (-1e5, 3e5), (1e6, 1e6 + 2), (0, 1e-6), (0.674, 0.67405), (0.9773, 0.9774)],
+)
+@pytest.mark.parametrize("seed", range(8))
+def test_any_range_is_kept_to_a_4096th(low: float, high: float, seed: int) -> None:
+    image = np.random.default_rng(seed).uniform(low, high, (9, 8, 7)).astype(np.float32)
     image[0, 0, 0] = 0 if low <= 0 else image[0, 0, 0]
     levels, (scale,) = in_levels(image, [None])
     spacing = np.spacing(np.float32(max(abs(low), abs(high))))
