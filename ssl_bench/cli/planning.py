@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ssl_bench.api.controls import CONTROL_ROWS
+from ssl_bench.api.controls import CONTROL_PREFIX, CONTROL_ROWS
 from ssl_bench.api.registry import METHODS, TASKS
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import (
@@ -151,6 +151,8 @@ def further_asked(cells: Sequence[Cell], shifts: Sequence[str], snapshots: int |
 def check_rows(methods: Sequence[str]) -> None:
     """Raise UserError for a name that is neither a method nor a control."""
     for name in methods:
+        if name not in CONTROL_ROWS and name.startswith(CONTROL_PREFIX):
+            raise UserError(f"unknown control {name!r}; known: {', '.join(CONTROL_ROWS)}")
         if name not in CONTROL_ROWS:
             METHODS.check(name)
 

@@ -28,10 +28,11 @@ class ParadigmSummary:
 
 
 def paradigm_summary(table: Table, ranks: MeanRanks) -> list[ParadigmSummary]:
-    """One summary for each paradigm of `table`, whose mean ranks are `ranks`, in the order of its rows."""
+    """One summary for each paradigm of `table`, whose mean ranks are `ranks`, in the order of its rows; no controls."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in table.rows:
-        groups[row.paradigm].append(row)
+        if not row.is_control:
+            groups[row.paradigm].append(row)
     return [_summary(table, paradigm, rows, ranks) for paradigm, rows in groups.items()]
 
 

@@ -206,3 +206,9 @@ def test_a_reset_that_changes_nothing_is_refused(method: str, reset: str, compla
     assert isinstance(error, UserError)
     assert complaint in str(error)
     assert "leave --reset out" in str(error)
+
+
+def test_a_wrong_name_of_a_control_is_one_line_with_the_right_ones() -> None:
+    result = dry_run("--methods", "control:postion", "--tasks", "shc", "--protocols", "match", "--preset", "smoke")
+    assert isinstance(result.exception, UserError)
+    assert "control:position, control:patches" in f"{result.exception} {result.stderr}"
