@@ -28,7 +28,8 @@ def beside_table(table: Table, column: Column) -> tuple[list[str], list[list[str
     scores = column_scores(table, column) if names else None
     if scores is None:
         return [], []
-    summaries = {name: summarise(_scores_of(scores, name)) for name in names}
+    readable = {name: _scores_of(scores, name) for name in names}
+    summaries = {name: summarise(found) if found else {} for name, found in readable.items()}
     header = ["Method", *(f"{METRICS[name].heading} [95 %]" for name in names)]
     rows = []
     for row, cells in table.by_row(column):
@@ -38,20 +39,22 @@ def beside_table(table: Table, column: Column) -> tuple[list[str], list[list[str
     return header, rows
 
 
-def _scores_of(scores: Scores, name: str) -> Scores:
-    """`scores` of predicted numbers or of several classes as those of what is shown beside their metric."""
+def _scores_of(scores: Scores, name: str) -> Scores | None:
+    """`scores` of predicted numbers or of several classes as those of what is shown beside their metric.
+
+    None for measurements, of whose cases `scores` has the metric alone.
+    """
     if scores.predictions is not None:
         return replace(scores, values=scores.predictions, metric=METRICS[name])
+    if scores.by_class is None:
+        return None
     # Of several classes: whether the most probable one is the case's.
-    assert scores.by_class is not None
     hits = np.where(np.isfinite(scores.values), scores.by_class.argmax(-1) == scores.truth, np.nan)
     truth = scores.truth if name == "balanced accuracy" else None
     return replace(scores, values=hits, metric=METRICS[name], truth=truth, by_class=None)
 
 
 def _text(summary: Summary | None, recorded: np.ndarray, metric: Metric) -> str:
-    if summary is None:
-        return "–"
-    if np.isnan(summary.estimate.value) and not np.isnan(recorded).any():
+    if (summary is None or np.isnan(summary.estimate.value)) and not np.isnan(recorded).any():
         return f"{metric.text(float(recorded.mean()))} [n/a]"
-    return interval_text(summary.estimate, metric)
+    return "–" if summary is None else interval_text(summary.estimate, metric)

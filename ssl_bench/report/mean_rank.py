@@ -157,9 +157,9 @@ def _ranks(scores: Array) -> Array:
 class Resampling:
     """Draws of seeds and cases, which columns share; the same each time it is made."""
 
-    def __init__(self, seeds: int) -> None:
-        """For columns with so many seeds."""
-        self._generator = np.random.default_rng(0)
+    def __init__(self, seeds: int, generator: np.random.Generator | None = None) -> None:
+        """For columns with so many seeds; a simulation gives its own `generator`."""
+        self._generator = generator or np.random.default_rng(0)
         self._seeds = self._drawn(seeds) if seeds >= ENOUGH_SEEDS else np.zeros((DRAWS, seeds))
         self._weights: dict[tuple[str, ...], Array] = {}
 

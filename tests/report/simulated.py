@@ -138,7 +138,7 @@ def mean_rank_coverage(draws: int, seeds: int, spread: float, gaps: float) -> tu
     means = [gaps * (0.6 * row + 0.8 * generator.normal(size=13)) / cases**0.5 for _ in range(8)]
     true, values, bounds = sum(rankdata(-one) for one in means) / 8, [], []
     for _ in range(draws):
-        resampling, drawn = Resampling(generator, seeds), np.zeros((13, DRAWS))
+        resampling, drawn = Resampling(seeds, generator), np.zeros((13, DRAWS))
         found = np.zeros(13)
         for place, mean in enumerate(means):
             own = mean[:, None, None] + generator.normal(size=(13, 1, cases))

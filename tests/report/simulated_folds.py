@@ -113,7 +113,7 @@ def mean_rank_coverage(draws: int, seeds: int, network: float, gaps: float) -> f
     means = gaps * generator.normal(size=(4, 6)) / 30**0.5
     values, bounds = [], []
     for _ in range(draws):
-        resampling, drawn, found = Resampling(generator, seeds), np.zeros((6, DRAWS)), np.zeros(6)
+        resampling, drawn, found = Resampling(seeds, generator), np.zeros((6, DRAWS)), np.zeros(6)
         for place, mean in enumerate(means):
             own = mean[:, None, None] + generator.normal(size=(6, 1, 30)) + 2 * generator.normal(size=(1, 1, 30))
             own = own + network / 6**0.5 * generator.normal(size=(6, seeds, 5))[..., folds]
