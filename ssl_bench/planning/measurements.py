@@ -7,23 +7,26 @@ from collections.abc import Iterable, Sequence
 from ssl_bench.api.controls import CONTROL_PREFIX
 from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.registry import PROTOCOLS, TASKS
-from ssl_bench.errors import UserError
+from ssl_bench.planning.leaving_out import with_sense
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
 
 
 def with_controls(cells: Sequence[Cell], planner: Planner) -> list[Cell]:
     """`cells`, and after them the controls of every measurement among them, each once."""
+    specs = [cell.evaluation for cell in cells]
+    # All rows of a column and seed share their controls.
+    asked = dict.fromkeys(
+        (spec.backbone.network, spec.task, spec.protocol, spec.seed, spec.data.fold) for spec in specs
+    )
     added: dict[str, Cell] = {}
-    for cell in cells:
-        spec, plugin = cell.evaluation, PROTOCOLS.load(cell.evaluation.protocol)
-        if issubclass(plugin, Measurement):
-            for control in plugin.controls:
-                name = f"{CONTROL_PREFIX}{control}"
-                on_same = planner.on_backbone(spec.backbone.network)
-                found = on_same.evaluation(name, spec.task, spec.protocol, spec.seed, fold=spec.data.fold)
-                if not why_unmeasured(found):
-                    added[found.key] = found
+    for network, task, protocol, seed, fold in asked:
+        plugin = PROTOCOLS.load(protocol)
+        for control in plugin.controls if issubclass(plugin, Measurement) else ():
+            name = f"{CONTROL_PREFIX}{control}"
+            found = planner.on_backbone(network).evaluation(name, task, protocol, seed, fold=fold)
+            if not why_unmeasured(found):
+                added[found.key] = found
     known = {cell.key for cell in cells}
     return [*cells, *(cell for key, cell in added.items() if key not in known)]
 
@@ -33,16 +36,7 @@ def measurable(cells: Iterable[Cell]) -> tuple[list[Cell], list[str]]:
 
     Raises UserError if none is left.
     """
-    kept, reasons = [], []
-    for cell in cells:
-        if reason := why_unmeasured(cell):
-            reasons.append(reason)
-        else:
-            kept.append(cell)
-    reasons = list(dict.fromkeys(reasons))
-    if not kept:
-        raise UserError(f"{'; '.join(reasons)}; choose another protocol or task")
-    return kept, reasons
+    return with_sense(cells, why_unmeasured, "{}; choose another protocol or task")
 
 
 def why_unmeasured(cell: Cell) -> str:

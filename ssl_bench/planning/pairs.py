@@ -8,6 +8,7 @@ from ssl_bench.api.controls import CONTROL_ROWS
 from ssl_bench.api.method_facts import NEEDS
 from ssl_bench.api.registry import BACKBONES, METHODS
 from ssl_bench.errors import UserError
+from ssl_bench.planning.leaving_out import with_sense
 
 
 def why_impossible(method: str, backbone: str) -> str:
@@ -33,9 +34,4 @@ def possible_pairs(methods: Iterable[str], backbones: Iterable[str]) -> tuple[li
     Raises UserError if none is left.
     """
     pairs = [(method, backbone) for backbone in backbones for method in methods]
-    reasons = {pair: why_impossible(*pair) for pair in pairs}
-    kept = [pair for pair in pairs if not reasons[pair]]
-    refused = [reason for reason in reasons.values() if reason]
-    if not kept:
-        raise UserError(f"{'; '.join(refused)}; choose others")
-    return kept, refused
+    return with_sense(pairs, lambda pair: why_impossible(*pair), "{}; choose others")

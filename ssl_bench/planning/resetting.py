@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ssl_bench.api.kinds import of_voxels
 from ssl_bench.api.registry import PROTOCOLS, TASKS
-from ssl_bench.errors import UserError
+from ssl_bench.planning.leaving_out import with_sense
 from ssl_bench.spec.cell import Cell
 
 
@@ -15,16 +15,7 @@ def with_a_question(cells: Iterable[Cell]) -> tuple[list[Cell], list[str]]:
 
     Raises UserError if none is left.
     """
-    kept, reasons = [], []
-    for cell in cells:
-        if reason := why_pointless(cell):
-            reasons.append(reason)
-        else:
-            kept.append(cell)
-    reasons = list(dict.fromkeys(reasons))
-    if not kept:
-        raise UserError(f"--reset: {'; '.join(reasons)}; leave --reset out")
-    return kept, reasons
+    return with_sense(cells, why_pointless, "--reset: {}; leave --reset out")
 
 
 def why_pointless(cell: Cell) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -16,7 +15,7 @@ from ssl_bench.api.measurement import Descriptor, KnownPartners, Measured, Measu
 from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.settings import Settings
 from ssl_bench.protocols.geometry.convex import displacement, folded_share
-from ssl_bench.protocols.geometry.pairs import known_labels, known_partners, pairs_of, points_in, row_of
+from ssl_bench.protocols.geometry.pairs import known_labels, known_partners, pairs_of, points_in, row_of, voxels_of
 from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
 
 
@@ -101,14 +100,14 @@ def _in_moving(places: Tensor, fixed: Case, moving: Case) -> Tensor:
 
 def _true_field(truth: KnownPartners, fixed: Case, moving: Case) -> Tensor:
     """(3, D, H, W): the true displacement of every voxel, NaN where its partner lies outside; both of one size."""
-    voxels = torch.from_numpy(np.indices(fixed.size).reshape(3, -1).T.copy()).float()
+    voxels = voxels_of(fixed.size).float()
     partners = truth.partners(fixed.identifier, moving.identifier, voxels)
     return (partners - voxels).T.reshape(3, *fixed.size)
 
 
 def _carried(moving: Case, fixed: Case, field: Tensor) -> Tensor:
     """(D, H, W), int32: the labels of `moving` laid onto `fixed`, nearest voxel, background from outside."""
-    voxels = torch.from_numpy(np.indices(fixed.size).reshape(3, -1).T.copy())
+    voxels = voxels_of(fixed.size)
     places = _in_moving(voxels + field.reshape(3, -1).T, fixed, moving)
     nearest = places.round()
     inside = ((nearest >= 0) & (nearest <= torch.tensor(moving.size) - 1)).all(1)

@@ -15,7 +15,7 @@ from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.api.settings import Settings
 from ssl_bench.protocols.geometry.neighbours import Bank, most_voted, nearest_in
-from ssl_bench.protocols.geometry.pairs import known_labels, known_partners
+from ssl_bench.protocols.geometry.pairs import known_labels, known_partners, voxels_of
 from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
 
 ONE_SHOT = "one_shot_dsc"
@@ -95,7 +95,7 @@ def _remembered(settings: Any, case: Case, vectors: UnitVectors) -> Bank:
 
 def _by_truth(truth: Any, annotated: Any, case: Case) -> tuple[Tensor, Tensor]:
     """The label of each voxel's true partner in the first annotated case, and the most frequent over all."""
-    voxels = torch.from_numpy(np.indices(case.size).reshape(3, -1).T.copy()).float()
+    voxels = voxels_of(case.size).float()
     carried = []
     for other in annotated:
         places = truth.partners(case.identifier, other.identifier, voxels).round()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.locations import Locations
-from ssl_bench.spec.record import Setting
+from ssl_bench.spec.record import Setting, kind_of_data
 from ssl_bench.spec.specification import CellSpec, EvaluationSpec, ExternalBackbone, PretrainingSpec
 
 
@@ -61,6 +61,20 @@ class Cell(BaseModel):
         if not isinstance(self.spec, PretrainingSpec):
             raise TypeError(f"cell {self.key} is an evaluation")
         return self.spec
+
+    def kept_in_record(self) -> dict[str, Any]:
+        """What the record of an evaluation says as the cell does. Raises TypeError for a pre-training."""
+        spec = self.evaluation
+        return {
+            "key": self.key,
+            "setting": self.setting,
+            "data": kind_of_data(spec.data),
+            "overlap": list(self.overlap),
+            "left_out": list(self.left_out),
+            "split_by": self.split_by,
+            "cross_validation": self.cross_validation,
+            "spec": spec,
+        }
 
     @property
     def backbone(self) -> PretrainingSpec | ExternalBackbone:

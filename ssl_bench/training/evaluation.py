@@ -23,7 +23,7 @@ from ssl_bench.data.windows import CaseBatches
 from ssl_bench.protocols.frozen.features import Features, RepeatedFeatures
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.contract import InputContract
-from ssl_bench.spec.record import EvaluationRecord, kind_of_data
+from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.spec.specification import EvaluationSpec, ExternalBackbone
 from ssl_bench.training.attempt import Attempt
 from ssl_bench.training.collapse import collapse_of_backbone
@@ -101,15 +101,8 @@ def evaluate(
     value = score(facts, described) if described else fitted.best.best_score
     shifted = shifted_scores(spec, facts, cases.get("test", []), on_cases.predict, progress) if spec.shifts else []
     record = EvaluationRecord(
-        key=cell.key,
         status="ok",
-        setting=cell.setting,
-        data=kind_of_data(spec.data),
-        overlap=list(cell.overlap),
-        left_out=list(cell.left_out),
-        split_by=cell.split_by,
-        cross_validation=cell.cross_validation,
-        spec=spec,
+        **cell.kept_in_record(),
         paradigm=spec.backbone.paradigm,
         scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),
         metric=facts.metric,

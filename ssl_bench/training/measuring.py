@@ -21,7 +21,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.protocols.geometry.controls import control_descriptor
 from ssl_bench.protocols.geometry.unit_vectors import volume_of
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import EvaluationRecord, kind_of_data
+from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
@@ -78,15 +78,8 @@ def measure(
     metric = protocol.metrics[facts.kind]
     value = score_of(facts, metric, rows)
     record = EvaluationRecord(
-        key=cell.key,
         status="ok",
-        setting=cell.setting,
-        data=kind_of_data(spec.data),
-        overlap=list(cell.overlap),
-        left_out=list(cell.left_out),
-        split_by=cell.split_by,
-        cross_validation=cell.cross_validation,
-        spec=spec,
+        **cell.kept_in_record(),
         paradigm=spec.paradigm,
         scene=scene_of(spec.backbone, facts, cell.locations.corpus_region),
         metric=metric,

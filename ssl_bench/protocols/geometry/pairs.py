@@ -44,6 +44,11 @@ def known_partners(data: Measured) -> KnownPartners:
     return truth
 
 
+def voxels_of(size: tuple[int, int, int]) -> Tensor:
+    """(D * H * W, 3): every voxel of a volume (D, H, W), in order."""
+    return torch.from_numpy(np.indices(size).reshape(3, -1).T.copy())
+
+
 def known_labels(case: Case) -> Tensor:
     """(D, H, W), int32: the labels of `case`, background where they are to be ignored."""
     labels = np.asarray(case.label).astype(np.int32)
