@@ -8,8 +8,6 @@ activations.
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -19,6 +17,7 @@ import torch
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, interleaved, ratio, spread
 from ssl_bench.training.pretraining import build_backbone
+from ssl_bench.training.runtime import peak_of_process
 
 GROUPS = ((("unet3d", 16), ("resenc", 16), ("primus", 16)), (("unet3d", 24), ("swinunetr", 24)))
 """Backbones and their widths with about as many parameters; the first of each is what the others stand beside."""
@@ -86,4 +85,4 @@ def _on_gpu() -> float:
 
 
 def _of_process() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
+    return peak_of_process() / 2**20

@@ -6,12 +6,9 @@ GPU, the most that was allocated there.
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,6 +16,7 @@ import torch
 from benchmarks.stepping import Precision, Stepper, learning_methods, native_precision, plan
 from benchmarks.tables import Row, Table
 from benchmarks.timing import Options, timed
+from ssl_bench.training.runtime import peak_of_process
 
 PRESETS = ("quick", "small", "paper")
 IN_FLOAT32 = ("gvsl", "simclr", "byol")
@@ -82,15 +80,5 @@ def _cost(method: str, preset: str, precision: Precision, options: Options, chec
     if step.fabric.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(step.fabric.device) / 2**30
     else:
-        peak = _largest_resident_gib()
+        peak = peak_of_process() / 2**30
     return Cost(f"{spec.batch} x {spec.crop}³", seconds, peak)
-
-
-def _largest_resident_gib() -> float:
-    """Of this process since it began to run Python."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # On Linux ru_maxrss begins with the size of the process that started this one.
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30

@@ -144,6 +144,16 @@ def _keep_freed_memory() -> None:
         library.mallopt(MALLOC_TRIM_THRESHOLD, -1)
 
 
+def peak_of_process() -> int:
+    """The most memory in bytes that this process has held in RAM since it began to run its program."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # On Linux ru_maxrss begins with the size of the process that started this one.
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 class Stopwatch:
     """What a piece of work costs, from now on and on top of what it cost before; of ranks, the first is watched."""
 
@@ -163,12 +173,11 @@ class Stopwatch:
 
         wall = time.perf_counter() - self.wall
         on_gpu = self.runtime.device.startswith("cuda")
-        scale = 1 if sys.platform == "darwin" else 1024
         cost = {
             "wall_seconds": round(wall, 3),
             "device_seconds": round(wall * max(1, len(self.runtime.ranks)), 3),
             "processor_seconds": round(time.process_time() - self.processor, 3),
-            "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20, 1),
+            "peak_process_mib": round(peak_of_process() / 2**20, 1),
         }
         if on_gpu:
             cost["peak_device_mib"] = round(torch.cuda.max_memory_allocated(self.runtime.device) / 2**20, 1)

@@ -356,17 +356,18 @@ def test_the_signature_is_that_of_the_scan_and_not_of_what_is_kept(tmp_path: Pat
 
 
 LARGE = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.arrays import prepare_case
 from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.cases import SourceCase
+from ssl_bench.training.runtime import peak_of_process
 
 image, label, region = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 prepare_case(SourceCase("a", image, label, "a"), Preprocessing(intensity="ct", region=region), LabelRule(values=(1,)))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(peak_of_process())
 """
 
 
