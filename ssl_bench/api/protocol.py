@@ -76,8 +76,8 @@ class SearchSettings(ProtocolSettings):
 
     patience: PositiveInt
     """Validations without a gain after which a training ends."""
-    learning_rate_ratio: float = Field(default=3.0, gt=1)
-    """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid."""
+    learning_rate_ratio: float = Field(default=3.0, ge=1)
+    """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid; 1 for that rate alone."""
     extensions: int = Field(ge=0)
     """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
     pilot: float = Field(default=0.1, gt=0)
@@ -85,8 +85,10 @@ class SearchSettings(ProtocolSettings):
 
     @model_validator(mode="after")
     def pilots_fit_the_budget(self) -> Self:
-        """Refuse a grid whose pilots alone need more than the budget."""
-        if (3 + self.extensions) * self.pilot > 1:
+        """Refuse a grid whose pilots alone need more than the budget, and one rate beyond which others are tried."""
+        if self.learning_rate_ratio == 1 and self.extensions:
+            raise ValueError("learning_rate_ratio=1 tries one learning rate; set extensions=0")
+        if (len(self.optimisers()) + self.extensions) * self.pilot > 1:
             raise ValueError("the pilots of all learning rates need more than the budget; lower pilot or extensions")
         return self
 
@@ -98,7 +100,8 @@ class SearchSettings(ProtocolSettings):
     def optimisers(self) -> tuple[OptimiserSettings, ...]:
         """One for each rate of the grid, its middle first: of rates that are equally good the first is kept."""
         rate, ratio = self.optimiser.learning_rate, self.learning_rate_ratio
-        return tuple(self.optimiser.model_copy(update={"learning_rate": r}) for r in (rate, rate / ratio, rate * ratio))
+        rates = (rate,) if ratio == 1 else (rate, rate / ratio, rate * ratio)
+        return tuple(self.optimiser.model_copy(update={"learning_rate": each}) for each in rates)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Scripted:
     score: Callable[[float, int], float]
     monkeypatch: pytest.MonkeyPatch
     extensions: int = 2
+    ratio: float = 3.0
     diverging: tuple[float, ...] = ()
     tried: list[float] = field(default_factory=list)
     validated: list[tuple[float, int]] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Scripted:
     def run(self) -> Outcome:
         settings = SearchSettings(
             steps=STEPS, batch=BatchSettings(segmentation=1, classification=2), validate_every=5, optimiser=SGD,
-            patience=3, extensions=self.extensions, pilot=PILOT / STEPS,
+            patience=3, extensions=self.extensions, learning_rate_ratio=self.ratio, pilot=PILOT / STEPS,
         )  # fmt: skip
         self.module = torch.nn.Linear(3, 1)
         self.steps = 0
@@ -109,6 +110,17 @@ def test_the_budget_holds_for_all_trainings_together_and_the_best_trains_as_long
     assert found.best.steps == STEPS - 4 * PILOT
     assert [look["step"] for look in found.best.curve] == list(range(5, 61, 5))
     assert not found.converged, "it was still gaining"
+
+
+def test_without_a_ratio_the_one_rate_trains_for_the_whole_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = Scripted(peaked(9.0), monkeypatch, extensions=0, ratio=1.0)
+    found = scripted.run()
+    assert set(scripted.tried) == {CENTRE}
+    assert found.best.steps == found.steps == STEPS
+    assert [look["step"] for look in found.best.curve] == list(range(5, 101, 5))
+    assert found.interior is None, "no other rate was tried"
+    with pytest.raises(ValueError, match="learning_rate_ratio=1 tries one learning rate; set extensions=0"):
+        Scripted(peaked(9.0), monkeypatch, extensions=1, ratio=1.0).run()
 
 
 def test_a_training_ends_when_validation_has_stopped_to_gain(monkeypatch: pytest.MonkeyPatch) -> None:
