@@ -77,7 +77,7 @@ class SearchSettings(ProtocolSettings):
     patience: PositiveInt
     """Validations without a gain after which a training ends."""
     learning_rate_ratio: float = Field(default=3.0, ge=1)
-    """The optimiser's learning rate, and that rate divided and multiplied by this, are the grid; 1 for that rate alone."""
+    """The grid is the optimiser's learning rate, and that divided and multiplied by this; 1 for that rate alone."""
     extensions: int = Field(ge=0)
     """So many rates more are tried, one after the other, where the best lies at the grid's edge."""
     pilot: float = Field(default=0.1, gt=0)
