@@ -23,6 +23,7 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
         health,
         label_efficiency,
         pretext,
+        pretext_losses,
         scores,
         style,
         trajectories,
@@ -41,6 +42,7 @@ def pictures_of(table: Table, store: Store, baseline: str) -> list[Picture]:
             *gallery.gallery_pictures(table, examples),
             *features.feature_pictures(table, examples),
             *pretext.pretext_pictures(table, examples),
+            *pretext_losses.pretext_loss_pictures(table),
             *health.health_pictures(table, base),
             *cost.cost_pictures(table, base),
         ]

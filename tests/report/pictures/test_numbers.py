@@ -19,6 +19,7 @@ from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, gallery_picture
 from ssl_bench.report.pictures.health import health_pictures
 from ssl_bench.report.pictures.label_efficiency import label_efficiency_pictures
 from ssl_bench.report.pictures.pretext import pretext_pictures
+from ssl_bench.report.pictures.pretext_losses import pretext_loss_pictures
 from ssl_bench.report.pictures.scores import score_pictures
 from ssl_bench.report.table import Table
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
@@ -175,6 +176,35 @@ def test_cost_is_that_of_pretraining_and_evaluation(figures: Figures) -> None:
     cost_pictures(only_table([*RECORDS, *pretrainings]), SCRATCH)
     axes = titled(figures[0], "SHC DSC")
     assert points(axes, "o") == [pytest.approx((0.1, 20)), pytest.approx((1.6, 60))], "without a record: left out"
+
+
+def test_pretext_losses_are_means_over_seeds_and_long_curves_over_stretches_of_steps(figures: Figures) -> None:
+    gvsl = next(found for found in RECORDS if found.spec.method == "gvsl")
+    pretrainings = []
+    for seed, offset in ((0, 0.0), (1, 2.0)):
+        spec = gvsl.spec.backbone.model_copy(update={"seed": seed})
+        looks = [{"step": 0.0, "loss": 9.0 + offset}, {"step": 80.0, "loss": 5.0, "other": 1.0}]
+        pretrainings.append(
+            PretrainingRecord.model_validate(
+                {
+                    **gvsl.model_dump(),
+                    "key": spec.key,
+                    "science": spec,
+                    "held_out_curve": looks,
+                    "loss_curve": [step + offset for step in range(1, 81)],
+                }
+            )
+        )
+    pretext_loss_pictures(only_table([*RECORDS, *pretrainings]))
+    training, held_out = titled(figures[0], "gvsl").lines
+    assert list(held_out.get_xydata().flat) == [0, 10, 80, 5]
+    steps, losses = training.get_xydata().T
+    assert steps == pytest.approx(np.arange(1.5, 80, 2)), "two steps a point"
+    assert losses == pytest.approx(steps + 1), "the mean of both seeds"
+
+
+def test_without_losses_there_is_no_picture_of_them() -> None:
+    assert not pretext_loss_pictures(only_table(RECORDS))
 
 
 def test_outlines_run_between_pixels_of_two_classes() -> None:
