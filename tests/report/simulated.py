@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import rankdata
 
-from ssl_bench.report.mean_rank import DRAWS, Resampling, _Cases
+from ssl_bench.report.mean_rank import Resampling, _Cases
 from ssl_bench.report.statistics import (
     Array,
     auc_components,
@@ -136,22 +136,33 @@ def mean_rank_coverage(draws: int, seeds: int, spread: float, gaps: float) -> tu
     generator, cases = np.random.default_rng(0), 16
     row = generator.normal(size=13)
     means = [gaps * (0.6 * row + 0.8 * generator.normal(size=13)) / cases**0.5 for _ in range(8)]
-    true, values, bounds = sum(rankdata(-one) for one in means) / 8, [], []
-    for _ in range(draws):
-        resampling, drawn = Resampling(seeds, generator), np.zeros((13, DRAWS))
-        found = np.zeros(13)
+
+    def columns() -> Iterator[_Cases]:
         for place, mean in enumerate(means):
             own = mean[:, None, None] + generator.normal(size=(13, 1, cases))
             own = own + 2 * generator.normal(size=(1, 1, cases)) + 0.5 * generator.normal(size=(13, seeds, cases))
             own = own + spread / cases**0.5 * generator.normal(size=(13, seeds, 1))
-            one = _Cases(own, [np.ones(cases, dtype=bool)], (f"task {place // 2}",))
-            found += rankdata(-own.mean((1, 2))) / 8
-            drawn += rankdata(-resampling.scores(one), axis=0) / 8
-        values.append(found)
-        bounds.append(np.quantile(drawn, (0.025, 0.975), axis=1))
-    low, high = np.swapaxes(bounds, 0, 1)
-    expected = np.mean(values, axis=0)
+            yield _Cases(own, [np.ones(cases, dtype=bool)], (f"task {place // 2}",))
+
+    low, high, expected = mean_rank_intervals(draws, seeds, generator, columns)
+    true = sum(rankdata(-one) for one in means) / 8
     return float(np.mean((low <= expected) & (expected <= high))), float(np.mean((low <= true) & (true <= high)))
+
+
+def mean_rank_intervals(
+    draws: int, seeds: int, generator: np.random.Generator, columns: Callable[[], Iterable[_Cases]]
+) -> tuple[Array, Array, Array]:
+    """The bounds of each row's mean rank (draws, rows), and the mean rank to expect (rows,), over drawn `columns`."""
+    values, bounds = [], []
+    for _ in range(draws):
+        resampling, found, drawn = Resampling(seeds, generator), [], []
+        for column in columns():
+            found.append(rankdata(-column.values.mean((1, 2))))
+            drawn.append(rankdata(-resampling.scores(column), axis=0))
+        values.append(np.mean(found, axis=0))
+        bounds.append(np.quantile(np.mean(drawn, axis=0), (0.025, 0.975), axis=1))
+    low, high = np.swapaxes(bounds, 0, 1)
+    return low, high, np.mean(values, axis=0)
 
 
 def documented() -> Iterator[str]:

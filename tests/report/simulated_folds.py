@@ -12,12 +12,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import rankdata
 
-from ssl_bench.report.mean_rank import DRAWS, Resampling, _Cases
+from ssl_bench.report.mean_rank import _Cases
 from ssl_bench.report.statistics import Array, Interval, auc_interval, mean_interval, sign_flip_p, t_test
 from ssl_bench.report.units import Units, components, for_tests, parts_of, score_of, subject_sums
-from tests.report.simulated import SKEWED, beta
+from tests.report.simulated import SKEWED, beta, mean_rank_intervals
 
 SEEDS, NETWORKS = (1, 3, 5), (0.0, 1.0, 2.0)
 """The standard deviation of what a network adds, in standard errors of the mean over the cases of its fold."""
@@ -111,20 +110,15 @@ def mean_rank_coverage(draws: int, seeds: int, network: float, gaps: float) -> f
     expect of a repetition; the rows' means lie `gaps` standard errors apart, on average."""
     generator, folds = np.random.default_rng(0), np.arange(30) % 5
     means = gaps * generator.normal(size=(4, 6)) / 30**0.5
-    values, bounds = [], []
-    for _ in range(draws):
-        resampling, drawn, found = Resampling(seeds, generator), np.zeros((6, DRAWS)), np.zeros(6)
+
+    def columns() -> Iterator[_Cases]:
         for place, mean in enumerate(means):
             own = mean[:, None, None] + generator.normal(size=(6, 1, 30)) + 2 * generator.normal(size=(1, 1, 30))
             own = own + network / 6**0.5 * generator.normal(size=(6, seeds, 5))[..., folds]
             own = own + 0.3 * generator.normal(size=(6, seeds, 30))
-            one = _Cases(own, [np.ones(30, dtype=bool)], (f"task {place}",), folds, np.full(5, 0.2))
-            found += rankdata(-own.mean((1, 2))) / 4
-            drawn += rankdata(-resampling.scores(one), axis=0) / 4
-        values.append(found)
-        bounds.append(np.quantile(drawn, (0.025, 0.975), axis=1))
-    low, high = np.swapaxes(bounds, 0, 1)
-    expected = np.mean(values, axis=0)
+            yield _Cases(own, [np.ones(30, dtype=bool)], (f"task {place}",), folds, np.full(5, 0.2))
+
+    low, high, expected = mean_rank_intervals(draws, seeds, generator, columns)
     return float(np.mean((low <= expected) & (expected <= high)))
 
 
