@@ -34,7 +34,8 @@ class _ChannelsFirst(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        return _transposed(upstream.flatten(2)).unflatten(1, upstream.shape[2:]).movedim(-1, 1)
+        batch, channels, *size = upstream.shape
+        return _transposed(upstream.flatten(2)).view(batch, *size, channels).movedim(-1, 1)
 
 
 def _transposed(matrices: Tensor) -> Tensor:
