@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ssl_bench.api.kinds import of_voxels
+from ssl_bench.nn.cpu.layout import channels_first
 from ssl_bench.nn.heads import PaperDownstream
 from ssl_bench.protocols.frozen.ensemble import Ensemble, EnsembleDownstream
 from ssl_bench.protocols.frozen.probe import PooledLinears
@@ -32,6 +33,6 @@ class ConvolutionHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Standardised (B, channels, D, H, W) -> logits (heads * B, outputs, D, H, W)."""
-        logits: Tensor = self.convolution(features)
+        logits = channels_first(self.convolution(features))
         batch, _, *size = logits.shape
         return logits.view(batch, self.heads, -1, *size).transpose(0, 1).flatten(0, 1)
