@@ -89,6 +89,8 @@ class Measurement(Protocol):
     """The rows that belong beside those of backbones."""
     needs_truth: ClassVar[bool] = False
     """Whether it says nothing of cases whose true partners are not known."""
+    compares_cases: ClassVar[bool] = False
+    """Whether its rows are pairs of test cases, of which a task must have two."""
     beside: ClassVar[dict[str, str]] = {}
     """Shown beside the score: names of `METRICS`, each with what a row holds of it; means over rows."""
 

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from timm.models.eva import EvaBlock
 from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone, BackboneFacts
+from ssl_bench.nn.from_timm import EvaBlock
 
 PATCH = 8
 """Side of a token in voxels."""

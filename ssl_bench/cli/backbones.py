@@ -44,6 +44,7 @@ def pretrain(
     corpus: options.Corpus = None,
     take_labels: options.TakeLabels = False,
     skip_problems: options.SkipProblems = False,
+    store: options.StoreOption = None,
     snapshots: options.Snapshots = None,
 ) -> None:
     """Pre-train a method and write its backbone; the store keeps it too, so that cells of the same spec share it.
@@ -52,7 +53,10 @@ def pretrain(
     """
     METHODS.check(method)
     options.check_output(out)
-    _, locations = locations_of([], corpus=CorpusData(corpus, take_labels=take_labels), skip_problems=skip_problems)
+    if METHODS.load(method).facts.pretrains == "nothing":
+        raise UserError(f"--method {method}: pre-trains nothing; evaluate it with ssl-bench run")
+    scans = CorpusData(corpus, take_labels=take_labels)
+    _, locations = locations_of([], corpus=scans, skip_problems=skip_problems, store=store)
     planner, runtime = plan_with(resolution.on_network(backbone), execution, locations, start=start)
     cell = planner.pretraining(method, seed)
 
@@ -62,28 +66,26 @@ def pretrain(
     from ssl_bench.planning.snapshots import keeping_snapshots
     from ssl_bench.training.progress import Progress
 
-    if METHODS.load(method).facts.pretrains == "nothing":
-        raise UserError(f"--method {method}: pre-trains nothing; evaluate it with ssl-bench run")
     if snapshots is not None:
         cell = keeping_snapshots(cell, snapshots)
-    store = execution.store()
-    store.check_writable()
-    store.plan(cell)
-    record = run_cell(cell, store, runtime, Progress(shown=not execution.quiet))
+    results = execution.store()
+    results.check_writable()
+    results.plan(cell)
+    record = run_cell(cell, results, runtime, Progress(shown=not execution.quiet))
     if record.status == "ok":
         with atomic_write(out) as temporary:
-            shutil.copyfile(store.backbone_path(cell.key), temporary)
+            shutil.copyfile(results.backbone_path(cell.key), temporary)
     if execution.as_json:
         typer.echo(json.dumps(record.model_dump(mode="json")))
     else:
         typer.echo(f"{cell.title}: {outcome(record)}  [{cell.key}]")
-    warn_of_collapse([cell], store)
+    warn_of_collapse([cell], results)
     if record.status == "failed":
         raise typer.Exit(1)
     if not execution.as_json:
         typer.echo(f"backbone: {out}")
         if cell.snapshots:
-            typer.echo(f"snapshots: {store.snapshots_folder(cell.key)}")
+            typer.echo(f"snapshots: {results.snapshots_folder(cell.key)}")
 
 
 @with_groups
@@ -110,6 +112,7 @@ def evaluate(
     execution: Execution,
     data: TaskData,
     skip_problems: options.SkipProblems = False,
+    store: options.StoreOption = None,
     reset: options.ResetOption = options.Reset.none,
     shifts: options.Shifts = "",
     rerun: options.RerunOption = options.Rerun.missing,
@@ -133,7 +136,7 @@ def evaluate(
     from ssl_bench.weights.located import locate
 
     say = Progress(shown=not execution.quiet).say
-    (task,), locations = locations_of([task], data, skip_problems=skip_problems)
+    (task,), locations = locations_of([task], data, skip_problems=skip_problems, store=store)
     path, external = locate(backbone, say, weights, trained_on, expects or [])
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     cells = [planner.external(path, external, task, name, seed, reset.value) for name in protocols]

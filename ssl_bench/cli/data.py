@@ -144,7 +144,7 @@ def split(
 
     Example: ssl-bench data split shc --data-root MM-WHS --folds 5 --out folds.json
     """
-    from ssl_bench.data.folder_source import FolderCases
+    from ssl_bench.data.folder_cases import FolderCases
     from ssl_bench.data.split_files import write_splits
     from ssl_bench.data.splits import make_splits
 

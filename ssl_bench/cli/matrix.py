@@ -25,6 +25,7 @@ from ssl_bench.cli.option_groups import (
 from ssl_bench.cli.planning import (
     all_tasks,
     check_rows,
+    check_start,
     further_asked,
     locations_of,
     names,
@@ -102,6 +103,7 @@ def matrix(
     chosen_methods = names(methods, "--methods", lambda: options.usable_names(METHODS))
     chosen_protocols = names(protocols, "--protocols", PROTOCOLS.newest_names)
     check_rows(chosen_methods)
+    check_start(start, chosen_methods, "--methods")
     for name in chosen_protocols:
         resolve_protocol(name)
     chosen_networks = names(backbones, "--backbones", BACKBONES.names) if backbones is not None else []
@@ -118,7 +120,7 @@ def matrix(
     cells = [
         planners[network].evaluation(method, task, protocol, seed, reset.value, fold=fold)
         for seed in chosen_seeds
-        for method, network in without_impossible(chosen_methods, list(planners))
+        for method, network in without_impossible(chosen_methods, list(planners), planner.start)
         for task in chosen_tasks
         for protocol in chosen_protocols
         for fold in chosen_folds[task]

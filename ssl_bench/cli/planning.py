@@ -105,6 +105,18 @@ def placed(
     return executor, execution, replace(resolution, precision=Precision(on.precision) if on.precision else None)
 
 
+def check_start(start: Start, methods: Sequence[str], option: str) -> None:
+    """Raise UserError where ``--init`` would change nothing, since none of `methods`, which `option` names, trains."""
+    if start.init is None or any(
+        METHODS.load(name).facts.pretrains != "nothing" for name in methods if name not in CONTROL_ROWS
+    ):
+        return
+    raise UserError(
+        f"--init {start.init}: nothing is pre-trained by {option} {','.join(methods)}; to measure these weights as "
+        f"they are: ssl-bench evaluate --backbone {start.init}"
+    )
+
+
 def warn(line: str) -> None:
     """Say what may be meant and probably is not, however quiet the progress is."""
     typer.echo(f"warning: {line}", err=True)
@@ -157,11 +169,14 @@ def check_rows(methods: Sequence[str]) -> None:
             METHODS.check(name)
 
 
-def without_impossible(methods: Sequence[str], backbones: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of method and backbone that work; on stderr, which do not and why. Raises UserError if none is left."""
+def without_impossible(methods: Sequence[str], backbones: Sequence[str], start: str = "") -> list[tuple[str, str]]:
+    """Pairs of method and backbone that work; on stderr, which do not and why. Raises UserError if none is left.
+
+    `start` is the network whose weights pre-trainings start from; empty for the seed's.
+    """
     from ssl_bench.planning.pairs import possible_pairs
 
-    kept, reasons = possible_pairs(methods, backbones)
+    kept, reasons = possible_pairs(methods, backbones, start)
     for reason in reasons:
         typer.echo(f"left out: {reason}", err=True)
     return kept

@@ -10,7 +10,15 @@ from ssl_bench.api.registry import PROTOCOLS, resolve_protocol
 from ssl_bench.api.shift import resolve_shifts
 from ssl_bench.cli import options
 from ssl_bench.cli.option_groups import CorpusData, PretrainingExecution, Resolution, Start, TaskData, with_groups
-from ssl_bench.cli.planning import check_rows, further_asked, locations_of, names, plan_with, without_pointless
+from ssl_bench.cli.planning import (
+    check_rows,
+    check_start,
+    further_asked,
+    locations_of,
+    names,
+    plan_with,
+    without_pointless,
+)
 from ssl_bench.cli.running import run_and_print
 
 
@@ -40,6 +48,7 @@ def run(
     """
     asked = resolve_shifts(shifts)
     check_rows([method])
+    check_start(start, [method], "--method")
     protocols = names(protocol, "--protocol", PROTOCOLS.names)
     for name in protocols:
         resolve_protocol(name)

@@ -75,6 +75,7 @@ def tune(
     data: TaskData,
     corpus_data: CorpusData,
     skip_problems: options.SkipProblems = False,
+    store: options.StoreOption = None,
 ) -> None:
     """Find each row's options by successive halving, with the same trials and device-seconds for all of them.
 
@@ -92,7 +93,7 @@ def tune(
     if freeze is not None:
         options.check_output(freeze, option="--freeze")
     executor, execution, resolution = placed(scheduling, execution, resolution.on_network(backbone))
-    tasks, locations = locations_of(names(asked.tasks, "--tasks"), data, corpus_data, skip_problems)
+    tasks, locations = locations_of(names(asked.tasks, "--tasks"), data, corpus_data, skip_problems, store)
     search, results = asked.search(tasks), execution.store()
     planner, runtime = plan_with(resolution, execution, locations, data.fold, data.label_fraction, data.stem)
     search.check(record.spec.seed for record in results.evaluations() if record.spec.scored_on == "test")

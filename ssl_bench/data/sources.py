@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_bench.api.kinds import sized_as
 from ssl_bench.api.registry import TASKS
-from ssl_bench.data.folder_source import (
-    FolderCases,
-    FolderCorpus,
-    FolderSource,
-    Preparation,
-    Track,
-    unheard,
-    untracked,
-)
+from ssl_bench.data.folder_cases import FolderCases
+from ssl_bench.data.folder_corpus import FolderCorpus
+from ssl_bench.data.folder_source import FolderSource, Preparation, Track, unheard, untracked
 from ssl_bench.data.generated import UNPLANNED, GeneratedCases, generated_corpus
 from ssl_bench.data.headers import shapes_by_headers
 from ssl_bench.data.layouts.own_tasks import register_own

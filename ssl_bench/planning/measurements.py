@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ssl_bench.api.controls import CONTROL_PREFIX
+from ssl_bench.api.kinds import sized_as
 from ssl_bench.api.measurement import Measurement
 from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.planning.leaving_out import with_sense
 from ssl_bench.planning.planner import Planner
 from ssl_bench.spec.cell import Cell
+from ssl_bench.spec.specification import EvaluationSpec
 
 
 def with_controls(cells: Sequence[Cell], planner: Planner) -> list[Cell]:
@@ -52,4 +54,16 @@ def why_unmeasured(cell: Cell) -> str:
     known = not spec.data.is_real and generator is not None and generator.knows_points
     if (plugin.needs_truth or spec.control == "truth") and not known:
         return f"{spec.protocol} of {spec.row} needs true partners, which nobody knows for the cases of {spec.task}"
+    if plugin.compares_cases and getattr(spec.data.counts, spec.scored_on) < 2:
+        return _why_alone(spec)
     return ""
+
+
+def _why_alone(spec: EvaluationSpec) -> str:
+    """That a task has one case to compare with others, and where more come from."""
+    if spec.data.is_real:
+        where, more = f"fold {spec.data.fold} of {spec.task}", "--split FILE or --cross-validation K deals more"
+    else:
+        sizes = sized_as(TASKS.load(spec.task).facts.kind)
+        where, more = spec.task, f"--set cohort.{sizes}.{spec.scored_on}=2 is the least"
+    return f"{spec.protocol} compares {spec.scored_on} cases with each other, and {where} has one; {more}"

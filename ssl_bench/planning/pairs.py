@@ -28,10 +28,23 @@ def check_pair(method: str, backbone: str) -> None:
         raise UserError(f"{reason}; use --backbone {' or '.join(others)}")
 
 
-def possible_pairs(methods: Iterable[str], backbones: Iterable[str]) -> tuple[list[tuple[str, str]], list[str]]:
+def possible_pairs(
+    methods: Iterable[str], backbones: Iterable[str], start: str = ""
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Pairs of method and backbone that work, backbone by backbone, and why the others do not.
 
-    Raises UserError if none is left.
+    `start` is the network whose weights pre-trainings start from; empty for the seed's. Raises UserError if no pair is
+    left.
     """
+
+    def why_not(pair: tuple[str, str]) -> str:
+        return _why_no_start(*pair, start) or why_impossible(*pair)
+
     pairs = [(method, backbone) for backbone in backbones for method in methods]
-    return with_sense(pairs, lambda pair: why_impossible(*pair), "{}; choose others")
+    return with_sense(pairs, why_not, "{}; choose others")
+
+
+def _why_no_start(method: str, backbone: str, start: str) -> str:
+    if start in ("", backbone) or method in CONTROL_ROWS or METHODS.load(method).facts.pretrains == "nothing":
+        return ""
+    return f"--init holds weights of {start}, from which no pre-training of {backbone} can start"

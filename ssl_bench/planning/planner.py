@@ -89,6 +89,11 @@ class Planner:
         self._locations = functools.cache(self.data.locations_of)
         self._told = functools.cache(self._tell)
 
+    @property
+    def start(self) -> str:
+        """The network whose weights every pre-training starts from; empty for the random start of its seed."""
+        return self._init[1].network if self._init else ""
+
     def changed(self, overrides: Sequence[str]) -> Planner:
         """This planner with further ``a.b=c`` changes to its preset."""
         values = nested(overrides, "--set", self.preset.model_dump(mode="json"))
@@ -209,8 +214,8 @@ class Planner:
             return
         if (start.network, start.width) != (self.preset.backbone, self.preset.width):
             raise UserError(
-                f"--init {start.name}: holds {start.network} of width {start.width}; add --set "
-                f"backbone={start.network} --set width={start.width}"
+                f"--init {start.name}: holds {start.network} of width {start.width}, and {self.preset.backbone} of "
+                f"{self.preset.width} is asked for; use --backbone {start.network} --set width={start.width}"
             )
         if start.channels != corpus.channels:
             raise UserError(

@@ -42,6 +42,7 @@ class MatchV1(Measurement):
     metrics: ClassVar = {"segmentation": "match error"}
     controls = ("position", "patches", "mind", "truth")
     needs_truth = True
+    compares_cases = True
     beside: ClassVar = {"within 2 voxels": "within_2_voxels", "coarse-to-fine error": "coarse_to_fine_error_mm"}
     facts = ProtocolFacts(
         title="Match: the nearest feature in another subject, against the true partner",

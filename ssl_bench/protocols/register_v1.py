@@ -34,6 +34,7 @@ class RegisterV1(Measurement):
     Settings = RegisterV1Settings
     metrics: ClassVar = {"segmentation": "DSC", "sparse segmentation": "DSC", "region segmentation": "DSC"}
     controls = ("identity", "patches", "mind", "truth")
+    compares_cases = True
     beside: ClassVar = {"TRE": "tre_mm", "folded": "folded"}
     facts = ProtocolFacts(
         title="Registration: one subject laid onto another by features, coupled convex optimisation",

@@ -45,6 +45,7 @@ class RetrievalV1(Measurement):
     Settings = RetrievalV1Settings
     metrics: ClassVar = {"segmentation": "mAP"}
     controls = ("position", "patches", "mind")
+    compares_cases = True
     facts = ProtocolFacts(
         title="Retrieval: windows of the same structure in other subjects, by global features",
         source="ssl-bench; average precision as in image retrieval",

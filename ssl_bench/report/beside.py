@@ -10,7 +10,7 @@ from ssl_bench.api.kinds import KINDS
 from ssl_bench.api.metric import METRICS, Metric
 from ssl_bench.report.cell_text import interval_text
 from ssl_bench.report.comparison import Summary, summarise
-from ssl_bench.report.results import BESIDE
+from ssl_bench.report.record_lines import BESIDE
 from ssl_bench.report.scores import Scores, column_scores
 from ssl_bench.report.table import Column, Table
 

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import gc
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ssl_bench.api.controls import CONTROL_PREFIX
-from ssl_bench.api.metric import METRICS
 from ssl_bench.errors import UserError
-from ssl_bench.report.columns import Columns, as_float, case_columns, one_against_the_rest
-from ssl_bench.report.parsing import EvaluationFields, ParsedRecord, PretrainingFields, parser_of
-from ssl_bench.report.row_options import changed_options, row_options
+from ssl_bench.report.columns import Columns, case_columns, one_against_the_rest
+from ssl_bench.report.parsing import ParsedRecord, parser_of
+from ssl_bench.report.record_lines import (
+    BESIDE,
+    CELL_COLUMNS,
+    PRETRAINING_COLUMNS,
+    backbone_part,
+    evaluation_line,
+    paradigm_of,
+    pretraining_line,
+    subjects_of,
+    trained_on,
+)
+from ssl_bench.report.row_options import row_options
 from ssl_bench.report.shifted_lines import Shifted, ShiftedLines
-from ssl_bench.report.snapshot_lines import SNAPSHOTS, trajectory_of
-from ssl_bench.spec.collapse import collapsed_stages
-from ssl_bench.spec.specification import DataSpec, ExternalBackbone, PretrainingSpec, changed_title, protocol_title
+from ssl_bench.report.snapshot_lines import SNAPSHOTS
+from ssl_bench.spec.specification import changed_title
 from ssl_bench.store.store import Store
-from ssl_bench.weights.trained_on import Answer, trained_on_task
 
-BESIDE = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "Pearson r": "pearson_r",
-    "R²": "r_squared",
-    "within 2 voxels": "within_2_voxels",
-    "coarse-to-fine error": "coarse_to_fine_error_mm",
-    "one-shot DSC": "one_shot_dsc",
-    "TRE": "tre_mm",
-    "folded": "folded",
-}
-"""What is shown beside some metrics, with the name of its column."""
 CSV_COLUMNS = (
     "preset", "overrides", "setting", "ranked", "data", "paradigm", "method", "options", "row", "task",
     "label_fraction", "split", "fold", "overlap", "scene", "protocol",
@@ -46,10 +40,6 @@ CSV_COLUMNS = (
 )  # fmt: skip
 _PUBLIC = (*CSV_COLUMNS, "device_seconds", "feature_std", "effective_rank", "network", "commit", "cohort",
            "cases_digest", "corpus", "pretraining", "reset", "subjects", "folds")  # fmt: skip
-_PRETRAININGS = (
-    "key", "preset", "setting", "data", "method", "options", "seed", "volumes_seen", "loss_first", "loss_last",
-    "feature_std", "effective_rank", "wall_seconds", "device_seconds", "device", "commit", "corpus", "collapsed",
-)  # fmt: skip
 TYPES: dict[str, type] = {
     **dict.fromkeys(("ranked", "converged", "_trains_everything"), bool),
     **dict.fromkeys(("fold", "overlap", "seed", "cases", "best_step", "steps_made", "volumes_seen", "subjects",
@@ -136,7 +126,7 @@ def load_results(folder: str | Path) -> Results:
     curves = [_by_key(found.curves, found.cells), _by_key(found.pretraining_curves, found.pretrainings)]
     return Results(
         found.cells[list(_PUBLIC)],
-        found.pretrainings[list(_PRETRAININGS)],
+        found.pretrainings[list(PRETRAINING_COLUMNS)],
         _by_key(found.cases, found.cells),
         _by_key(found.classes, found.cells),
         pd.concat(curves, ignore_index=True),
@@ -168,7 +158,7 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
     with no_collection():
         reader = _Reader(details)
         pretrainings = list(store.read("pretraining", parser_of(reader.pretraining)))
-        cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation))), _CELLS)
+        cells = _frame(list(store.read("evaluation", parser_of(reader.evaluation))), CELL_COLUMNS)
         cells["_options"] = pd.Series(row_options(cells), dtype=object)
         labels = [
             f"{method} ({said})" if said else method
@@ -177,7 +167,7 @@ def read_results(store: Store, details: bool = False) -> StoreFrames:
         cells["row"] = pd.Series(labels, dtype=object)
         return StoreFrames(
             cells,
-            _frame(pretrainings, (*_PRETRAININGS, "_held_out", "_collapsed", "_trajectory")),
+            _frame(pretrainings, (*PRETRAINING_COLUMNS, "_held_out", "_collapsed", "_trajectory")),
             reader.cases.frame(),
             reader.classes.frame(),
             reader.curves.frame(),
@@ -212,19 +202,19 @@ class _Reader:
         cases, place = record.cases(), self._evaluations
         told = self._told.get(id(backbone))
         if told is None:
-            told = self._told[id(backbone)] = _of_backbone(backbone)
+            told = self._told[id(backbone)] = backbone_part(backbone)
         options = ", ".join(filter(None, [told[1], changed_title(fields.get("reset", ""), fields.get("stem", ""))]))
         line = (
-            *_evaluation(record, data, fields, _paradigm(fields, backbone), cases),
+            *evaluation_line(record, data, fields, paradigm_of(fields, backbone), cases),
             downstream,
             backbone,
             f"{CONTROL_PREFIX}{control}" if (control := fields.get("control")) else told[0],
             options,
             *told[2:],
-            _trained_on(backbone, fields["task"], data),
+            trained_on(backbone, fields["task"], data),
         )
         if fields.get("snapshot"):
-            said = dict(zip(_CELLS, line, strict=True)) | {"snapshot": fields["snapshot"]}
+            said = dict(zip(CELL_COLUMNS, line, strict=True)) | {"snapshot": fields["snapshot"]}
             self.snapshots.append(tuple(said[name] for name in SNAPSHOTS))
             return None
         self._evaluations += 1
@@ -240,7 +230,7 @@ class _Reader:
     def pretraining(self, record: ParsedRecord) -> tuple[Any, ...]:
         """The line of a pre-training."""
         fields = record.pretraining_fields()
-        line, place = _pretraining(record, fields), self._pretrainings
+        line, place = pretraining_line(record, fields), self._pretrainings
         self._pretrainings += 1
         if self._details:
             losses = [{"step": step, "loss": loss} for step, loss in enumerate(fields.get("loss_curve", ()), 1)]
@@ -265,7 +255,7 @@ def _add_cases(columns: Columns, place: int, metric: str, cases: Sequence[Mappin
     partners = [str(line.get("partner", "")) for line in lines]
     columns.add(
         place,
-        {"case": names, "subject": _subjects(lines), "partner": partners, "class": classes},
+        {"case": names, "subject": subjects_of(lines), "partner": partners, "class": classes},
         {name: [line.get(name) for line in lines] for name in _OF_CASES[metric]},
     )
 
@@ -275,150 +265,6 @@ def _add_curves(columns: Columns, place: int, what: str, points: Sequence[Mappin
         here = [point for point in points if name in point and "step" in point]
         values = {quantity: [point[key] for point in here] for quantity, key in (("step", "step"), ("value", name))}
         columns.add(place, {"curve": [f"{what} {name}"] * len(here)}, values)
-
-
-_CORRECTED_PARADIGMS = {("rotation", "centroid-absolute"): "centroid-hidden"}
-"""By built-in method and what records say that were made before its facts were corrected: what they say now."""
-
-
-def _paradigm(fields: EvaluationFields, backbone: PretrainingSpec | ExternalBackbone) -> str:
-    """The paradigm of a record's method: a record stays as it is, but old and new ones must share a row."""
-    recorded = fields.get("paradigm", "external")
-    if isinstance(backbone, ExternalBackbone) or backbone.plugin_source:
-        return recorded
-    return _CORRECTED_PARADIGMS.get((backbone.method, recorded), recorded)
-
-
-def _evaluation(
-    record: ParsedRecord,
-    data: DataSpec,
-    fields: EvaluationFields,
-    paradigm: str,
-    cases: Sequence[Mapping[str, Any]],
-) -> tuple[Any, ...]:
-    setting, modules, made = record.setting(), record.modules(), record.provenance()
-    cost, health = fields.get("cost", {}), fields.get("health", {})
-    overlap, left_out, metric = fields.get("overlap", []), fields.get("left_out", []), fields.get("metric", "DSC")
-    folds = record.cross_validation()
-    return (
-        setting.preset,
-        " ".join(setting.overrides),
-        setting.digest,
-        setting.ranked,
-        fields["data"],
-        paradigm,
-        fields["task"],
-        data.label_fraction,
-        data.split,
-        data.fold or 0,
-        len(overlap),
-        fields.get("scene", "none"),
-        protocol_title(fields["protocol"], fields.get("protocol_source")),
-        fields.get("licence", ""),
-        fields["seed"],
-        metric,
-        METRICS[metric].better,
-        fields.get("score"),
-        *(fields.get("beside", {}).get(name) for name in BESIDE),
-        len(cases),
-        len(dropped) if (dropped := fields.get("never_predicted")) is not None else nan,
-        fields.get("best_step", 0),
-        fields.get("steps_made", 0),
-        fields.get("converged", False),
-        fields.get("learning_rate"),
-        modules.decoder if modules else "",
-        cost.get("wall_seconds"),
-        cost.get("peak_process_mib"),
-        fields["precision"],
-        made.get("device"),
-        fields["key"],
-        cost.get("device_seconds"),
-        health.get("feature_std"),
-        health.get("effective_rank"),
-        made.get("commit"),
-        data.column,
-        setting,
-        data,
-        overlap,
-        left_out,
-        fields.get("split_by", ""),
-        bool(modules and not modules.frozen),
-        made,
-        fields.get("cases_digest", ""),
-        fields.get("reset", ""),
-        fields.get("policy", ""),
-        " ".join(dict.fromkeys(one["shift"] for one in fields.get("shifted", ()))),
-        fields.get("trained_on_shifts"),
-        len({*_subjects(cases), *(str(case["partner"]) for case in cases if "partner" in case)}),
-        folds.folds if folds else 1,
-        data.pooled_column(folds.digest) if folds else "",
-    )  # fmt: skip
-
-
-def _subjects(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the subject of each case is called: as one of its cases."""
-    return [str(case.get("subject", case.get("case"))) for case in cases]
-
-
-def _trained_on(backbone: PretrainingSpec | ExternalBackbone, task: str, data: DataSpec) -> Answer:
-    """Whether the weights that came from elsewhere were made with the task's data set; empty where none came."""
-    given = backbone.given
-    return trained_on_task(given.origin.trained_on, task, data.is_real) if given else ""
-
-
-def _of_backbone(backbone: PretrainingSpec | ExternalBackbone) -> tuple[Any, ...]:
-    return (
-        backbone.method,
-        changed_options({**backbone.options, **({"init": backbone.init.name} if backbone.init else {})}),
-        backbone.network,
-        backbone.corpus.fingerprint if backbone.corpus else "",
-        backbone.key if isinstance(backbone, PretrainingSpec) and backbone.steps else "",
-        backbone.version,
-    )
-
-
-_CELLS = (
-    "preset", "overrides", "setting", "ranked", "data", "paradigm", "task", "label_fraction", "split", "fold",
-    "overlap", "scene", "protocol", "licence", "seed", "metric", "better", "score",
-    *BESIDE.values(), "cases", "never_predicted", "best_step",
-    "steps_made", "converged", "learning_rate", "decoder",
-    "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
-    "effective_rank", "commit", "cohort",
-    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
-    "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
-    "trained_on",
-)  # fmt: skip
-"""The columns of `_evaluation` and of `_of_backbone`, with the backbone and the rest of the specification between."""
-
-
-def _pretraining(record: ParsedRecord, fields: PretrainingFields) -> tuple[Any, ...]:
-    setting, spec, made = record.setting(), record.pretraining(), record.provenance()
-    cost, health, losses = fields.get("cost", {}), fields.get("health", {}), fields.get("loss_curve", [])
-    collapsed = collapsed_stages(fields.get("stage_ranks", []), fields.get("trained_stages", {}))
-    return (
-        fields["key"], setting.preset, setting.digest, fields["data"], spec.method, changed_options(spec.options),
-        spec.seed, fields.get("volumes_seen", 0), statistics.fmean(losses[:5]) if losses else nan,
-        statistics.fmean(losses[-20:]) if losses else nan, health.get("feature_std"), health.get("effective_rank"),
-        cost.get("wall_seconds"), cost.get("device_seconds"), made.get("device"), made.get("commit"),
-        spec.corpus.fingerprint if spec.corpus else "", ", ".join(stage.name for stage in collapsed),
-        _held_out(fields.get("held_out_curve", [])), collapsed,
-        trajectory_of(losses, fields.get("snapshots", []), fields.get("stage_ranks", []),
-                      fields.get("trained_stages", {})),
-    )  # fmt: skip
-
-
-def _held_out(points: Sequence[Mapping[str, float | None]]) -> list[tuple[str, float, float]]:
-    """Each held-out loss: before the first step, and its mean after each of the last 20."""
-    if not points:
-        return []
-    start = max(0, as_float(points[-1].get("step", 0)) - 20)
-    ended = [point for point in points if as_float(point.get("step", 0)) > start]
-    found = []
-    for name in (name for name in points[0] if name != "step"):
-        last = [as_float(point[name]) for point in ended if name in point]
-        found.append((name, as_float(points[0][name]), statistics.fmean(last) if last else nan))
-    return found
 
 
 def _frame(lines: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:

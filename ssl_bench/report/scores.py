@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -107,63 +108,111 @@ def read_scores(
     lines, counts = lines_of(cases, cells)
     if not len(lines):
         return None
-    codes, names = lines["case"].array.codes, lines["case"].array.categories.to_numpy(dtype=object)
-    used, places = np.unique(codes, return_inverse=True)
-    order = np.argsort(np.argsort(names[used]))[places]
+    found = _Cases.of(lines)
     all_seeds, seed_places = np.unique(seeds, return_inverse=True)
     shape = int(rows.max()) + 1, len(all_seeds)
-    values, present = np.full((*shape, len(used)), np.nan), np.zeros(shape, dtype=bool)
+    present = np.zeros(shape, dtype=bool)
     present[rows, seed_places] = True
-    place = (np.repeat(rows, counts), np.repeat(seed_places, counts), order)
-    label = lines["label"].to_numpy()
-    known = (tuple(map(int, all_seeds)), values, present)
-    case_names = tuple(sorted(map(str, names[used])))
-    fold_of = np.zeros(len(used), dtype=np.intp)
+    unscored = Scores(
+        seeds=tuple(map(int, all_seeds)),
+        values=np.full((*shape, len(found.names)), np.nan),
+        present=present,
+        positive=None,
+        names=found.names,
+        metric=METRICS[metric],
+        grouped=_units(lines, found, None if folds is None else np.repeat(folds, counts)),
+    )
+    places = _Places(np.repeat(rows, counts), np.repeat(seed_places, counts), found.of_line)
+    return _BY_METRIC.get(metric, _of_means)(unscored, lines, places)
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """The cases that some lines are about."""
+
+    names: tuple[str, ...]
+    """Sorted."""
+    codes: NDArray[np.intp]
+    """Of the categories in the frame, those that occur, ascending."""
+    rank: NDArray[np.intp]
+    """Where the name of each of `codes` stands in `names`."""
+    of_line: NDArray[np.intp]
+    """Of each line, where its case stands in `names`."""
+
+    @classmethod
+    def of(cls, lines: pd.DataFrame) -> _Cases:
+        """Those in the column ``case``."""
+        names = lines["case"].array.categories.to_numpy(dtype=object)
+        codes, places = np.unique(lines["case"].array.codes, return_inverse=True)
+        rank = np.argsort(np.argsort(names[codes]))
+        return cls(tuple(sorted(map(str, names[codes]))), codes, rank, rank[places])
+
+
+def _units(lines: pd.DataFrame, cases: _Cases, folds: NDArray[np.intp] | None) -> Units:
+    """The subjects of the cases, of pairs both, and their folds; `folds` (lines,) is None where there is one."""
+    fold_of = np.zeros(len(cases.names), dtype=np.intp)
     if folds is not None:
-        fold_of[order] = np.repeat(folds, counts)
-    first = np.empty(len(used), dtype=np.intp)
-    first[order[::-1]] = np.arange(len(order))[::-1]
-    sides = sides_of(lines, first)
-    grouped = Units(sides[0], fold_of, sides[1]) if sides else Units(_subjects(lines, used, places, order), fold_of)
-    if metric == "macro AUC":
-        class_codes, of_class = np.unique(lines["class"].array.codes, return_inverse=True)
-        by_class, truth = np.full((*values.shape, len(class_codes)), np.nan), np.zeros(len(used), dtype=np.intp)
-        by_class[(*place, of_class)] = lines["probability"].to_numpy()
-        truth[order[label == 1]] = of_class[label == 1]
-        values[...] = by_class[:, :, np.arange(len(used)), truth]
-        return Scores(*known, None, case_names, METRICS[metric], truth, by_class, grouped=grouped)
-    if metric == "AUC":
-        values[place] = lines["probability"].to_numpy()
-        positive = np.zeros(len(used), dtype=bool)
-        positive[order[label == 1]] = True
-        return Scores(*known, positive, case_names, METRICS[metric], grouped=grouped)
-    if metric == "MAE":
-        targets, predictions = np.full(len(used), np.nan), values.copy()
-        targets[order], predictions[place] = label, lines["prediction"].to_numpy()
-        values[...] = np.abs(predictions - targets)
-        return Scores(
-            *known, None, case_names, METRICS[metric], targets=targets, predictions=predictions, grouped=grouped
-        )
-    values[place] = lines[METRICS[metric].of_case]
-    return Scores(*known, None, case_names, METRICS[metric], grouped=grouped)
+        fold_of[cases.of_line] = folds
+    first = np.empty(len(cases.names), dtype=np.intp)
+    first[cases.of_line[::-1]] = np.arange(len(lines))[::-1]
+    if sides := sides_of(lines, first):
+        return Units(sides[0], fold_of, sides[1])
+    return Units(_subjects(lines, cases), fold_of)
 
 
-def _subjects(
-    lines: pd.DataFrame, used: NDArray[np.intp], places: NDArray[np.intp], order: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """The subject of each case, as any of its `lines` says it; else each case is another's.
-
-    `used` are the cases by their codes, `places` and `order` say for each line which of them its case is.
-    """
-    at = np.empty(len(used), dtype=np.intp)
-    at[places] = order
-    cases, subjects = lines["case"].array, lines["subject"].array
+def _subjects(lines: pd.DataFrame, cases: _Cases) -> NDArray[np.intp]:
+    """(cases,): the subject of each, as any of its `lines` says it; else each case is another's."""
+    own, subjects = lines["case"].array, lines["subject"].array
     # A subject is called as one of its cases.
-    codes = cases.categories.get_indexer(subjects.categories)[subjects.codes]
-    known = (codes != cases.codes) & np.isin(codes, used)
-    found = np.arange(len(used))
-    found[order[known]] = at[np.searchsorted(used, codes[known])]
+    codes = own.categories.get_indexer(subjects.categories)[subjects.codes]
+    known = (codes != own.codes) & np.isin(codes, cases.codes)
+    found = np.arange(len(cases.names))
+    found[cases.of_line[known]] = cases.rank[np.searchsorted(cases.codes, codes[known])]
     return found
+
+
+class _Places(NamedTuple):
+    """Where the value of each line belongs in `Scores.values`."""
+
+    rows: NDArray[np.intp]
+    seeds: NDArray[np.intp]
+    cases: NDArray[np.intp]
+
+
+def _of_means(unscored: Scores, lines: pd.DataFrame, places: _Places) -> Scores:
+    """The score is a mean over what the cases have."""
+    unscored.values[places] = lines[unscored.metric.of_case]
+    return unscored
+
+
+def _of_two_classes(unscored: Scores, lines: pd.DataFrame, places: _Places) -> Scores:
+    """The AUC: the probability of the positive class, and which cases are of it."""
+    unscored.values[places] = lines["probability"].to_numpy()
+    positive = np.zeros(unscored.cases, dtype=bool)
+    positive[places.cases[lines["label"].to_numpy() == 1]] = True
+    return replace(unscored, positive=positive)
+
+
+def _of_several_classes(unscored: Scores, lines: pd.DataFrame, places: _Places) -> Scores:
+    """The macro AUC, of which a case has one line a class: all probabilities, and that of what the case is."""
+    codes, classes = np.unique(lines["class"].array.codes, return_inverse=True)
+    by_class = np.full((*unscored.values.shape, len(codes)), np.nan)
+    by_class[(*places, classes)] = lines["probability"].to_numpy()
+    truth, holds = np.zeros(unscored.cases, dtype=np.intp), lines["label"].to_numpy() == 1
+    truth[places.cases[holds]] = classes[holds]
+    values = by_class[:, :, np.arange(unscored.cases), truth]
+    return replace(unscored, values=values, truth=truth, by_class=by_class)
+
+
+def _of_numbers(unscored: Scores, lines: pd.DataFrame, places: _Places) -> Scores:
+    """The MAE: what was predicted, what was to be, and how far apart they are."""
+    targets, predictions = np.full(unscored.cases, np.nan), unscored.values
+    targets[places.cases], predictions[places] = lines["label"].to_numpy(), lines["prediction"].to_numpy()
+    return replace(unscored, values=np.abs(predictions - targets), targets=targets, predictions=predictions)
+
+
+_BY_METRIC = {"AUC": _of_two_classes, "macro AUC": _of_several_classes, "MAE": _of_numbers}
+"""How scores are read whose metric is no mean over cases."""
 
 
 def column_scores(table: Table, column: Column) -> Scores | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_bench.api.settings import OptimiserSettings
+from ssl_bench.nn.from_timm import CosineLRScheduler, StepLRScheduler, create_optimizer_v2
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -20,8 +21,6 @@ def build_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSetti
     What decays is what timm lets decay in a whole model: parameters of more than one dimension, so neither biases nor
     the scales of norms.
     """
-    from timm.optim import create_optimizer_v2
-
     extra: dict[str, Any] = {} if settings.name == "sgd" else {"fused": True}
     groups: list[Any] = list(parameters)
     if settings.weight_decay:
@@ -36,8 +35,6 @@ def build_optimiser(parameters: Iterable[nn.Parameter], settings: OptimiserSetti
 
 def build_schedule(optimiser: torch.optim.Optimizer, settings: OptimiserSettings, steps: int) -> Any:
     """A timm scheduler; call ``step_update(n)`` after the n-th update."""
-    from timm.scheduler import CosineLRScheduler, StepLRScheduler
-
     warmup: dict[str, Any] = {
         "warmup_t": settings.warmup_steps,
         "warmup_lr_init": settings.learning_rate / (settings.warmup_steps + 1),

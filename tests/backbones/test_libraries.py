@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -205,3 +207,13 @@ def test_a_token_knows_how_far_another_is_and_not_where() -> None:
     here = product(place(0, 1, 2), place(2, 2, 1))
     torch.testing.assert_close(product(place(2, 3, 3), place(4, 4, 2)), here, atol=1e-4, rtol=1e-4)
     assert abs(float(product(place(0, 1, 2), place(1, 2, 2)) - here)) > 0.1
+
+
+def test_libraries_say_nothing_when_they_are_loaded() -> None:
+    load = (
+        "from ssl_bench.api.registry import BACKBONES\n"
+        "import ssl_bench.training.optimisation, lightly.models.modules.heads\n"
+        "for name in BACKBONES.names(): BACKBONES.load(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

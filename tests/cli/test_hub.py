@@ -247,4 +247,33 @@ def test_an_init_of_another_width_names_the_options(hub: ServedHub, invoke: Invo
     hub.put("org/net", {"model.safetensors": save(values(unet_shapes(16)))})
     done = invoke("pretrain", "--method", "denoising", "--init", "hf:org/net@main", "--out", tmp_path / "x", *SETTINGS)
     assert done.code == 2
-    assert "holds unet3d of width 16; add --set backbone=unet3d --set width=16" in done.err
+    assert "holds unet3d of width 16, and unet3d of 8 is asked for; use --backbone unet3d --set width=16" in done.err
+
+
+def test_an_init_where_nothing_is_pretrained_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(save(values(unet_shapes(8))))
+    start = ("--init", tmp_path / "x.safetensors", *SETTINGS)
+    for arguments in (
+        ("run", "--method", "scratch", "--task", "shc"),
+        ("matrix", "--methods", "scratch,control:mind", "--tasks", "shc", "--dry-run"),
+    ):
+        done = invoke(*arguments, *start)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert f"nothing is pre-trained by {arguments[1]} {arguments[2]}" in done.err
+        assert f"ssl-bench evaluate --backbone {tmp_path / 'x.safetensors'}" in done.err
+    both = invoke("matrix", "--methods", "scratch,denoising", "--tasks", "shc", "--dry-run", *start)
+    assert both.code == 0, both.err
+
+
+def test_of_several_backbones_those_that_init_fits_start_from_it(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(save(values(unet_shapes(8))))
+    start = ("--init", tmp_path / "x.safetensors", "--tasks", "shc", "--protocols", "linear", "--dry-run", *SETTINGS)
+    done = invoke("matrix", "--methods", "scratch,denoising", "--backbones", "unet3d,resenc", *start)
+    assert done.code == 0, done.err
+    said = "left out: --init holds weights of unet3d, from which no pre-training of resenc can start"
+    assert done.err.splitlines() == [said]
+    assert "4 cells, 0 done" in done.out
+    none = invoke("matrix", "--methods", "denoising", "--backbones", "resenc,primus", *start)
+    assert (none.code, none.err.count("\n")) == (2, 1)
+    assert "weights of unet3d" in none.err
+    assert "choose others" in none.err

@@ -120,7 +120,8 @@ def test_what_this_version_makes_is_recomputed_without_a_doubt_of_its_own(invoke
     """Preset, overrides, controls and pairs: the planner makes every specification again."""
     results = tmp_path / "results"
     chosen = ("--methods", "gvsl", "--tasks", "sbm", "--protocols", "match,linear", "--seeds", 0, "--preset", "smoke")
-    done = invoke("matrix", *chosen, "--set", "methods.gvsl.batch=4", "--results", results, "--threads", 1, "--quiet")
+    sizes = ("--set", "methods.gvsl.batch=4", "--set", "cohort.segmentation.test=2")
+    done = invoke("matrix", *chosen, *sizes, "--results", results, "--threads", 1, "--quiet")
     assert done.code == 0, done.err
     assert invoke("submit", "--results", results, "--to", tmp_path / "one.zip").code == 0
     (bundle,) = json.loads(invoke("verify", tmp_path / "one.zip", "--json").out)["bundles"]

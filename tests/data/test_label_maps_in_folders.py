@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_bench.data.folder_source import FolderCorpus, Preparation
+from ssl_bench.data.folder_corpus import FolderCorpus
+from ssl_bench.data.folder_source import Preparation
 from ssl_bench.errors import UserError
 from tests.data.files import ct, heart, save
 

@@ -15,7 +15,7 @@ from ssl_bench.api.registry import TASKS, add_plugin_file
 from ssl_bench.api.settings import load_preset
 from ssl_bench.conformance.task_checks import TaskUnderTest
 from ssl_bench.data import generated
-from ssl_bench.data.folder_source import FolderCases
+from ssl_bench.data.folder_cases import FolderCases
 from ssl_bench.data.generated import generator_source
 from ssl_bench.data.layouts.own_tasks import add_own, register_own
 from ssl_bench.data.source import cases_digest

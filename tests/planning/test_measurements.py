@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from ssl_bench.api.settings import load_preset
 from ssl_bench.errors import UserError
 from ssl_bench.planning.measurements import measurable, with_controls
 from ssl_bench.planning.planner import Planner
+
+TWO_TEST_CASES = ["cohort.segmentation.test=2"]
+
+
+@pytest.fixture
+def planner() -> Planner:
+    """Cells of the smoke preset, with pairs of test cases."""
+    return Planner(load_preset("smoke", TWO_TEST_CASES), TWO_TEST_CASES, "float32")
 
 
 def test_controls_stand_beside_measurements_alone_and_each_once(planner: Planner) -> None:
@@ -47,3 +56,16 @@ def test_what_cannot_be_measured_is_left_out_with_a_line(
     assert [reason in said for said in reasons] == [True]
     with pytest.raises(UserError, match="choose another protocol or task"):
         measurable([planner.evaluation(row, task, protocol, 0)])
+
+
+@pytest.mark.parametrize("protocol", ["match-v1", "register-v1", "retrieval-v1"])
+def test_one_test_case_is_compared_with_no_other(protocol: str) -> None:
+    alone = ["cohort.segmentation.test=1", "cohort.segmentation.validation=2"]
+    planner = Planner(load_preset("smoke", alone), alone, "float32")
+    good = planner.evaluation("scratch", "shc", "transfer", 0)
+    trial = planner.evaluation("scratch", "shc", protocol, 0, scored_on="validation")
+    kept, (reason,) = measurable([planner.evaluation("scratch", "shc", protocol, 0), good, trial])
+    assert kept == [good, trial]
+    assert f"{protocol} compares test cases with each other, and shc has one" in reason
+    assert "--set cohort.segmentation.test=2" in reason
+    assert with_controls([good], planner)[1:]

@@ -56,8 +56,8 @@ def read_labels(
     """How the columns of a table with that `header` are read, by what they hold unless `kind` says it.
 
     `labels` and `targets` are the cells of both columns. A column ``target`` holds numbers. A column ``label`` holds
-    0 and 1, or two words, or several classes; more than `MOST_NUMBERS` numbers, or numbers with fractions, are not
-    guessed.
+    0 and 1, or two words, or several classes; more than `MOST_NUMBERS` numbers, numbers with fractions, or words that
+    differ in capitals alone, are not guessed.
     """
     both = CLASSES in header and NUMBERS in header
     if kind == "regression" or (kind == "auto" and NUMBERS in header and CLASSES not in header):
@@ -72,6 +72,9 @@ def read_labels(
         return TableLabels("multi-class", column, tuple(found), few)
     numbers = [number for text in found if (number := _number(text)) is not None]
     words = len(found) - len(numbers)
+    if kind == "auto" and (alike := _in_capitals_alone(found)):
+        said = f"{column} holds {' and '.join(map(repr, alike))}, alike but for capitals: write them alike, or {SAY}"
+        return TableLabels("classification", column, problem=said)
     if kind == "classification" or len(found) < 3:
         two_words = len(found) == 2 and words == 2
         return TableLabels("classification", column, tuple(found) if two_words else ())
@@ -80,6 +83,14 @@ def read_labels(
     if problem := _doubtful(column, numbers, words):
         return TableLabels("multi-class", column, tuple(found), problem)
     return TableLabels("multi-class", column, tuple(found))
+
+
+def _in_capitals_alone(texts: Sequence[str]) -> list[str]:
+    """The first of `texts` that differ in nothing but capitals, as of one class that was typed by several people."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(text.casefold(), []).append(text)
+    return next((group for group in groups.values() if len(group) > 1), [])
 
 
 def _doubtful(column: str, numbers: Sequence[float], words: int) -> str:

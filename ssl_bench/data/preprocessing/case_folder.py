@@ -187,11 +187,12 @@ def prepared_root() -> Path:
 
 
 def remove_abandoned() -> None:
-    """Remove what processes that were killed a day or longer ago left unfinished."""
-    for folder in prepared_root().glob(f".*{TEMPORARY_SUFFIX}"):
+    """Remove what processes that were killed a day or longer ago left unfinished: folders, and files in whole ones."""
+    root, name = prepared_root(), f".*{TEMPORARY_SUFFIX}"
+    for left in (*root.glob(name), *root.glob(f"*/{name}")):
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(folder)
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ssl_bench.api.registry import TASKS
-from ssl_bench.data.folder_source import FolderCases, Preparation
+from ssl_bench.data.folder_cases import FolderCases
+from ssl_bench.data.folder_source import Preparation
 from ssl_bench.data.layouts.named_structures import words
 from ssl_bench.errors import UserError
 from tests.data.files import save

@@ -43,3 +43,11 @@ def test_many_numbers_fractions_and_mixtures_are_not_guessed() -> None:
     for cells in ([str(n) for n in range(11)], ["0.5", "1", "2"], ["a", "1", "2"]):
         assert "kind=regression" in read_labels(["label"], cells, []).problem
     assert not read_labels(["label"], [str(n) for n in range(10)], []).problem
+
+
+@pytest.mark.parametrize("cells", [["COVID", "covid", "normal"], ["yes", "Yes"]])
+def test_words_that_differ_in_capitals_alone_are_no_classes_of_their_own(cells: list[str]) -> None:
+    problem = read_labels(["image", "label"], cells, []).problem
+    assert all(repr(text) in problem for text in cells[:2])
+    assert "write them alike" in problem
+    assert read_labels(["image", "label"], cells, [], "multi-class").problem == ""

@@ -164,6 +164,18 @@ def test_what_a_killed_process_left_is_never_read_and_removed_after_a_day(tmp_pa
     assert folders(cache) == [found.folder]
 
 
+def test_what_a_killed_change_of_store_left_in_a_whole_case_is_removed_after_a_day(tmp_path: Path, cache: Path) -> None:
+    case = labelled(tmp_path)
+    (found,) = prepare_all([case])
+    before = set(found.folder.iterdir())
+    fresh, old = (found.folder / f".image.b2nd.{name}.partial" for name in ("x1", "y2"))
+    for left in (fresh, old):
+        left.write_bytes(b"half")
+    os.utime(old, (time.time() - 2 * 24 * 3600,) * 2)
+    prepare_all([case])
+    assert set(found.folder.iterdir()) == {*before, fresh}
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_several_that_prepare_the_same_case_at_once_do_no_harm(tmp_path: Path, cache: Path, damaged: bool) -> None:
     case = labelled(tmp_path)
