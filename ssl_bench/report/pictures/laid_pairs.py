@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, draw_slice, first_example, outlines
-from ssl_bench.report.pictures.matches import add_scale
+from ssl_bench.report.pictures.matches import SCALE_INCHES, add_scale
 from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.pretext import draw_grid
@@ -43,7 +43,7 @@ def _laid(table: Table, column: Column, shown: dict[Row, LaidPair]) -> Picture:
     title = f"One subject laid onto another, {in_words(table, column)}"
     width = 7.4 if blocks == 2 else 5.2
     ratio = float(np.mean([np.divide(*own.image.shape) * np.divide(*own.pixel_mm) for own in shown.values()]))
-    height = np.clip(ratio, 0.4, 2.5) * width / (across * blocks) + 0.2
+    height = np.clip(ratio, 0.4, 2.5) * (width - 0.25 * blocks - SCALE_INCHES) / (across * blocks) + 0.2
     figure = new_figure(title, origin_of(table), down * height, width, entries=2)
     panels = figure.subplots(down, across * blocks, squeeze=False)
     for axes in panels.flat:
@@ -61,9 +61,9 @@ def _laid(table: Table, column: Column, shown: dict[Row, LaidPair]) -> Picture:
             line[2].set_title(f"error, median {_median(laid.error_mm):.1f} mm", fontsize=7, pad=2)
         name_line(line[0], row)
     if known:
-        add_scale(figure, panels, scale, ERRORS)
+        add_scale(figure, panels, scale, ERRORS, "error, mm")
     handles = [Line2D([], [], color=TRUTH, linewidth=2), Line2D([], [], color=PREDICTION, linewidth=1)]
-    place_legend(figure, handles, ["structures of the subject that lies still", "structures laid onto them"])
+    place_legend(figure, handles, ["reference", "laid onto it"])
     error = (
         "Right: how far from its true place each voxel was fetched, in all three directions, up to the 99th "
         "percentile; grey where that lies outside. Where nothing can be told apart, as in air, the solver only "
@@ -72,7 +72,8 @@ def _laid(table: Table, column: Column, shown: dict[Row, LaidPair]) -> Picture:
         else "Nobody knows the true places in these cases: outlines that meet say nothing of what lies inside them. "
     )
     caption = (
-        "Left: a slice of one subject fetched onto another, outlines of both; the first pair of test cases, the same "
+        "Left: a slice of one subject fetched onto another, outlines of this one (reference) and of what was laid onto "
+        "it; the first pair of test cases, the same "
         "in every row, at the axial slice with the most foreground. Middle: from where each place was fetched, within "
         f"the slice. {error}A pair is an example; the score is over all."
     )

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
@@ -55,12 +55,14 @@ def _points(table: Table, column: Column, shown: dict[Row, Matches]) -> Picture:
     down = -(-len(shown) // blocks)
     title = f"Points found in another subject, {in_words(table, column)}"
     width = 7.4 if blocks == 2 else 5.2
-    figure = new_figure(title, origin_of(table), down * (_aspect(shown) * width / (2 * blocks) + 0.2), width, entries=2)
+    height = _aspect(shown) * (width - 0.25 * blocks - SCALE_INCHES) / (2 * blocks) + 0.2
+    figure = new_figure(title, origin_of(table), down * height, width, entries=2)
     panels = figure.subplots(down, 2 * blocks, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     # One scale for all rows, so that a colour is the same error everywhere.
-    scale = Normalize(0, max(1.0, *(float(matches.error_mm.max()) for matches in shown.values())))
+    largest = max(float(matches.error_mm.max()) for matches in shown.values())
+    scale = LogNorm(1, max(10.0, largest), clip=True)
     for index, (row, matches) in enumerate(shown.items()):
         block, place = divmod(index, down)
         pair = panels[place, 2 * block : 2 * block + 2]
@@ -69,7 +71,7 @@ def _points(table: Table, column: Column, shown: dict[Row, Matches]) -> Picture:
         pair[1].set_title(f"{plain(matches.target, 18)}, median {np.median(matches.error_mm):.1f} mm",
                           fontsize=7.5, pad=2)  # fmt: skip
         name_line(pair[0], row)
-    add_scale(figure, panels, scale, ERRORS)
+    add_scale(figure, panels, scale, ERRORS, "error, mm (log scale)")
     handles = [
         Line2D([], [], color=TRUTH, marker="o", linestyle="", markersize=5, markerfacecolor="none"),
         Line2D([], [], color="#ff8000", marker="o", linestyle="", markersize=4),
@@ -105,11 +107,16 @@ def draw_pair(source: Axes, target: Axes, matches: Matches, scale: Normalize) ->
     target.scatter(*found.T, **errors)
 
 
-def add_scale(figure: Figure, panels: NDArray[Any], scale: Normalize, colours: str) -> None:
+SCALE_INCHES = 0.8
+"""Of a figure's width, that `add_scale` takes."""
+
+
+def add_scale(figure: Figure, panels: NDArray[Any], scale: Normalize, colours: str, label: str) -> None:
     """What the colours of `panels` mean, right of them."""
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels.flat), aspect=40, pad=0.01, fraction=0.03)
-    bar.set_label("error, mm", fontsize=8)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    bar.ax.yaxis.set_major_formatter(ScalarFormatter())
 
 
 def _aspect(shown: Mapping[Row, Matches]) -> float:
