@@ -206,13 +206,25 @@ def _matches(arrays: Arrays) -> Matches | None:
     if not part:
         return None
     errors = _checked(part["error_mm"], np.float32, 1)
-    places = [_checked(part[name], np.float32, 2, (len(errors), 2)) for name in ("points", "partners", "found")]
+    points, partners, found = (
+        _checked(part[name], np.float32, 2, (len(errors), 2)) for name in ("points", "partners", "found")
+    )
     every = _checked(part["every_error_mm"], np.float32, 1)
-    if not all(np.isfinite(numbers).all() for numbers in (errors, every, *places)):
+    if not all(np.isfinite(numbers).all() for numbers in (errors, every, points, partners, found)):
         raise ValueError("matches")
-    images = [_checked(part[f"{side}_image"], np.uint8, 2) for side in ("source", "target")]
-    pixels = [_pixel(part[f"{side}_pixel_mm"]) for side in ("source", "target")]
-    return Matches(str(part["source"]), str(part["target"]), *images, *places, errors, *pixels, every)
+    return Matches(
+        source=str(part["source"]),
+        target=str(part["target"]),
+        source_image=_checked(part["source_image"], np.uint8, 2),
+        target_image=_checked(part["target_image"], np.uint8, 2),
+        points=points,
+        partners=partners,
+        found=found,
+        error_mm=errors,
+        source_pixel_mm=_pixel(part["source_pixel_mm"]),
+        target_pixel_mm=_pixel(part["target_pixel_mm"]),
+        every_error_mm=every,
+    )
 
 
 def _laid(arrays: Arrays) -> LaidPair | None:

@@ -70,17 +70,25 @@ def _matches(
     source: Case, target: Case, places: tuple[NDArray[np.float32], ...], errors: NDArray[np.float32]
 ) -> Matches:
     """`places` are points, partners and where they were found, (N, 3) each."""
-    points, partners, _ = places
+    points, partners, found = places
     level = _fullest(source)
     # Of points that are equally near the drawn order decides, not that of the structures.
     order = numpy_generator("shown points", source.identifier).permutation(len(points))
     chosen = np.sort(order[np.abs(points[order, 0] - level).argsort(kind="stable")][:SHOWN_POINTS])
     beyond = int(np.clip(np.median(partners[chosen, 0]).round(), 0, target.size[0] - 1))
-    sides = ((source, level), (target, beyond))
-    images = [_image(case.channels[0, depth]) for case, depth in sides]
-    shown = [_in_pixels(some[chosen], case) for some, case in zip(places, (source, target, target), strict=True)]
-    pixels = [_pixel_mm(case) for case in (source, target)]
-    return Matches(source.identifier, target.identifier, *images, *shown, errors[chosen], *pixels, errors[:0])
+    return Matches(
+        source=source.identifier,
+        target=target.identifier,
+        source_image=_image(source.channels[0, level]),
+        target_image=_image(target.channels[0, beyond]),
+        points=_in_pixels(points[chosen], source),
+        partners=_in_pixels(partners[chosen], target),
+        found=_in_pixels(found[chosen], target),
+        error_mm=errors[chosen],
+        source_pixel_mm=_pixel_mm(source),
+        target_pixel_mm=_pixel_mm(target),
+        every_error_mm=errors,
+    )
 
 
 def _laid(
@@ -96,16 +104,17 @@ def _laid(
     if truth is not None:
         partners = truth.partners(fixed.identifier, moving.identifier, voxels.float())
         error = ((found - partners) * torch.tensor(moving.spacing_mm)).norm(dim=1).numpy().reshape(size)
-    planes = [drawn(facts, volume)[level] for volume in (np.asarray(fixed.label), labels.cpu().numpy())]
+    true, carried = (drawn(facts, volume)[level] for volume in (np.asarray(fixed.label), labels.cpu().numpy()))
     return LaidPair(
-        fixed.identifier,
-        moving.identifier,
-        _image(np.nan_to_num(image).reshape(size)),
-        *(indices(hung(plane, step).copy()) for plane in planes),
+        case=fixed.identifier,
+        partner=moving.identifier,
+        image=_image(np.nan_to_num(image).reshape(size)),
+        truth=indices(hung(true, step)),
+        prediction=indices(hung(carried, step)),
         # Turning a slice by half a turn turns its arrows too.
-        np.stack([-hung(part.numpy(), step) / step for part in field[1:, level]]).astype(np.float16),
-        None if error is None else hung(error, step).astype(np.float16),
-        _pixel_mm(fixed),
+        displacement=np.stack([-hung(part.numpy(), step) / step for part in field[1:, level]]).astype(np.float16),
+        error_mm=None if error is None else hung(error, step).astype(np.float16),
+        pixel_mm=_pixel_mm(fixed),
     )
 
 

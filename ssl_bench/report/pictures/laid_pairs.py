@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, draw_slice, first_example, outlines
 from ssl_bench.report.pictures.matches import SCALE_INCHES, add_scale
@@ -92,12 +94,12 @@ def draw_error(axes: Axes, laid: LaidPair, scale: Normalize) -> None:
     axes.add_collection(LineCollection(list(outlines(laid.truth)), colors=TRUTH, linewidths=0.8))
 
 
-def _largest(error: np.ndarray) -> float:
+def _largest(error: NDArray[Any]) -> float:
     """Without the farthest hundredth, beside which all others would look alike."""
     finite = error[np.isfinite(error)].astype(np.float64)
     return float(np.quantile(finite, 0.99)) if len(finite) else 0.0
 
 
-def _median(error: np.ndarray) -> float:
+def _median(error: NDArray[Any]) -> float:
     finite = error[np.isfinite(error)].astype(np.float64)
     return float(np.median(finite)) if len(finite) else float("nan")

@@ -96,7 +96,7 @@ def draw_pair(source: Axes, target: Axes, matches: Matches, scale: Normalize) ->
     """The points on the slice of `source`; on that of `target` their true places and where they were found, joined."""
     draw_grey(source, matches.source_image, matches.source_pixel_mm)
     draw_grey(target, matches.target_image, matches.target_pixel_mm)
-    errors = {"c": matches.error_mm, "cmap": ERRORS, "norm": scale, "s": 9, "linewidths": 0}
+    errors: dict[str, Any] = {"c": matches.error_mm, "cmap": ERRORS, "norm": scale, "s": 9, "linewidths": 0}
     # Places are (down, right), a plot's are (right, down).
     points, partners, found = (places[:, ::-1] for places in (matches.points, matches.partners, matches.found))
     source.scatter(*points.T, **errors)
