@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 from typing import Protocol as Interface
 
@@ -58,6 +58,19 @@ class Describe(Interface):
         """
 
 
+class Show:
+    """Takes what pictures of pairs of cases are made of, and this one makes none of it; no score depends on it.
+
+    All places are in voxels.
+    """
+
+    def points(self, source: Case, target: Case, points: Tensor, partners: Tensor, found: Tensor) -> None:
+        """`points` (N, 3) of `source`, their true `partners` (N, 3) in `target` and where they were `found` there."""
+
+    def laid(self, fixed: Case, moving: Case, field: Tensor, labels: Tensor, truth: KnownPartners | None) -> None:
+        """`moving` was laid onto `fixed` by `field` (3, D, H, W), and its labels became `labels` (D, H, W)."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a measurement is made of."""
@@ -75,6 +88,8 @@ class Measured:
     describe: Describe
     advance: Callable[[str], None]
     """To be called after each of `Measurement.looks`, with a few words."""
+    show: Show = field(default_factory=Show)
+    """To be told of every pair."""
 
 
 class Measurement(Protocol):

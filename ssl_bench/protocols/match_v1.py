@@ -74,6 +74,7 @@ class MatchV1(Measurement):
             inside = ~partners.isnan().any(1)
             points, partners, classes = points[inside], partners[inside], classes[inside.numpy()]
             found = _matched(described(one), described(other), points) if vectors else {"error_mm": partners.round()}
+            data.show.points(source, target, points, partners, found["error_mm"])
             rows.append(_row(data, (source, target), points, partners, classes, found))
             data.advance("pairs")
         return rows

@@ -15,7 +15,15 @@ from ssl_bench.api.measurement import Descriptor, KnownPartners, Measured, Measu
 from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.settings import Settings
 from ssl_bench.protocols.geometry.convex import displacement, folded_share
-from ssl_bench.protocols.geometry.pairs import known_labels, known_partners, pairs_of, points_in, row_of, voxels_of
+from ssl_bench.protocols.geometry.pairs import (
+    known_labels,
+    known_partners,
+    pairs_of,
+    points_in,
+    row_of,
+    spread_over,
+    voxels_of,
+)
 from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
 
 
@@ -67,7 +75,9 @@ class RegisterV1(Measurement):
                 field = _true_field(truth, fixed, moving)
             else:
                 field = torch.zeros(3, *fixed.size)
-            row = data.describe(fixed, _carried(moving, fixed, field)) | row_of(fixed, moving)
+            labels = _carried(moving, fixed, field)
+            data.show.laid(fixed, moving, field, labels, truth)
+            row = data.describe(fixed, labels) | row_of(fixed, moving)
             rows.append(row | {"folded": folded_share(field), "tre_mm": self._error(data, truth, fixed, moving, field)})
             data.advance("pairs")
         return rows
@@ -80,7 +90,7 @@ class RegisterV1(Measurement):
             return None
         points, _ = points_in(fixed, self.settings.points, len(data.facts.classes))
         partners = truth.partners(fixed.identifier, moving.identifier, points.float())
-        found = _in_moving(points + field[:, *points.T].T, fixed, moving)
+        found = spread_over(points + field[:, *points.T].T, fixed, moving)
         errors = ((found - partners) * torch.tensor(moving.spacing_mm)).norm(dim=1)
         known = ~errors.isnan()
         return float(errors[known].mean()) if known.any() else None
@@ -93,12 +103,6 @@ def _at_size(vectors: Tensor, size: tuple[int, int, int]) -> Tensor:
     return F.normalize(F.interpolate(vectors[None], size=size, mode="trilinear"), dim=1)[0]
 
 
-def _in_moving(places: Tensor, fixed: Case, moving: Case) -> Tensor:
-    """(N, 3): places on the grid of `fixed`, spread over `moving`, in voxels of `moving`."""
-    ratio = torch.tensor(moving.size) / torch.tensor(fixed.size)
-    return (places + 0.5) * ratio - 0.5
-
-
 def _true_field(truth: KnownPartners, fixed: Case, moving: Case) -> Tensor:
     """(3, D, H, W): the true displacement of every voxel, NaN where its partner lies outside; both of one size."""
     voxels = voxels_of(fixed.size).float()
@@ -109,7 +113,7 @@ def _true_field(truth: KnownPartners, fixed: Case, moving: Case) -> Tensor:
 def _carried(moving: Case, fixed: Case, field: Tensor) -> Tensor:
     """(D, H, W), int32: the labels of `moving` laid onto `fixed`, nearest voxel, background from outside."""
     voxels = voxels_of(fixed.size)
-    places = _in_moving(voxels + field.reshape(3, -1).T, fixed, moving)
+    places = spread_over(voxels + field.reshape(3, -1).T, fixed, moving)
     nearest = places.round()
     inside = ((nearest >= 0) & (nearest <= torch.tensor(moving.size) - 1)).all(1)
     labels = torch.zeros(len(voxels), dtype=torch.int32)

@@ -70,12 +70,63 @@ class PretextExample:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """Points of one test case found in another, in pixels (down, right) of a slice of each.
+
+    Hung as in `SegmentedSlice`; what lies before or behind a slice is drawn on it.
+    """
+
+    source: str
+    target: str
+    source_image: NDArray[np.uint8]
+    """(rows, columns), 0 to 255."""
+    target_image: NDArray[np.uint8]
+    """(rows, columns), 0 to 255."""
+    points: NDArray[np.float32]
+    """(N, 2), of the source."""
+    partners: NDArray[np.float32]
+    """(N, 2), where they truly lie in the target."""
+    found: NDArray[np.float32]
+    """(N, 2), where they were found in it."""
+    error_mm: NDArray[np.float32]
+    """(N,), the distance between the two in all three directions."""
+    source_pixel_mm: tuple[float, float]
+    """Height and width of a pixel."""
+    target_pixel_mm: tuple[float, float]
+    every_error_mm: NDArray[np.float32]
+    """Quantiles of the errors of all points of all pairs of the cell, evenly spaced from the least to the largest."""
+
+
+@dataclass(frozen=True)
+class LaidPair:
+    """A slice of one test case, and another case laid onto it."""
+
+    case: str
+    partner: str
+    image: NDArray[np.uint8]
+    """(rows, columns), 0 to 255, of the one that was laid onto the other, black where it does not reach."""
+    truth: ClassIndices
+    """(rows, columns), of the one that lies still."""
+    prediction: ClassIndices
+    """(rows, columns), labels that were laid onto it."""
+    displacement: NDArray[np.float16]
+    """(2, rows, columns): down and right, in pixels, from where each pixel's value was fetched; NaN where unknown."""
+    error_mm: NDArray[np.float16] | None
+    """(rows, columns): from there to where it truly lies, in all three directions, NaN where that is outside; None
+    where nobody knows."""
+    pixel_mm: tuple[float, float]
+    """Height and width of a pixel."""
+
+
+@dataclass(frozen=True)
 class Examples:
-    """What one cell keeps; an evaluation keeps slices and features, a pre-training its pretext."""
+    """What one cell keeps: an evaluation slices and features, or what pairs show, a pre-training its pretext."""
 
     slices: tuple[SegmentedSlice, ...] = ()
     features: LocalFeatures | None = None
     pretext: PretextExample | None = None
+    matches: Matches | None = None
+    laid: LaidPair | None = None
 
 
 def write_examples(path: Path, examples: Examples) -> None:
@@ -83,7 +134,8 @@ def write_examples(path: Path, examples: Examples) -> None:
     arrays: dict[str, NDArray[Any]] = {}
     for index, shown in enumerate(examples.slices):
         arrays |= {f"slice{index}_{name}": np.asarray(value) for name, value in vars(shown).items()}
-    for prefix, part in (("features", examples.features), ("pretext", examples.pretext)):
+    for prefix in ("features", "pretext", "matches", "laid"):
+        part = getattr(examples, prefix)
         found = vars(part) if part is not None else {}
         arrays |= {f"{prefix}_{name}": np.asarray(value) for name, value in found.items() if value is not None}
     if arrays:
@@ -101,7 +153,7 @@ def read_examples(path: Path) -> Examples:
                 raise ValueError("too large")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return Examples(tuple(_slices(arrays)), _features(arrays), _pretext(arrays))
+        return Examples(tuple(_slices(arrays)), _features(arrays), _pretext(arrays), _matches(arrays), _laid(arrays))
     # A damaged archive makes the libraries raise nearly anything.
     except Exception as error:
         print(f"warning: {path} does not read ({type(error).__name__}); its pictures are left out", file=sys.stderr)  # noqa: T201
@@ -114,11 +166,9 @@ def _slices(arrays: Arrays) -> list[SegmentedSlice]:
         part = _part(arrays, f"slice{len(found)}_")
         image = _checked(part["image"], np.uint8, 2)
         truth, prediction = (_classes(part[name], 2, image.shape) for name in ("truth", "prediction"))
-        height, width = (float(value) for value in part["pixel_mm"])
-        if not (0 < height < np.inf and 0 < width < np.inf):
-            raise ValueError("pixel_mm")
+        pixel_mm = _pixel(part["pixel_mm"])
         place, case, dsc = str(part["place"]), str(part["case"]), float(part["dsc"])
-        found.append(SegmentedSlice(place, case, dsc, image, truth, prediction, (height, width)))
+        found.append(SegmentedSlice(place, case, dsc, image, truth, prediction, pixel_mm))
     return found
 
 
@@ -149,6 +199,51 @@ def _pretext(arrays: Arrays) -> PretextExample | None:
         if not np.isfinite(displacement).all():
             raise ValueError("displacement")
     return PretextExample(titles, images, displacement)
+
+
+def _matches(arrays: Arrays) -> Matches | None:
+    part = _part(arrays, "matches_")
+    if not part:
+        return None
+    errors = _checked(part["error_mm"], np.float32, 1)
+    points, partners, found = (
+        _checked(part[name], np.float32, 2, (len(errors), 2)) for name in ("points", "partners", "found")
+    )
+    every = _checked(part["every_error_mm"], np.float32, 1)
+    if not all(np.isfinite(numbers).all() for numbers in (errors, every, points, partners, found)):
+        raise ValueError("matches")
+    return Matches(
+        source=str(part["source"]),
+        target=str(part["target"]),
+        source_image=_checked(part["source_image"], np.uint8, 2),
+        target_image=_checked(part["target_image"], np.uint8, 2),
+        points=points,
+        partners=partners,
+        found=found,
+        error_mm=errors,
+        source_pixel_mm=_pixel(part["source_pixel_mm"]),
+        target_pixel_mm=_pixel(part["target_pixel_mm"]),
+        every_error_mm=every,
+    )
+
+
+def _laid(arrays: Arrays) -> LaidPair | None:
+    part = _part(arrays, "laid_")
+    if not part:
+        return None
+    image = _checked(part["image"], np.uint8, 2)
+    truth, prediction = (_classes(part[name], 2, image.shape) for name in ("truth", "prediction"))
+    displacement = _checked(part["displacement"], np.float16, 3, (2, *image.shape))
+    error = _checked(part["error_mm"], np.float16, 2, image.shape) if "error_mm" in part else None
+    names, pixel_mm = (str(part["case"]), str(part["partner"])), _pixel(part["pixel_mm"])
+    return LaidPair(*names, image, truth, prediction, displacement, error, pixel_mm)
+
+
+def _pixel(found: NDArray[Any]) -> tuple[float, float]:
+    height, width = (float(value) for value in found)
+    if not (0 < height < np.inf and 0 < width < np.inf):
+        raise ValueError("pixel_mm")
+    return height, width
 
 
 def _part(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:

@@ -23,7 +23,9 @@ from ssl_bench.nn.distributed import alone
 from ssl_bench.store.example_file import (
     ClassIndices,
     Examples,
+    LaidPair,
     LocalFeatures,
+    Matches,
     PretextExample,
     SegmentedSlice,
     write_examples,
@@ -58,17 +60,17 @@ class EvaluationExamples:
         if self.path is None or isinstance(case.label, int | float) or row["dsc"] is None:
             return
         path, self.path = self.path, None
-        with _best_effort(path):
+        with best_effort(path):
             labels = drawn(self.facts, prediction.cpu().numpy())
             self.slices.append(_segmented(_drawn(self.facts, case), row, labels))
             # Without one of them the others would be given wrong places.
             self.path = path
 
-    def write_slices(self) -> None:
+    def write_slices(self, matches: Matches | None = None, laid: LaidPair | None = None) -> None:
         """Keep what was seen, without features: of a cell that has no network, or whose features are no matter."""
-        if self.path is not None and self.slices:
-            with _best_effort(self.path):
-                write_examples(self.path, Examples(tuple(_placed(self.slices))))
+        if self.path is not None:
+            with best_effort(self.path):
+                write_examples(self.path, Examples(tuple(_placed(self.slices)), matches=matches, laid=laid))
 
     def write(self, case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> None:
         """Keep what was seen, and the features of `case`.
@@ -76,7 +78,7 @@ class EvaluationExamples:
         `local_features` maps (1, C, D, H, W) to (1, channels, D, H, W).
         """
         if self.path is not None and not isinstance(case.label, int | float):
-            with _best_effort(self.path):
+            with best_effort(self.path):
                 features = _local(_drawn(self.facts, case), local_features, crop)
                 write_examples(self.path, Examples(tuple(_placed(self.slices)), features))
 
@@ -85,7 +87,7 @@ def keep_pretraining_examples(path: Path | None, fabric: Fabric, method: Method,
     """Keep middle slices of what `method` shows of its pretext on two held-out volumes, if it shows anything."""
     if path is None or len(held_out) < 2:
         return
-    with _best_effort(path):
+    with best_effort(path):
         volumes = held_out.read(Windows(np.arange(2), np.full((2, 3), 0.5)))
         draws = Draws.keyed("example", samples=range(2), device=held_out.device)
         with fabric.autocast(), alone():
@@ -95,7 +97,8 @@ def keep_pretraining_examples(path: Path | None, fabric: Fabric, method: Method,
 
 
 @contextlib.contextmanager
-def _best_effort(path: Path) -> Iterator[None]:
+def best_effort(path: Path) -> Iterator[None]:
+    """Inside, what goes wrong is a warning that the cell, which writes examples to `path`, keeps none."""
     try:
         with torch.no_grad():
             yield
@@ -120,12 +123,12 @@ def _drawn(facts: TaskFacts, case: Case) -> Case:
 def _segmented(case: Case, row: dict[str, Any], prediction: NDArray[Any]) -> SegmentedSlice:
     truth = np.asarray(case.label)
     level = int(np.count_nonzero(truth, axis=(1, 2)).argmax())
-    step = _stride(truth.shape[1:], LARGEST_SIDE)
+    step = stride(truth.shape[1:], LARGEST_SIDE)
     # Copies: a view would hold its volume.
     image, truth, predicted = (
-        _hung(np.asarray(plane), step).copy() for plane in (case.channels[0, level], truth[level], prediction[level])
+        hung(np.asarray(plane), step).copy() for plane in (case.channels[0, level], truth[level], prediction[level])
     )
-    planes = _bytes(image), _indices(truth), _indices(predicted)
+    planes = in_bytes(image), indices(truth), indices(predicted)
     height, width = (step * size for size in case.spacing_mm[1:])
     return SegmentedSlice("", case.identifier, row["dsc"], *planes, (height, width))
 
@@ -136,25 +139,25 @@ def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) ->
     volume = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
     features = local_features(volume)[0].float().cpu().numpy()
     level = int(np.count_nonzero(label, axis=(1, 2)).argmax())
-    step = _stride(label.shape[1:], FEATURE_SIDE)
+    step = stride(label.shape[1:], FEATURE_SIDE)
     chosen = _even_choice(label.ravel())
     vectors = features.reshape(len(features), -1).T[chosen].astype(np.float16)
-    shown = np.stack([_hung(channel, step) for channel in features[:, level]], axis=-1)
-    grey = _bytes(_hung(image[0, level], step))
-    return LocalFeatures(grey, _principal_colours(shown), vectors, _indices(label.ravel()[chosen]))
+    shown = np.stack([hung(channel, step) for channel in features[:, level]], axis=-1)
+    grey = in_bytes(hung(image[0, level], step))
+    return LocalFeatures(grey, _principal_colours(shown), vectors, indices(label.ravel()[chosen]))
 
 
 def _pretext(shown: dict[str, Tensor]) -> PretextExample:
     slices = {name: volume[0].float().cpu().numpy() for name, volume in shown.items()}
     displacement = slices.pop("displacement", None)
     middle = {name: volume[0, volume.shape[1] // 2] for name, volume in slices.items()}
-    step = _stride(next(iter(middle.values())).shape, LARGEST_SIDE)
-    images = np.stack([_bytes(_hung(image, step)) for image in middle.values()])
+    step = stride(next(iter(middle.values())).shape, LARGEST_SIDE)
+    images = np.stack([in_bytes(hung(image, step)) for image in middle.values()])
     moved = None
     if displacement is not None:
         in_plane = displacement[1:, displacement.shape[1] // 2]
         # Turning a slice by half a turn turns its arrows too.
-        moved = np.stack([-_hung(component, step) / step for component in in_plane]).astype(np.float16)
+        moved = np.stack([-hung(component, step) / step for component in in_plane]).astype(np.float16)
     return PretextExample(tuple(middle), images, moved)
 
 
@@ -180,24 +183,25 @@ def _principal_colours(features: NDArray[np.float32]) -> NDArray[np.uint8]:
     projected = centred @ axes
     low, high = np.quantile(projected, (0.01, 0.99), axis=(0, 1))
     scaled = (projected - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
-    return _bytes(scaled)
+    return in_bytes(scaled)
 
 
-def _stride(shape: Sequence[int], largest: int) -> int:
+def stride(shape: Sequence[int], largest: int) -> int:
+    """Of so many pixels one is kept, that no side is longer than `largest`."""
     return -(-max(shape) // largest)
 
 
-def _hung(plane: NDArray[Any], step: int) -> NDArray[Any]:
+def hung(plane: NDArray[Any], step: int) -> NDArray[Any]:
     """An axial slice (anterior, right) as it is hung: front up, the patient's right on the left."""
     return plane[::-step, ::-step]
 
 
-def _indices(classes: NDArray[Any]) -> ClassIndices:
+def indices(classes: NDArray[Any]) -> ClassIndices:
     """In the type that a file of examples holds."""
     return classes.astype(np.uint8 if classes.max() < 256 else np.uint16)
 
 
-def _bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
+def in_bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
     """0 to 1 as 0 to 255."""
     scaled: NDArray[np.float32] = 255 * image.astype(np.float32).clip(0, 1)
     return scaled.round().astype(np.uint8)

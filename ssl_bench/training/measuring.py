@@ -25,6 +25,7 @@ from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
+from ssl_bench.training.pair_examples import PairExamples
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
@@ -69,10 +70,21 @@ def measure(
     fabric.to_device(backbone)
     descriptor = control_descriptor(spec.control) if spec.control else OfBackbone(fabric, backbone, entrance)
     volumes = (on_device(fabric, volume_of(case)) for case in train[:COLLAPSE_CASES])
-    describes = _Describes(facts, EvaluationExamples(attempt.examples, facts))
+    describes, pairs = (
+        _Describes(facts, EvaluationExamples(attempt.examples, facts)),
+        PairExamples(attempt.examples, facts),
+    )
     with progress.track(cell.title, protocol.looks(len(train), len(scored))) as advance, torch.no_grad():
         measured = Measured(
-            facts, train, scored, spec.crop, spec.control, lambda: source.truth("train", parts[-1]), describes, advance
+            facts,
+            train,
+            scored,
+            spec.crop,
+            spec.control,
+            lambda: source.truth("train", parts[-1]),
+            describes,
+            advance,
+            pairs,
         )
         rows = protocol.measure(measured, descriptor)
     metric = protocol.metrics[facts.kind]
@@ -97,7 +109,7 @@ def measure(
         provenance=provenance(runtime, spec.precision),
         cases_digest=cases_digest([case for part in parts for case in cases[part]]),
     )
-    describes.examples.write_slices()
+    describes.examples.write_slices(pairs.matches(), pairs.first_laid)
     return record
 
 

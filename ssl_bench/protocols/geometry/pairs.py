@@ -49,6 +49,12 @@ def voxels_of(size: tuple[int, int, int]) -> Tensor:
     return torch.from_numpy(np.indices(size).reshape(3, -1).T.copy())
 
 
+def spread_over(places: Tensor, fixed: Case, moving: Case) -> Tensor:
+    """(N, 3): places on the grid of `fixed`, spread over `moving`, in voxels of `moving`."""
+    ratio = torch.tensor(moving.size) / torch.tensor(fixed.size)
+    return (places + 0.5) * ratio - 0.5
+
+
 def known_labels(case: Case) -> Tensor:
     """(D, H, W), int32: the labels of `case`, background where they are to be ignored."""
     labels = np.asarray(case.label).astype(np.int32)

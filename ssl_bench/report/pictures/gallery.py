@@ -15,7 +15,7 @@ from ssl_bench.report.pictures.measures import column_name, columns_by_protocol,
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, place_legend, plain
 from ssl_bench.report.table import Column, Row, Table
-from ssl_bench.store.example_file import Examples, SegmentedSlice
+from ssl_bench.store.example_file import Examples, LaidPair, SegmentedSlice
 
 # Sky blue and orange of the colour-blind palette: both stand out from grey.
 TRUTH, PREDICTION = "#56b4e9", "#de8f05"
@@ -82,14 +82,17 @@ def _mean_aspect(shown: Mapping[Row, Sequence[SegmentedSlice]]) -> float:
     return float(np.clip(np.mean(ratios), 0.4, 2.5))
 
 
-def draw_slice(axes: Axes, example: SegmentedSlice) -> None:
+def draw_slice(axes: Axes, example: SegmentedSlice | LaidPair) -> None:
     """The grey slice, and on it the outlines of reference and prediction."""
-    height, width = example.pixel_mm
-    axes.imshow(
-        example.image, cmap="gray", vmin=0, vmax=max(1, np.quantile(example.image, 0.995)), aspect=height / width
-    )
+    draw_grey(axes, example.image, example.pixel_mm)
     for labels, colour, thickness in ((example.truth, TRUTH, 1.5), (example.prediction, PREDICTION, 0.7)):
         axes.add_collection(LineCollection(list(outlines(labels)), colors=colour, linewidths=thickness))
+
+
+def draw_grey(axes: Axes, image: NDArray[np.uint8], pixel_mm: tuple[float, float]) -> None:
+    """An image (rows, columns) whose pixels have that height and width; the brightest half of a percent is white."""
+    height, width = pixel_mm
+    axes.imshow(image, cmap="gray", vmin=0, vmax=max(1, np.quantile(image, 0.995)), aspect=height / width)
 
 
 def outlines(labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:
             axes.set_title(plain(name, 24))
         if example.displacement is not None:
             axes = line[len(example.images)]
-            _draw_grid(axes, example.displacement)
+            draw_grid(axes, example.displacement)
             axes.set_title("deformation grid")
         name_line(line[0], row)
     caption = (
@@ -58,7 +58,11 @@ def _pretexts(table: Table, shown: dict[Row, PretextExample]) -> Picture:
     return finish(figure, ("pretext",), title, caption, description, "png")
 
 
-def _draw_grid(axes: Axes, displacement: NDArray[np.float16]) -> None:
+def draw_grid(axes: Axes, displacement: NDArray[np.float16], aspect: float = 1.0) -> None:
+    """A regular grid of which every node is moved by `displacement` (2: down and right, rows, columns), in pixels.
+
+    `aspect` is a pixel's height over its width.
+    """
     down, right = displacement.astype(np.float32)
     rows, columns = np.indices(down.shape)
     places = np.stack([columns + right, rows + down], axis=-1)
@@ -68,4 +72,4 @@ def _draw_grid(axes: Axes, displacement: NDArray[np.float16]) -> None:
     height, width = down.shape
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
-    axes.set_aspect("equal")
+    axes.set_aspect(aspect)
