@@ -99,12 +99,12 @@ def draw_pair(source: Axes, target: Axes, matches: Matches, scale: Normalize) ->
     errors: dict[str, Any] = {"c": matches.error_mm, "cmap": ERRORS, "norm": scale, "s": 9, "linewidths": 0}
     # Places are (down, right), a plot's are (right, down).
     points, partners, found = (places[:, ::-1] for places in (matches.points, matches.partners, matches.found))
-    source.scatter(*points.T, **errors)
+    source.scatter(points[:, 0], points[:, 1], **errors)
     lines = LineCollection(list(np.stack([partners, found], axis=1)), array=matches.error_mm, cmap=ERRORS, norm=scale)
     lines.set_linewidth(0.8)
     target.add_collection(lines)
-    target.scatter(*partners.T, s=14, facecolors="none", edgecolors=TRUTH, linewidths=0.9)
-    target.scatter(*found.T, **errors)
+    target.scatter(partners[:, 0], partners[:, 1], s=14, facecolors="none", edgecolors=TRUTH, linewidths=0.9)
+    target.scatter(found[:, 0], found[:, 1], **errors)
 
 
 SCALE_INCHES = 0.8
