@@ -45,19 +45,7 @@ def families(column: ColumnStatistics) -> str:
         sentences.append(
             f"Any of these may be the best: {', '.join(first)}." if len(first) > 1 else f"Best: {first[0]}."
         )
-    for row, summary in column.summaries.items():
-        if row in column.standings or row.is_control:
-            continue
-        if np.isnan(summary.estimate.value) and summary.cases == column.cases:
-            few = "a class has fewer than two test cases" + (" in a fold" if column.folds > 1 else "")
-            sentences.append(f"{row.label} is not ranked: {few}, so that nothing is said of how its score spreads.")
-        elif summary.cases == column.cases and summary.seeds == column.seeds:
-            sentences.append(f"{row.label} is not ranked: it lacks a cell of another column, or a seed.")
-        else:
-            sentences.append(
-                f"{row.label} is not ranked: {summary.cases} of {column.cases} cases scored, "
-                f"{len(summary.seeds)} of {len(column.seeds)} seeds."
-            )
+    sentences += _without_a_rank(column)
     for row, difference in column.differences.items():
         if difference.cases < column.cases:
             sentences.append(f"The difference of {row.label} is over {difference.cases} cases.")
@@ -65,6 +53,30 @@ def families(column: ColumnStatistics) -> str:
             seeds = f"{len(difference.by_seed)} of {len(column.seeds)} seeds"
             sentences.append(f"The difference of {row.label} is over {seeds}: of these networks, not of methods.")
     return " ".join(sentences)
+
+
+def _without_a_rank(column: ColumnStatistics) -> list[str]:
+    """Which rows of the column have no rank and why; one sentence for all that lack the same."""
+    reasons: dict[str, list[str]] = {}
+    for row, summary in column.summaries.items():
+        if row in column.standings or row.is_control:
+            continue
+        if np.isnan(summary.estimate.value) and summary.cases == column.cases:
+            few = "a class has fewer than two test cases" + (" in a fold" if column.folds > 1 else "")
+            reason = f"{few}, so that nothing is said of how its score spreads"
+        elif summary.cases == column.cases and summary.seeds == column.seeds:
+            reason = "it lacks a cell of another column, or a seed"
+        else:
+            reason = (
+                f"{summary.cases} of {column.cases} cases scored, {len(summary.seeds)} of {len(column.seeds)} seeds"
+            )
+        reasons.setdefault(reason, []).append(row.label)
+    return [
+        f"{rows[0]} is not ranked: {reason}."
+        if len(rows) == 1
+        else f"Not ranked, each because {reason}: {', '.join(rows)}."
+        for reason, rows in reasons.items()
+    ]
 
 
 def comparison_table(column: ColumnStatistics) -> tuple[list[str], list[list[str]]]:
