@@ -97,5 +97,5 @@ def test_a_class_with_a_single_case_in_a_fold_has_no_interval_and_the_page_says_
     (found,) = compare_columns(table, "scratch").values()
     assert not found.standings
     text = write_markdown(store)
-    assert "Not ranked, each because a class has fewer than two test cases in a fold, so that nothing is said of how" in text
+    assert "Not ranked, each because a class has fewer than two test cases in a fold, so that nothing is said" in text
     assert "it lacks a cell" not in text
