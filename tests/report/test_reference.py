@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 from ssl_bench.store.store import Store
 
-FOLDER = Path(__file__).parents[2] / "results" / "reference"
+ROOT = Path(__file__).parents[2]
+README, FOLDER = ROOT / "README.md", ROOT / "results" / "reference"
 QUICK_METHODS = ["scratch", "models_genesis", "deepcluster", "simclr", "simsiam", "gvsl"]
 TASKS = ("shc", "sac", "sbm", "ccc")
 LONG_SCRATCH = "scratch (extra_finetune_steps=1100)"
@@ -177,3 +179,22 @@ def test_gvsl_matches_held_out_pairs(preset: str) -> None:
 def test_every_other_pretext_loss_falls(method: str, preset: str) -> None:
     (record,) = [r for r in PRETRAININGS[preset] if r.spec.method == method]
     assert statistics.mean(record.loss_curve[-20:]) < statistics.mean(record.loss_curve[:5])
+
+
+def test_the_readme_shows_what_the_records_say() -> None:
+    """And bold is the best of all rows, not of those shown."""
+    scores: dict[str, dict[str, float]] = {protocol: {} for protocol in ("linear-v2", "finetune-v2", "match-v1")}
+    for record in EVALUATIONS["every-row"]:
+        scores[record.spec.protocol][ROWS["every-row"][record.key]] = record.score or 0
+    best = [max(scores["linear-v2"].values()), max(scores["finetune-v2"].values())]
+    best.append(min(score for row, score in scores["match-v1"].items() if "control" not in row))
+    lines = re.findall(r"^\| (\S.*) \| (\S*) \| (\S*) \| (\S+) \|$", README.read_text("utf-8"), re.M)
+    shown = {name: cells for name, *cells in lines if name in METHODS.names() or "alone" in name}
+    assert len(shown) == 9
+    for name, cells in shown.items():
+        row = "control:position" if "alone" in name else name
+        for text, (protocol, by_row), winner in zip(cells, scores.items(), best, strict=True):
+            if text != "–":
+                score = by_row[row] * (1 if protocol == "match-v1" else 100)
+                assert text.strip("*") == f"{score:.1f}", (name, protocol)
+                assert (text[0] == "*") == (by_row[row] == winner), (name, protocol)
