@@ -11,14 +11,17 @@ from ssl_bench.spec.collapse import COLLAPSED_SHARE
 def collapse_notes(table: Table, text: Callable[[str], str]) -> Iterator[str]:
     """One sentence about the collapsed stages behind `table`, if there are any; `text` writes what records hold."""
     every = table.frames.pretrainings
-    here = every[every["key"].isin(table.pretraining_keys) & every["_collapsed"].map(bool)]
+    shown = every["key"].isin(table.pretraining_keys)
+    here = every[shown & every["_collapsed"].map(bool)]
+    several = every.loc[shown, "seed"].nunique() > 1
     found = []
     for line, (worst, *others) in zip(here.itertuples(), here["_collapsed"], strict=True):
         label = Row("", str(line.method), str(line.options)).label
-        more = f" and {len(others)} more stage{'s' if len(others) > 1 else ''}" if others else ""
-        found.append(f"{text(label)}, seed {line.seed}: {text(str(worst))}{more}")
+        seed = f", seed {line.seed}" if several else ""
+        more = f" and {len(others)} more" if others else ""
+        found.append(f"{text(label)}{seed}: {text(worst.name)} {worst.rank:.1f} from {worst.start:.1f}{more}")
     if found:
         yield (
             f"Collapsed in pre-training, to below {COLLAPSED_SHARE:.0%} of the effective rank over voxels that a stage "
-            f"of the backbone began with: {'; '.join(sorted(found))}."
+            f"of the backbone began with, the worst stage of each: {'; '.join(sorted(found))}."
         )

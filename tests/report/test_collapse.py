@@ -26,7 +26,7 @@ START = {"step": 0.0, "inc": 8.0, "up1": 20.0, "up3": 18.0}
 ENDS = {"gvsl": {"inc": 6.0, "up1": 4.0, "up3": 1.5}, "simsiam": {"inc": 6.0, "up1": 18.0, "up3": 1.5}}
 NOTE = (
     "Collapsed in pre-training, to below 25% of the effective rank over voxels that a stage of the backbone began "
-    "with: gvsl, seed 0: up3 1.5 of 16 channels, random start 18.0 and 1 more stage."
+    "with, the worst stage of each: gvsl: up3 1.5 from 18.0 and 1 more."
 )
 
 

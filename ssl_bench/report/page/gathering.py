@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ssl_bench.api.controls import CONTROL_PREFIX
 from ssl_bench.report import across_backbones as across
 from ssl_bench.report import notes
 from ssl_bench.report.comparison import baseline_label
@@ -68,9 +69,12 @@ def gather(
 
 def _summary(frames: StoreFrames, failures: int) -> str:
     cells = frames.cells
+    controls = cells["method"].str.startswith(CONTROL_PREFIX)
     counts = [
         (len(cells), "cell"),
-        *((cells[name].nunique(), name) for name in ("method", "task", "protocol", "seed")),
+        (cells["method"][~controls].nunique(), "method"),
+        *([(cells["method"][controls].nunique(), "control")] if controls.any() else []),
+        *((cells[name].nunique(), name) for name in ("task", "protocol", "seed")),
         (len(frames.pretrainings), "pre-training"),
         (failures, "failed cell"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -79,7 +80,8 @@ class EntryRow:
 
     label: str
     paradigm: str
-    complete: bool
+    mark: Literal["", "incomplete", "control"]
+    """Why it has no rank."""
     cells: Sequence[Entry | None]
     mean_rank: str
 

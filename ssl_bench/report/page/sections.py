@@ -58,7 +58,7 @@ def section_of(
         EntryRow(
             label=row.label,
             paradigm=row.paradigm,
-            complete=row in table.complete_rows,
+            mark="control" if row.is_control else "" if row in table.complete_rows else "incomplete",
             cells=[
                 cell_of(table, row, column, best[column], tests.get(column), evaluations, blocks, name)
                 for column in table.columns
@@ -111,10 +111,12 @@ def _notes(table: Table) -> list[str]:
     seeds = ", ".join(map(str, table.seeds))
     spread = f", then mean ± standard deviation over seeds {seeds}" if len(table.seeds) > 1 else f", seed {seeds}"
     incomplete = "A row that lacks a cell or a seed is incomplete: shown, never bold and never ranked."
+    controls = "A control is no method: it says what a score is worth, and has no rank."
     return [
         *unranked(table, str),
         f"Mean over test cases, {units(table)}{spread}. Setting {table.setting.digest}.",
-        *([incomplete] if len(table.complete_rows) < len(table.rows) else []),
+        *([incomplete] if len(table.complete_rows) < sum(not row.is_control for row in table.rows) else []),
+        *([controls] if any(row.is_control for row in table.rows) else []),
         *mean_rank_note(table),
         *data_notes(table, str, str),
         *environments(table),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,21 @@ def test_an_incomplete_row_is_shown_and_never_ranked(tmp_path: Path) -> None:
     assert lacking.text == "–"
     assert line.find("td")[-1].text == "–"
     assert "simclr is not ranked: 5 of 12 cases scored" in page.text
+
+
+def test_a_control_is_called_so_and_is_no_method(tmp_path: Path) -> None:
+    kept = REFERENCE.folder.parent / "every-row" / "records"
+    for row in ("scratch", "gvsl", "control-position"):
+        shutil.copytree(kept / row / "sbm" / "match-v1", tmp_path / "records" / row / "sbm" / "match-v1")
+    page = read(write(Store(tmp_path)))
+    marks = {
+        line.find("b")[0].text: [tag.text for tag in line.find("span", class_="tag")]
+        for line in page.find("table", class_="leaderboard")[0].find("tr")[1:]
+    }
+    assert marks == {"control:position": ["control"], "scratch": [], "gvsl": []}
+    assert "3 cells, 2 methods, 1 control, 1 task, 1 protocol, 1 seed" in page.text
+    assert "A control is no method" in page.text
+    assert "incomplete" not in page.text
 
 
 def test_settings_that_differ_never_meet_in_a_table(tmp_path: Path) -> None:
