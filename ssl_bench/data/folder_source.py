@@ -109,8 +109,10 @@ class FolderSource(DataSource[Spec]):
                 f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
                 "lists them with why, --take-labels takes them as scans"
             )
-        doubts = doubt_lines(self.name, {case.identifier: case.doubts for case in prepared})
-        for line in filter(None, (*doubts, held_again(prepared))):
+        lines = doubt_lines(self.name, {case.identifier: case.doubts for case in prepared})
+        if again := held_again(prepared):
+            lines.append(again)
+        for line in lines:
             preparation.warn(f"{self.place}: {line}")
         return {case.identifier: case for case in prepared}, problems
 
