@@ -109,6 +109,7 @@ def prepare(
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
     from ssl_bench.data.layouts.label_names import label_maps_among
+    from ssl_bench.data.leaks import held_again
     from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
     folder = _open(task, data_root, preset, set_, take_labels)
@@ -124,6 +125,8 @@ def prepare(
     _list_label_maps(label_maps)
     _list(problems, folder.name)
     _warn_of({case.identifier: case.doubts for case in prepared}, folder.name)
+    if line := held_again(prepared):
+        warn(line)
     if problems:
         raise typer.Exit(2)
 

@@ -65,6 +65,8 @@ def fetch(
     from ssl_bench.data.open_sets.fetching import is_fetched
 
     chosen = open_set(name)
+    if mirror and not mirror.startswith(("http://", "https://")):
+        raise UserError(f"--mirror {mirror}: is no URL; give one that begins with http:// or https://")
     if is_fetched(chosen, to):
         typer.echo(f"{to / chosen.folder}: is there already, whole")
     else:

@@ -16,6 +16,7 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.settings import validated
 from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.data.layouts.label_names import label_maps_among
+from ssl_bench.data.leaks import held_again
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
 from ssl_bench.data.preprocessing.prepared import prepare
@@ -108,7 +109,10 @@ class FolderSource(DataSource[Spec]):
                 f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
                 "lists them with why, --take-labels takes them as scans"
             )
-        for line in doubt_lines(self.name, {case.identifier: case.doubts for case in prepared}):
+        lines = doubt_lines(self.name, {case.identifier: case.doubts for case in prepared})
+        if again := held_again(prepared):
+            lines.append(again)
+        for line in lines:
             preparation.warn(f"{self.place}: {line}")
         return {case.identifier: case for case in prepared}, problems
 

@@ -233,8 +233,8 @@ class Planner:
             return ""
         if wrong := wrong_stem(self._stem, backbone.channels):
             raise UserError(
-                f"task {task!r}: its volumes have {channels_text(channels)}, those that {backbone.method} was "
-                f"pre-trained on {channels_text(backbone.channels)}; {wrong}"
+                f"task {task!r}: its volumes have {channels_text(channels)}, and {backbone.method} was "
+                f"pre-trained on volumes of {channels_text(backbone.channels)}; {wrong}"
             )
         return self._stem
 

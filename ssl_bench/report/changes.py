@@ -41,8 +41,8 @@ def write_changes(before: Store, after: Store) -> str:
     rows = _rows(pairs, cases)
     if not rows:
         raise UserError(
-            f"--compare {before.folder} {after.folder}: no cell stands in both with the same method, options, task, "
-            "protocol, seed and cases; name two folders of results that share some"
+            f"--compare {before.folder} {after.folder}: no cell stands in both with the same preset, backbone, method, "
+            "options, task, protocol, seed and cases; name two folders of results that share some"
         )
     lower = lower_is_better(METRICS[name] for name in pairs["metric"].unique())
     header = ["Preset", "Method", "Task", "Protocol", "Seeds", "Cases", "Before", "After", "After - before [95 %]"]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Required, TypeVar
+from typing import Annotated, Any, Literal, Required, TypeVar
 
 import orjson
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from ssl_bench.api.controls import Control
 from ssl_bench.api.metric import MetricName
 from ssl_bench.spec.folds import CrossValidation
-from ssl_bench.spec.record import ModuleReport, Setting
+from ssl_bench.spec.record import SCHEMA, ModuleReport, Setting
 from ssl_bench.spec.specification import DataSpec, ExternalBackbone, Part, PretrainingSpec, Stem
 
 
@@ -98,6 +98,7 @@ _PRETRAINING_SPEC = TypeAdapter(PretrainingSpec)
 _DATA = TypeAdapter(DataSpec)
 _MODULES = TypeAdapter(ModuleReport | None)
 _CROSS_VALIDATION = TypeAdapter(CrossValidation | None)
+_SCHEMA: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(le=SCHEMA)])
 _ANYTHING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
@@ -108,6 +109,7 @@ class ParsedRecord:
         """`known` holds what records share."""
         self._fields = _ANYTHING.validate_python(_from_json(document))
         self._known = known
+        _SCHEMA.validate_python(self._fields.get("schema_version", SCHEMA))
 
     @property
     def is_trial(self) -> bool:

@@ -71,7 +71,7 @@ class Setting(BaseModel):
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, validate_by_name=True, serialize_by_alias=True)
 
-    schema_version: int = SCHEMA
+    schema_version: int = Field(default=SCHEMA, le=SCHEMA)
     key: str
     status: Literal["ok", "failed"]
     reason: str | None = None

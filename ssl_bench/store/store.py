@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from ssl_bench.errors import UserError
 from ssl_bench.files import TEMPORARY_SUFFIX, atomic_write, clear_temporaries, publish_first, set_aside
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import AnyRecord, EvaluationRecord, PretrainingRecord
+from ssl_bench.spec.record import SCHEMA, AnyRecord, EvaluationRecord, PretrainingRecord
 from ssl_bench.store.snapshots import has_snapshots, snapshot_file
 from ssl_bench.weights.digest import tensors_digest
 
@@ -304,13 +305,17 @@ def _json_files(folder: str | Path, depth: int) -> Iterator[str]:
 
 
 def _read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed | None:
-    """What `parse` makes of the file at `path`; one that does not read is set aside as ``.corrupt`` with a warning."""
+    """What `parse` makes of the file at `path`; one that does not read is set aside as ``.corrupt`` with a warning.
+
+    Raises UserError for one of a later schema, which stays where it is.
+    """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a hundred thousand paths
         content = file.read()
     try:
         return parse(content)
     except ValueError:
         path = Path(path)
+        _check_schema(path, content)
         aside = path.with_name(f"{path.name}.corrupt")
         try:
             path.replace(aside)
@@ -318,6 +323,19 @@ def _read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed | None:
         except OSError:
             print(f"warning: {path} does not read and is ignored", file=sys.stderr)  # noqa: T201
         return None
+
+
+def _check_schema(path: Path, content: bytes) -> None:
+    """Raise UserError if `content`, which does not read, is the record of a later version of ssl-bench."""
+    try:
+        schema = json.loads(content)["schema_version"]
+    except (ValueError, LookupError, TypeError):
+        return
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UserError(
+            f"{path}: a record of schema {schema}, and this version knows {SCHEMA}; update ssl-bench, or name another "
+            "folder of results"
+        )
 
 
 def _names(cell: Cell) -> list[str]:

@@ -76,8 +76,8 @@ def test_weights_of_one_channel_enter_by_a_declared_stem_alone(invoke: Invoke, b
     undeclared = smoke(invoke, brats, "--method", "denoising")
     assert undeclared.code == 2
     assert undeclared.err == (
-        f"ssl-bench: task {NAME!r}: its volumes have 4 channels, those that denoising was pre-trained on one channel; "
-        "say how they enter with --stem copy or --stem new\n"
+        f"ssl-bench: task {NAME!r}: its volumes have 4 channels, and denoising was pre-trained on volumes of one "
+        "channel; say how they enter with --stem copy or --stem new\n"
     )
     wrong = smoke(invoke, brats, "--method", "denoising", "--stem", "mean")
     assert wrong.code == 2

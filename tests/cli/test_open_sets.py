@@ -120,6 +120,14 @@ def test_on_a_terminal_the_licence_is_asked_for(
     assert ("the licence is not accepted; nothing was downloaded" in done.err) is not answer  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("mirror", ["mirror.example.org/sets", "/srv/sets", "ftp://mirror.example.org"])
+def test_a_mirror_that_is_no_url_is_refused(mirror: str, invoke: Invoke, tmp_path: Path) -> None:
+    done = invoke("data", "fetch", "ixi-t1", "--to", tmp_path, "--mirror", mirror, "--accept-licence")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"ssl-bench: --mirror {mirror}: is no URL; give one that begins with http:// or https://\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_server_that_is_not_there_is_one_line_and_exit_2(server: Server, invoke: Invoke, tmp_path: Path) -> None:
     server.files.clear()
     done = invoke("data", "fetch", "ixi-t1", "--to", tmp_path, "--mirror", server.url, "--accept-licence")

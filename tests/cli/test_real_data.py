@@ -146,6 +146,27 @@ def test_a_pretraining_says_how_many_label_maps_it_leaves_out(invoke: Invoke, tm
     assert record.spec.data.volumes + record.spec.data.held_out == 3  # type: ignore[union-attr]
 
 
+def test_scans_that_a_corpus_or_a_data_set_holds_twice_are_counted(invoke: Invoke, tmp_path: Path) -> None:
+    corpus, data = tmp_path / "corpus", tmp_path / "Dataset001_Twice"
+    for number in range(3):
+        save(corpus / f"{number}.nii", ct(number))
+    for name, number in (("a", 0), ("b", 2)):
+        save(corpus / "copies" / f"{name}.nii.gz", ct(number).astype(np.float32))  # other files of the same voxels
+    told = "2 of 5 scans hold the same voxels as one before them (the first: copies-a, as 0); training sees them twice"
+    options = ["--preset", "smoke", "--set=data.corpus.spacing_mm=2", "--quiet"]
+    assert told in invoke("data", "prepare", "corpus", "--data-root", corpus, *options, "--workers", 1).err
+    options += ["--set=pretraining.steps=1", "--results", tmp_path / "results", "--out", tmp_path / "out.safetensors"]
+    done = invoke("pretrain", "--method", "denoising", "--corpus", corpus, *options)
+    assert (done.code, told in done.err) == (0, True), done.err
+
+    layouts.write_nnunet(data)
+    once = ["matrix", "--methods", "scratch", "--tasks", f"nnunet:{data}", "--preset", "smoke", "--dry-run", "--quiet"]
+    assert "the same voxels" not in invoke(*once).err
+    first, last = (sorted((data / "imagesTr").iterdir())[number] for number in (0, -1))
+    last.write_bytes(first.read_bytes())
+    assert "1 of 6 scans hold the same voxels as one before them" in invoke(*once).err
+
+
 def test_a_split_says_by_what_it_is_and_who_was_scanned(invoke: Invoke, tmp_path: Path) -> None:
     root, out = tmp_path / "Dataset009_Hearts", tmp_path / "split.json"
     root.mkdir()

@@ -382,7 +382,7 @@ def test_cells_that_could_be_paired_in_two_ways_are_not(store: Store, tmp_path: 
 
 def test_folders_that_share_no_cell_are_refused(store: Store, tmp_path: Path) -> None:
     keep(store, "gvsl", BASE.tolist())
-    with pytest.raises(UserError, match="no cell stands in both"):
+    with pytest.raises(UserError, match="no cell stands in both with the same preset, backbone, method"):
         write_changes(store, Store(tmp_path / "after"))
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from ssl_bench.errors import UserError
 from ssl_bench.planning.planner import Planner
+from ssl_bench.report.results import read_results
 from ssl_bench.spec.cell import Cell
-from ssl_bench.spec.record import EvaluationRecord
+from ssl_bench.spec.record import SCHEMA, EvaluationRecord
 from ssl_bench.store.store import Store, results_folder
 
 
@@ -131,6 +132,19 @@ def test_a_corrupt_record_is_set_aside_and_the_cell_is_free(
     assert path.with_name(f"{path.name}.corrupt").exists()
     store.publish(cell, ended(cell))
     assert store.record(cell) is not None
+
+
+def test_a_record_of_a_later_schema_stays_and_stops_what_reads_it(store: Store, cell: Cell) -> None:
+    store.publish(cell, ended(cell))
+    (path,) = store.folder.glob("records/*/*/*/*.json")
+    path.write_text(path.read_text().replace(f'"schema_version": {SCHEMA}', f'"schema_version": {SCHEMA + 1}'))
+    readers = [lambda: store.record(cell), lambda: list(store.records()), lambda: read_results(store)]
+    for read in readers:
+        with pytest.raises(
+            UserError, match=rf"{path}: a record of schema {SCHEMA + 1}, and this version knows {SCHEMA}"
+        ):
+            read()
+    assert path.exists()
 
 
 def test_a_temporary_file_is_never_taken_for_a_record(store: Store, cell: Cell) -> None:
