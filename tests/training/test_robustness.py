@@ -28,7 +28,7 @@ ASKED = ("noise-v1", "field-of-view-v1", "rotation-v1")
 
 
 def record_of(planner: Planner, folder: Path, task: str, shifts: tuple[str, ...]) -> EvaluationRecord:
-    (cell,) = under_shifts([planner.evaluation("scratch", task, "probe-v1", 0)], shifts)
+    (cell,), _ = under_shifts([planner.evaluation("scratch", task, "probe-v1", 0)], shifts)
     record = run_cell(cell, Store(folder), RUNTIME, SILENT)
     assert isinstance(record, EvaluationRecord)
     assert record.status == "ok", record.reason
@@ -72,7 +72,7 @@ def assert_grade_0_is_unshifted(record: EvaluationRecord, said: str) -> None:
 
 def test_truth_that_is_predicted_scores_one_in_the_shifted_frame(planner: Planner) -> None:
     """Whoever says of a shifted case what its label says is right; whoever says what it was before is not."""
-    (cell,) = under_shifts([planner.evaluation("scratch", "sbm", "linear-v2", 0)], ("noise-v1", "rotation-v1"))
+    (cell,), _ = under_shifts([planner.evaluation("scratch", "sbm", "linear-v2", 0)], ("noise-v1", "rotation-v1"))
     facts, cases = TASKS.load("sbm").facts, source_of(cell).load("test")["test"]
 
     def truth(case: Case) -> Tensor:
