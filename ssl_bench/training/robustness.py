@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from torch import Tensor
 
 from ssl_bench.api.cases import Case
-from ssl_bench.api.measurement import Descriptor, Measured, Measurement, Rows, Show
+from ssl_bench.api.measurement import Descriptor, KnownPartners, Measured, Measurement, Rows, Show
 from ssl_bench.api.shift import GRADES, ShiftFacts, shifts_called
 from ssl_bench.api.task import TaskFacts
 from ssl_bench.shifts.cases import shifted
@@ -72,15 +72,19 @@ def shifted_measures(
     with progress.track(f"{spec.title}, shifted", len(asked)) as advance:
         for shift, grade in asked:
             test = [shifted(case, shift, grade, spec.seed) for case in measured.test]
-
-            def partners(shift: ShiftFacts = shift, grade: int = grade) -> ShiftedPartners | None:
-                known = truth()
-                return known and ShiftedPartners(known, measured.test, shift, grade, spec.seed)
-
+            partners = partial(_partners, truth, measured.test, shift, grade, spec.seed)
             rows = protocol.measure(replace(still, test=test, truth=partners), descriptor)
             found.append(_graded(shift, grade, scored(rows), rows))
             advance(f"{shift.name} {grade}")
     return found
+
+
+def _partners(
+    truth: Callable[[], KnownPartners | None], cases: Sequence[Case], shift: ShiftFacts, grade: int, seed: int
+) -> KnownPartners | None:
+    """Those in shifted `cases`; None where nobody knows them."""
+    known = truth()
+    return None if known is None else ShiftedPartners(known, cases, shift, grade, seed)
 
 
 def _asked(spec: EvaluationSpec) -> list[tuple[ShiftFacts, int]]:

@@ -25,7 +25,7 @@ def remembering(describe: Callable[[Case], Found], kept: int) -> Callable[[Case]
 
     def described(case: Case) -> Found:
         # With what it describes, so that no other object gets its number.
-        known[id(case)] = known.pop(id(case), None) or (case, describe(case))
+        known[id(case)] = known.pop(id(case)) if id(case) in known else (case, describe(case))
         if len(known) > kept:
             known.popitem(last=False)
         return known[id(case)][1]
