@@ -126,6 +126,11 @@ def test_pairs_change_with_an_interval_that_knows_whose_they_are() -> None:
     spec = PLANNER.evaluation("scratch", "shc", "match", 0).evaluation.model_copy(update={"shifts": ("rotation-v1",)})
     changed = {"metric": "match error", "cases": rows, "shifted": states, "spec": spec, "key": spec.key}
     (table,) = tables(record("scratch", "shc", "linear", DSC, **changed))
+    under = table.frames.shifted.whole()
+    assert [f"{one}:{other}" for one, other in zip(under["subject"], under["partner"], strict=True)] == list(
+        under["case"]
+    )
+    assert list(under["grade"]) == [0] * 12 + [1] * 12 + [2] * 12 + [3] * 12
     ((_, (_, ((_, _, _, unshifted, first, _, _),))),) = robustness_tables(table)
 
     deviations = losses - losses.mean()
