@@ -32,8 +32,9 @@ def why_unshifted(cell: Cell, shifts: Sequence[str]) -> str:
     spec = cell.evaluation
     if spec.control == "truth":
         return f"{spec.row} knows every shift"
-    if spec.control in BLIND and not any(shift.moves for shift in shifts_called(shifts)):
-        return f"{spec.row} sees no intensities, and {', '.join(shifts)} change nothing else"
+    asked = shifts_called(shifts)
+    if spec.control in BLIND and not any(shift.moves for shift in asked):
+        return f"{spec.row} sees no intensities, and nothing else is changed by {', '.join(one.name for one in asked)}"
     return "snapshots are read without shifts" if spec.snapshot is not None else ""
 
 

@@ -63,7 +63,7 @@ def test_what_a_shift_cannot_change_is_planned_without_and_named(invoke: Invoke)
     assert (plain.code, more.code) == (0, 0), more.err
     assert more.err.splitlines() == [
         *plain.err.splitlines(),
-        "--shifts leaves cells as they are: control:position sees no intensities, and noise-v1 change nothing else",
+        "--shifts leaves cells as they are: control:position sees no intensities, and nothing else is changed by noise",
         "--shifts leaves cells as they are: control:truth knows every shift",
     ]
     before, after = (
