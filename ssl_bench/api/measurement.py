@@ -90,6 +90,14 @@ class Measured:
     """To be called after each of `Measurement.looks`, with a few words."""
     show: Show = field(default_factory=Show)
     """To be told of every pair."""
+    references: Sequence[Case] = ()
+    """The test cases with which those of `test` are compared: the first of each pair, or what is searched. The same
+    unless they are given; where `test` is under a shift, as they were without."""
+
+    def __post_init__(self) -> None:
+        """`references` are `test` unless they are given."""
+        if not self.references:
+            object.__setattr__(self, "references", self.test)
 
 
 class Measurement(Protocol):

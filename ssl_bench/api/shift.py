@@ -27,6 +27,8 @@ class ShiftFacts:
     """By grade; the first, of grade 0, changes nothing."""
     unit: str
     """What a strength counts, as it stands behind the number."""
+    moves: bool = False
+    """Whether it moves voxels or takes them away, and not what they hold alone."""
     version: int = 1
     """Raised whenever what it makes of a case may change; part of the key of every cell that asks for it."""
 
@@ -43,8 +45,8 @@ SHIFTS: Mapping[str, ShiftFacts] = {
         ShiftFacts("bias", "bias field", (1.0, 1.25, 1.5, 2.0), "times brighter or darker at most"),
         ShiftFacts("gamma", "contrast (gamma)", (1.0, 1.25, 1.6, 2.0), "as the power, or its inverse"),
         ShiftFacts("thickness", "slice thickness", (1.0, 2.0, 3.0, 4.0), "voxels a slice"),
-        ShiftFacts("field-of-view", "field of view", (1.0, 0.9, 0.8, 0.7), "of each side"),
-        ShiftFacts("rotation", "rotation", (0.0, 10.0, 20.0, 30.0), "degrees"),
+        ShiftFacts("field-of-view", "field of view", (1.0, 0.9, 0.8, 0.7), "of each side", moves=True),
+        ShiftFacts("rotation", "rotation", (0.0, 10.0, 20.0, 30.0), "degrees", moves=True),
     )
 }
 

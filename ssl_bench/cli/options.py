@@ -258,7 +258,7 @@ Shifts = Annotated[
     typer.Option(
         metavar="all|noise,rotation",
         show_default=False,
-        help="Score the test cases under graded shifts too, with the trained network as it is: see docs/robustness.md.",
+        help="Score the test cases under graded shifts too, with the same network as it is: see docs/robustness.md.",
     ),
 ]
 Snapshots = Annotated[

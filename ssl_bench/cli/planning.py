@@ -152,12 +152,17 @@ def without_pointless(cells: Sequence[Cell]) -> list[Cell]:
 def further_asked(cells: Sequence[Cell], shifts: Sequence[str], snapshots: int | None = None) -> list[Cell]:
     """`cells`, evaluations, under ``--shifts`` (versioned names) and along ``--snapshots``, where those are asked for.
 
+    Says which stay without shifts.
+
     Raises UserError for a number of snapshots that a pre-training cannot give.
     """
     from ssl_bench.planning.shifting import under_shifts
     from ssl_bench.planning.snapshots import along_snapshots
 
-    return under_shifts(along_snapshots(cells, snapshots), shifts)
+    found, unshifted = under_shifts(along_snapshots(cells, snapshots), shifts)
+    for reason in unshifted:
+        typer.echo(f"--shifts leaves cells as they are: {reason}", err=True)
+    return found
 
 
 def check_rows(methods: Sequence[str]) -> None:

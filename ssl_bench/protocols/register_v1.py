@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -20,6 +19,7 @@ from ssl_bench.protocols.geometry.pairs import (
     known_partners,
     pairs_of,
     points_in,
+    remembering,
     row_of,
     spread_over,
     voxels_of,
@@ -59,18 +59,17 @@ class RegisterV1(Measurement):
         vectors = descriptor and UnitVectors(descriptor, data.train)
         truth = known_partners(data) if data.control == "truth" else data.truth()
 
-        kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
-
-        @lru_cache(maxsize=kept)
-        def local(place: int) -> Tensor:
+        def describe(case: Case) -> Tensor:
             assert vectors
-            return vectors.local(data.test[place])
+            return vectors.local(case)
 
+        # Neighbours in the order of pairs share their cases.
+        local = remembering(describe, self.settings.partners + 1)
         rows = []
         for one, other in pairs_of(len(data.test), self.settings.partners):
-            fixed, moving = data.test[one], data.test[other]
+            fixed, moving = data.references[one], data.test[other]
             if vectors:
-                field = displacement(local(one), _at_size(local(other), fixed.size))
+                field = displacement(local(fixed), _at_size(local(moving), fixed.size))
             elif data.control == "truth" and truth is not None:
                 field = _true_field(truth, fixed, moving)
             else:

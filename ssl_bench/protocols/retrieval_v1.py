@@ -60,17 +60,22 @@ class RetrievalV1(Measurement):
     def measure(self, data: Measured, descriptor: Descriptor | None) -> Rows:
         """One row a test case: the mean over its windows."""
         assert descriptor is not None
-        windows = windows_of(data.test)
-        found = self._of_windows(data, descriptor, windows)
+        count, same = len(data.test), data.references is data.test
+        # Of the searched cases and, where they are others, those that search.
+        cases = [*data.references, *(() if same else data.test)]
+        windows = windows_of(cases)
+        found = self._of_windows(data, descriptor, cases, windows)
         cosine = (found @ found.T).double().numpy()
         case, structure = (np.array([window[at] for window in windows]) for at in range(2))
         precisions: dict[int, dict[str, float]] = defaultdict(dict)
         for at, window in enumerate(windows):
-            others = case != window.case
+            if window.case < len(cases) - count:
+                continue
+            others = (case < count) & (case != window.case % count)
             wanted = structure[others] == window.structure
             if wanted.any():
                 name = data.facts.classes[window.structure - 1]
-                precisions[window.case][name] = average_precision(cosine[at, others], wanted)
+                precisions[window.case % count][name] = average_precision(cosine[at, others], wanted)
         return [
             {
                 "case": one.identifier,
@@ -80,14 +85,16 @@ class RetrievalV1(Measurement):
             for at, one in enumerate(data.test)
         ]
 
-    def _of_windows(self, data: Measured, descriptor: Descriptor, windows: Sequence[Window]) -> Tensor:
-        """(windows, channels), of length one; of the control, the place of each window's middle in its volume."""
+    def _of_windows(
+        self, data: Measured, descriptor: Descriptor, cases: Sequence[Case], windows: Sequence[Window]
+    ) -> Tensor:
+        """(windows of `cases`, channels), of length one; of the control, each window's middle in its volume."""
         if isinstance(descriptor, Position):
-            places = [descriptor.local(volume_of(data.test[w.case]))[0][:, *w.centre] for w in windows]
+            places = [descriptor.local(volume_of(cases[w.case]))[0][:, *w.centre] for w in windows]
             return F.normalize(torch.stack(places), dim=1)
         vectors, train = UnitVectors(descriptor, data.train), data.train[:STANDARDISED_BY]
         fitted = vectors.pooled(self._batches(data, train, windows_of(train)))
-        return vectors.standardised(vectors.pooled(self._batches(data, data.test, windows)), fitted)
+        return vectors.standardised(vectors.pooled(self._batches(data, cases, windows)), fitted)
 
     def _batches(self, data: Measured, cases: Sequence[Case], windows: Sequence[Window]) -> Iterator[Tensor]:
         """Those windows, (B, C, side, side, side), in order; all of a case in batches of their own."""

@@ -1,4 +1,4 @@
-"""How the trained networks of a table score under graded shifts of their test cases."""
+"""How the rows of a table score under graded shifts of their test cases."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from ssl_bench.report.scores import read_scores
 from ssl_bench.report.table import Column, Row, Table, column_title
 
 NOTE = (
-    "The trained networks on shifted test cases, nothing trained again: the score, and in brackets its change from the "
-    "same networks' score on the same cases without the shift, paired over cases, with a 95 % interval that no "
-    "correction widens. Trained on: the pretext of the row shows the backbone this kind of shift, at whatever strength "
-    "(? where nothing says so). Labels turn with the anatomy, and what the field of view leaves out is background."
+    "The same networks on shifted test cases, nothing trained again: the score, and in brackets its change from their "
+    "score on the same cases without the shift, paired over cases, with a 95 % interval that no correction widens. Of "
+    "pairs of test cases the second is shifted alone, and what retrieval searches stays as it is; intervals know that "
+    "pairs share subjects. Trained on: the pretext of the row shows the backbone this kind of shift, at whatever "
+    "strength (? where nothing says so). Labels and true partners turn with the anatomy; what the field of view leaves "
+    "out is background, and no partner."
 )
 Lines = tuple[list[str], list[list[str]]]
 """A header and its rows, as plain text."""

@@ -10,6 +10,7 @@ import pandas as pd
 from ssl_bench.report.columns import Columns, case_columns
 
 Case = Mapping[str, Any]
+SIDES = ("subject", "partner")
 
 
 class Shifted(NamedTuple):
@@ -40,10 +41,11 @@ class ShiftedLines:
         """The evaluation at the line `place`, with its own `cases` and those under each shift."""
         if not shifted:
             return
-        subjects = {case["case"]: case["subject"] for case in cases if "subject" in case}
+        # The record's own cases alone say whose scans they are, and of pairs both sides.
+        sides = {case["case"]: {side: case[side] for side in SIDES if side in case} for case in cases}
         self._add(place, metric, "", 0, 0.0, cases)
         for one in shifted:
-            same = [case | {"subject": subjects.get(case["case"], case["case"])} for case in one["cases"]]
+            same = [case | sides.get(case["case"], {}) for case in one["cases"]]
             self._add(place, metric, one["shift"], one["grade"], one["strength"], same)
 
     def _add(self, place: int, metric: str, shift: str, grade: int, strength: float, cases: Sequence[Case]) -> None:

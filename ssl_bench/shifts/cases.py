@@ -1,4 +1,4 @@
-"""A test case under a shift, label and all."""
+"""A test case under a shift, label and all, and where its places went."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from ssl_bench.api.cases import Case
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.api.shift import ShiftFacts
-from ssl_bench.shifts.geometry import narrowed, random_axis, rotated, thick_slices
+from ssl_bench.shifts.geometry import (
+    narrowed,
+    narrowed_places,
+    random_axis,
+    rotated,
+    rotated_places,
+    thick_slices,
+)
 from ssl_bench.shifts.intensities import biased, noisy, with_gamma
 
 INTENSITY_SHIFTS = {"noise": noisy, "bias": biased, "gamma": with_gamma}
@@ -25,8 +32,7 @@ def shifted(case: Case, shift: ShiftFacts, grade: int, seed: int) -> Case:
     to the nearest voxel, and background where the scan no longer reaches, so that predictions are scored in the
     shifted frame.
     """
-    generator = numpy_generator(seed, "shift", shift.versioned, case.identifier)
-    strength = shift.strengths[grade]
+    generator, strength = _generator(case, shift, seed), shift.strengths[grade]
     if shift.name in INTENSITY_SHIFTS:
         channels = INTENSITY_SHIFTS[shift.name](case.channels, strength, generator)
         return replace(case, image=_like(channels, case))
@@ -39,6 +45,21 @@ def shifted(case: Case, shift: ShiftFacts, grade: int, seed: int) -> Case:
     image = rotated(case.channels, axis, strength, case.spacing_mm)
     turned = None if label is None else rotated(label, axis, strength, case.spacing_mm, labels=True)
     return _with(case, image, turned)
+
+
+def shifted_places(
+    places: NDArray[np.float64], case: Case, shift: ShiftFacts, grade: int, seed: int
+) -> NDArray[np.float64]:
+    """(N, 3): where `shifted` brings what lies at `places` (N, 3) of `case`, in voxels; NaN for out of view."""
+    strength = shift.strengths[grade]
+    if shift.name == "rotation":
+        axis = random_axis(_generator(case, shift, seed))
+        return rotated_places(places, axis, strength, case.spacing_mm, case.size)
+    return narrowed_places(places, strength, case.size) if shift.name == "field-of-view" else places
+
+
+def _generator(case: Case, shift: ShiftFacts, seed: int) -> np.random.Generator:
+    return numpy_generator(seed, "shift", shift.versioned, case.identifier)
 
 
 def _with(case: Case, channels: NDArray[np.float32], label: NDArray[Any] | None) -> Case:

@@ -56,10 +56,8 @@ def rotated(
     Linear, or the nearest voxel of `labels`, once for an image and its label map with the same axis. The right-hand
     rule holds for coordinates in the order (D, H, W).
     """
-    turn = Rotation.from_rotvec(np.deg2rad(degrees) * np.asarray(axis, dtype=np.float64)).as_matrix()
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    # From a voxel of the result to where it came from: to millimetres, back by the rotation, to voxels.
-    matrix = turn.T * spacing / spacing[:, None]
+    # From a voxel of the result to where it came from.
+    matrix = _in_voxels(_turn(axis, degrees).T, spacing_mm)
     centre = (np.array(array.shape[-3:]) - 1) / 2
     volumes = array.reshape(-1, *array.shape[-3:])
     turned = [
@@ -67,3 +65,34 @@ def rotated(
         for volume in volumes
     ]
     return np.stack(turned).reshape(array.shape)
+
+
+def rotated_places(
+    places: Array, axis: Sequence[float] | Array, degrees: float, spacing_mm: Sequence[float], size: Sequence[int]
+) -> Array:
+    """(N, 3): where `rotated` brings what lies at `places` (N, 3) of a volume (D, H, W); NaN for out of it. Voxels."""
+    last = np.array(size) - 1
+    turned = (places - last / 2) @ _in_voxels(_turn(axis, degrees), spacing_mm).T + last / 2
+    return _nan_outside((turned >= 0) & (turned <= last), turned)
+
+
+def narrowed_places(places: Array, share: float, size: Sequence[int]) -> Array:
+    """(N, 3): `places` (N, 3) of a volume (D, H, W), NaN where `narrowed` leaves them out; in voxels."""
+    middles = [_middle(length, share) for length in size]
+    first, last = (np.array([getattr(middle, end) for middle in middles]) for end in ("start", "stop"))
+    return _nan_outside((places >= first) & (places <= last - 1), places)
+
+
+def _nan_outside(inside: Array, places: Array) -> Array:
+    return np.where(inside.all(1, keepdims=True), places, np.nan)
+
+
+def _turn(axis: Sequence[float] | Array, degrees: float) -> Array:
+    """(3, 3), of millimetres."""
+    return np.asarray(Rotation.from_rotvec(np.deg2rad(degrees) * np.asarray(axis, dtype=np.float64)).as_matrix())
+
+
+def _in_voxels(turn: Array, spacing_mm: Sequence[float]) -> Array:
+    """(3, 3): to millimetres, by `turn`, back to voxels."""
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    return np.asarray(turn * spacing / spacing[:, None])

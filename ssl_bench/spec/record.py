@@ -149,7 +149,7 @@ Version 1 left them out (null), so that whoever missed most came nearest.
 
 
 class ShiftedScores(BaseModel):
-    """What the trained network of a cell scores on its test cases under one grade of one shift."""
+    """What a cell scores on its test cases under one grade of one shift, with the network that it has."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     shift: str
@@ -160,7 +160,7 @@ class ShiftedScores(BaseModel):
     score: float | None
     """As the record's own."""
     cases: list[dict[str, Any]]
-    """Per test case, in the order of the record's own: the mean DSC, or what is said of the whole volume."""
+    """Per test case, or pair, in the order of the record's own: what the score is made of, classes taken together."""
 
 
 class EvaluationRecord(_Record):

@@ -35,7 +35,7 @@ from ssl_bench.training.inference import predict
 from ssl_bench.training.measuring import measure
 from ssl_bench.training.pretraining import build_backbone
 from ssl_bench.training.progress import Progress
-from ssl_bench.training.robustness import shifted_scores
+from ssl_bench.training.robustness import shifted_scores, trained_on_shifts
 from ssl_bench.training.run_log import RunLog
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
@@ -118,7 +118,7 @@ def evaluate(
         steps_made=fitted.steps,
         converged=fitted.converged,
         shifted=shifted,
-        trained_on_shifts=_trained_on(spec) if shifted else None,
+        trained_on_shifts=trained_on_shifts(spec) if shifted else None,
         volumes_seen_in_pretraining=volumes_seen,
         modules=module_report(spec, facts.kind, protocol_class.facts, match),
         licence=licence,
@@ -214,12 +214,6 @@ def _backbone(spec: EvaluationSpec, weights: Path | None) -> tuple[Backbone, Mat
         start = build_backbone(made_by.width, spec.seed, made_by.network, channels)
         match = reset_part(backbone, start, spec.reset, match)
     return backbone, match, licence
-
-
-def _trained_on(spec: EvaluationSpec) -> list[str] | None:
-    """The shifts of whose kind the backbone saw some in pre-training; None where nothing says so."""
-    known = spec.backbone.trains_on
-    return None if known is None else list(known)
 
 
 def _volume(case: Case) -> Tensor:

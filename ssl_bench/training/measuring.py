@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
 from ssl_bench.training.pair_examples import PairExamples
 from ssl_bench.training.progress import Progress
+from ssl_bench.training.robustness import shifted_measures, trained_on_shifts
 from ssl_bench.training.runtime import Runtime, Stopwatch, make_fabric, provenance
 from ssl_bench.training.scoring import NeverPredicted, beside, describe, policy_of, score
 from ssl_bench.weights.entrance import Entrance
@@ -88,7 +90,10 @@ def measure(
         )
         rows = protocol.measure(measured, descriptor)
     metric = protocol.metrics[facts.kind]
-    value = score_of(facts, metric, rows)
+    scored_by = partial(score_of, facts, metric)
+    value = scored_by(rows)
+    with torch.no_grad():
+        shifted = shifted_measures(spec, protocol, measured, descriptor, scored_by, progress) if spec.shifts else []
     record = EvaluationRecord(
         status="ok",
         **cell.kept_in_record(),
@@ -101,6 +106,8 @@ def measure(
         policy=policy_of(facts, metric),
         never_predicted=describes.never_predicted(),
         converged=True,
+        shifted=shifted,
+        trained_on_shifts=trained_on_shifts(spec) if shifted else None,
         volumes_seen_in_pretraining=volumes_seen,
         modules=None if spec.control else module_report(spec, facts.kind, protocol.facts, match),
         licence=licence,

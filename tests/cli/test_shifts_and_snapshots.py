@@ -57,6 +57,25 @@ def test_a_matrix_plans_each_snapshot_once_and_keeps_the_keys_of_what_has_none(i
     assert {line.split()[0] for line in plain.out.splitlines() if "to do" in line} <= {line[0] for line in lines}
 
 
+def test_what_a_shift_cannot_change_is_planned_without_and_named(invoke: Invoke) -> None:
+    matrix = MATRIX.replace("sbm", "shc").replace("linear", "match") + " --dry-run"
+    plain, more = invoke(*matrix.split()), invoke(*matrix.split(), "--shifts", "noise")
+    assert (plain.code, more.code) == (0, 0), more.err
+    assert more.err.splitlines() == [
+        *plain.err.splitlines(),
+        "--shifts leaves cells as they are: control:position sees no intensities, and nothing else is changed by noise",
+        "--shifts leaves cells as they are: control:truth knows every shift",
+    ]
+    before, after = (
+        {line.split("  ")[-1]: line.split()[0] for line in done.out.splitlines() if "to do" in line}
+        for done in (plain, more)
+    )
+    changed = {title for title, key in after.items() if before[title] != key}
+    assert changed == {
+        f"{row} shc match-v1, seed 0" for row in ("scratch", "denoising", "control:patches", "control:mind")
+    }
+
+
 @pytest.mark.slow
 def test_a_run_under_shifts_and_along_snapshots_is_reported(invoke: Invoke, tmp_path: Path) -> None:
     results = ("--results", tmp_path / "results")

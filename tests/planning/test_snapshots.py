@@ -59,8 +59,9 @@ def test_snapshots_of_nothing_are_refused(planner: Planner) -> None:
 
 def test_shifts_are_part_of_a_key_only_where_they_are_asked_for(planner: Planner) -> None:
     cells = along_snapshots([planner.evaluation("denoising", "shc", "linear", 0)], 3)
-    assert under_shifts(cells, ()) == cells
-    one, more = under_shifts(cells, ("noise-v1",)), under_shifts(cells, ("noise-v1", "rotation-v1"))
+    assert under_shifts(cells, ()) == (cells, [])
+    (one, left), (more, _) = (under_shifts(cells, shifts) for shifts in (("noise-v1",), ("noise-v1", "rotation-v1")))
+    assert left == ["snapshots are read without shifts"]
     assert [cell.key for cell in one[:2]] == [cell.key for cell in cells[:2]]
     assert len({cells[2].key, one[2].key, more[2].key}) == 3
     assert one[2].pretraining == cells[2].pretraining

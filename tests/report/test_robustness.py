@@ -17,7 +17,7 @@ from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.store.store import Store
 from tests.report.made_up import StoreOf, tables
-from tests.report.pictures.conftest import record
+from tests.report.pictures.conftest import PLANNER, record
 
 DSC = (0.5, 0.6, 0.7, 0.8, 0.9)
 LOSSES = np.array([0.08, 0.09, 0.1, 0.11, 0.12])
@@ -100,6 +100,56 @@ def test_scans_of_one_subject_are_one_unit_under_a_shift_too() -> None:
     subjects = table.frames.shifted.cases.groupby("cell")["subject"].nunique()
     assert set(subjects) == {4}
     assert len(subjects) == 4
+
+
+def test_pairs_change_with_an_interval_that_knows_whose_they_are() -> None:
+    """Six subjects, each with the two that follow: of twelve pairs each subject is in four.
+
+    In the model loss = mean + a_i + a_j + e the squared deviations of pairs are expected to be 16 A + 11 E, those of
+    subjects' sums 56 A + 16 E: with B of pairs by subjects tr(CBB') = 2 * 12 - 16 * 6 / 12 = 16, and B'CB has 4 - 4/3
+    on its diagonal, 1 - 4/3 for 24 neighbours, -4/3 for the 6 others. The mean has the variance 4 A / 6 + E / 12.
+    """
+    pairs = [(i, (i + step) % 6) for i in range(6) for step in (1, 2)]
+    of_subject, own = (-0.9, -0.4, 0.5, 0.8, -0.5, 0.5), np.array([4, -5, 3, 2, -4, 1, -3, 5, -2, -1, 3, -3]) / 10
+    losses = np.array([1 + of_subject[i] + of_subject[j] for i, j in pairs]) + own
+    before = 5 - 2 * own
+    rows = [
+        {"case": f"t{i}:t{j}", "subject": f"t{i}", "partner": f"t{j}", "error_mm": float(error)}
+        for (i, j), error in zip(pairs, before, strict=True)
+    ]
+    states = [
+        {"shift": "rotation-v1", "grade": g, "strength": 1.0, "score": 0,
+         "cases": [{"case": row["case"], "error_mm": row["error_mm"] + g * loss}
+                   for row, loss in zip(rows, losses, strict=True)]}
+        for g in (1, 2, 3)
+    ]  # fmt: skip
+    spec = PLANNER.evaluation("scratch", "shc", "match", 0).evaluation.model_copy(update={"shifts": ("rotation-v1",)})
+    changed = {"metric": "match error", "cases": rows, "shifted": states, "spec": spec, "key": spec.key}
+    (table,) = tables(record("scratch", "shc", "linear", DSC, **changed))
+    under = table.frames.shifted.whole()
+    assert [f"{one}:{other}" for one, other in zip(under["subject"], under["partner"], strict=True)] == list(
+        under["case"]
+    )
+    assert list(under["grade"]) == [0] * 12 + [1] * 12 + [2] * 12 + [3] * 12
+    ((_, (_, ((_, _, _, unshifted, first, _, _),))),) = robustness_tables(table)
+
+    deviations = losses - losses.mean()
+    sums = [sum(d for pair, d in zip(pairs, deviations, strict=True) if i in pair) for i in range(6)]
+    squares, equations = np.array([np.sum(deviations**2), np.sum(np.square(sums))]), np.array([[16, 11], [56, 16]])
+    of_both, of_pair = np.linalg.solve(equations, squares)
+    variance = 4 / 6 * of_both + of_pair / 12
+    assert of_pair > 0
+    assert variance > 2 * losses.var(ddof=1) / 12
+    # As many degrees of freedom as the quadratic form has by its variance (Satterthwaite).
+    belongs = np.array([[float(i in pair) for i in range(6)] for pair in pairs])
+    centre, cause = np.eye(12) - 1 / 12, belongs @ belongs.T
+    weights = np.linalg.solve(equations.T, [4 / 6, 1 / 12])
+    form = weights[0] * centre + weights[1] * centre @ cause @ centre
+    seen = form @ (of_both * cause + of_pair * np.eye(12))
+    reach = stats.t.ppf(0.975, np.trace(seen) ** 2 / np.trace(seen @ seen)) * np.sqrt(variance)
+    assert unshifted == f"{before.mean():.2f}"
+    low, high = losses.mean() - reach, losses.mean() + reach
+    assert first == f"{(before + losses).mean():.2f} (+{losses.mean():.2f} [{low:+.2f}, {high:+.2f}])"
 
 
 def test_an_auc_changes_by_what_its_probabilities_say() -> None:

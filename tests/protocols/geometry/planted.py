@@ -85,8 +85,25 @@ def measured(
     **settings: Any,
 ) -> Rows:
     """What the protocol `name` makes of cases with planted features."""
+    data = data_of(test, train, points, control, kind)
+    return protocol_of(name, **settings).measure(data, descriptor() if descriptor else None)
+
+
+def protocol_of(name: str, **settings: Any) -> Measurement:
+    """The protocol `name`."""
     plugin = PROTOCOLS.load(name)
     assert issubclass(plugin, Measurement)
+    return plugin(plugin.Settings.model_validate(settings), 0)  # type: ignore[arg-type]
+
+
+def data_of(
+    test: Sequence[Case],
+    train: Sequence[Case] = (),
+    points: dict[str, Tensor] | None = None,
+    control: Control = "",
+    kind: Kind = "segmentation",
+) -> Measured:
+    """What a measurement is made of, where cases have planted features."""
     facts = TaskFacts(
         "planted", kind, KINDS[kind].metric, CLASSES if kind == "segmentation" else ("ill",), "CT", "heart"
     )
@@ -94,8 +111,6 @@ def measured(
     def described(case: Case, prediction: Tensor, ranked: bool = True) -> dict[str, Any]:
         return describe(facts, case, prediction, surfaces=False)
 
-    data = Measured(
+    return Measured(
         facts, train or test, test, 16, control, lambda: Truth(points) if points else None, described, lambda _: None
     )
-    protocol = plugin(plugin.Settings.model_validate(settings), 0)  # type: ignore[arg-type]
-    return protocol.measure(data, descriptor() if descriptor else None)
