@@ -147,10 +147,10 @@ def _keep_freed_memory() -> None:
 def peak_of_process() -> int:
     """The most memory in bytes that this process has held in RAM since it began to run its program."""
     status = Path("/proc/self/status")
-    if status.exists():
-        # On Linux ru_maxrss begins with the size of the process that started this one.
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+    lines = status.read_text().splitlines() if status.exists() else []
+    # On Linux ru_maxrss begins with the size of the process that started this one. Not every container has this line.
+    if peak := next((line for line in lines if line.startswith("VmHWM:")), ""):
+        return int(peak.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
