@@ -109,8 +109,7 @@ def _cell(table: Table, row: Row, column: Column, best: dict[Column, list[Row]])
 
 def pretrainings_of(table: Table) -> pd.DataFrame:
     """The pre-trainings that the table's cells rest on, by method and seed."""
-    every = table.frames.pretrainings
-    return every[every["key"].isin(table.pretraining_keys)].sort_values(["method", "seed"], kind="stable")
+    return table.pretrainings.sort_values(["method", "seed"], kind="stable")
 
 
 def pretraining_table(pretrainings: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -122,7 +121,7 @@ def pretraining_table(pretrainings: pd.DataFrame) -> tuple[list[str], list[list[
     ]
     rows = [
         [
-            Row("", line.method, line.options).label,
+            line.row,
             str(line.seed),
             "–" if line.loss_first != line.loss_first else f"{line.loss_first:.3f} → {line.loss_last:.3f}",
             losses,

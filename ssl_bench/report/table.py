@@ -138,19 +138,31 @@ class Table:
         return sorted(set(self.cells["seed"]))
 
     @cached_property
+    def method_rows(self) -> list[Row]:
+        """Those that are no controls."""
+        return [row for row in self.rows if not row.is_control]
+
+    @cached_property
     def complete_rows(self) -> list[Row]:
         """Methods' rows with a score in every column for every seed and fold: what is ranked or bold is of these."""
         return self.complete_in(self.columns)
 
     def complete_in(self, columns: Sequence[Column]) -> list[Row]:
         """Methods' rows with a score in every one of `columns` for every seed and fold."""
-        methods = [row for row in self.rows if not row.is_control]
-        return [row for row in methods if all(self._whole(row, c) == len(self.seeds) for c in columns)]
+        return [row for row in self.method_rows if all(self._whole(row, c) == len(self.seeds) for c in columns)]
 
     @cached_property
     def pretraining_keys(self) -> set[str]:
         """The keys of the pre-trainings that its cells rest on."""
         return set(self.cells["pretraining"]) - {""}
+
+    @cached_property
+    def pretrainings(self) -> pd.DataFrame:
+        """Their lines of `StoreFrames.pretrainings`, with the label of the row that each is of as ``row``."""
+        every = self.frames.pretrainings
+        found = every[every["key"].isin(self.pretraining_keys)]
+        labels = [Row("", *names).label for names in zip(found["method"], found["options"], strict=True)]
+        return found.assign(row=pd.Series(labels, found.index, dtype=object))
 
     def place(self, row: Row, column: Column) -> Place | None:
         """What `row` has in `column`; None where it has no score there."""

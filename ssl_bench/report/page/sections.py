@@ -115,8 +115,8 @@ def _notes(table: Table) -> list[str]:
     return [
         *unranked(table, str),
         f"Mean over test cases, {units(table)}{spread}. Setting {table.setting.digest}.",
-        *([incomplete] if len(table.complete_rows) < sum(not row.is_control for row in table.rows) else []),
-        *([controls] if any(row.is_control for row in table.rows) else []),
+        *([incomplete] if len(table.complete_rows) < len(table.method_rows) else []),
+        *([controls] if len(table.method_rows) < len(table.rows) else []),
         *mean_rank_note(table),
         *data_notes(table, str, str),
         *environments(table),

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ssl_bench.report.pictures.classes import class_scores
-from ssl_bench.report.pictures.gallery import first_example
-from ssl_bench.report.pictures.measures import columns_by_protocol, in_words
+from ssl_bench.report.pictures.kept import kept_by_column
+from ssl_bench.report.pictures.measures import in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import finish, new_panels, origin_of, place_legend, plain, slug
 from ssl_bench.report.table import Column, Row, Table
@@ -28,13 +28,10 @@ def feature_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
     """
     pictures = []
     seen: set[str] = set()
-    for columns in columns_by_protocol(table).values():
-        for column in columns:
-            found = {row: first_example(table, row, column, examples).features for row in table.rows}
-            shown = {row: features for row, features in found.items() if features is not None}
-            if shown and column[0] not in seen:
-                seen.add(column[0])
-                pictures += [_colours(table, column, shown), _embedding(table, column, shown)]
+    for column, shown in kept_by_column(table, examples, lambda one: one.features):
+        if column[0] not in seen:
+            seen.add(column[0])
+            pictures += [_colours(table, column, shown), _embedding(table, column, shown)]
     return pictures
 
 

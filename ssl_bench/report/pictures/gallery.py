@@ -11,9 +11,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
+from ssl_bench.report.pictures.kept import kept_by_column
+from ssl_bench.report.pictures.measures import column_name, in_words
 from ssl_bench.report.pictures.picture import Picture
-from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, place_legend, plain
+from ssl_bench.report.pictures.style import finish, name_line, new_image_lines, origin_of, place_legend, plain
 from ssl_bench.report.table import Column, Row, Table
 from ssl_bench.store.example_file import Examples, LaidPair, SegmentedSlice
 
@@ -27,38 +28,18 @@ def gallery_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Pic
 
     `examples` are those of every cell by its key.
     """
-    pictures = []
-    for columns in columns_by_protocol(table).values():
-        for column in columns:
-            found = {row: first_example(table, row, column, examples).slices for row in table.rows}
-            shown = {row: slices for row, slices in found.items() if slices}
-            if shown:
-                pictures.append(_gallery(table, column, shown))
-    return pictures
-
-
-def first_example(table: Table, row: Row, column: Column, examples: Mapping[str, Examples]) -> Examples:
-    """What the row's cell of the lowest seed and fold kept; empty where there is nothing."""
-    keys = table.lines(column, row)["key"]
-    return examples.get(keys.iloc[0], Examples()) if len(keys) else Examples()
+    kept = kept_by_column(table, examples, lambda one: one.slices)
+    return [_gallery(table, column, shown) for column, shown in kept]
 
 
 def _gallery(table: Table, column: Column, shown: dict[Row, tuple[SegmentedSlice, ...]]) -> Picture:
-    blocks = 2 if len(shown) > 4 else 1
-    down = -(-len(shown) // blocks)
     title = f"Test cases of {in_words(table, column)}"
-    width = 7.4 if blocks == 2 else 5.2
-    height = _mean_aspect(shown) * (width - 0.25 * blocks) / (3 * blocks) + 0.2
-    figure = new_figure(title, origin_of(table), down * height, width, entries=2)
-    panels = figure.subplots(down, 3 * blocks, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for index, (row, slices) in enumerate(shown.items()):
-        block, place = divmod(index, down)
-        for axes, example in zip(panels[place, 3 * block :], slices[:3], strict=False):
+    figure, lines = new_image_lines(title, origin_of(table), len(shown), 3, _mean_aspect(shown))
+    for line, (row, slices) in zip(lines, shown.items(), strict=False):
+        for axes, example in zip(line, slices[:3], strict=False):
             draw_slice(axes, example)
             axes.set_title(f"{plain(example.place, 8)}, DSC {100 * example.dsc:.0f} %", fontsize=7.5, pad=2)
-        name_line(panels[place, 3 * block], row)
+        name_line(line[0], row)
     handles = [Line2D([], [], color=TRUTH, linewidth=2), Line2D([], [], color=PREDICTION, linewidth=1)]
     place_legend(figure, handles, ["reference", "prediction"])
     fold = " and fold" if table.folds(column)[0] > 1 else ""

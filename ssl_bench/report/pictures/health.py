@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from ssl_bench.report.pictures.measures import columns_by_protocol, panel_title
+from ssl_bench.report.pictures.measures import columns_by_protocol, panel_title, pretraining_curves
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.scatter import dashed_line, draw_points, mean_over_seeds
 from ssl_bench.report.pictures.style import (
@@ -102,14 +102,9 @@ def _stage_ranks(table: Table) -> list[Picture]:
 
 def _shares_by_row(table: Table) -> pd.DataFrame:
     """Columns ``row`` (its label), ``stage``, ``step`` and ``share``: the mean over the pre-trainings of a row."""
-    every, curves = table.frames.pretrainings, table.frames.pretraining_curves
-    here = every[every["key"].isin(table.pretraining_keys)]
-    lines = curves[curves["cell"].isin(here.index) & curves["curve"].astype(str).str.startswith(RANK)]
-    labels = [Row("", *names).label for names in zip(here["method"], here["options"], strict=True)]
-    lines = lines.assign(
-        row=lines["cell"].map(dict(zip(here.index, labels, strict=True))),
-        stage=lines["curve"].astype(str).str.removeprefix(RANK),
-    )
+    curves = pretraining_curves(table)
+    lines = curves[curves["curve"].astype(str).str.startswith(RANK)]
+    lines = lines.assign(stage=lines["curve"].astype(str).str.removeprefix(RANK))
     starts = lines[lines["step"] == 0].drop_duplicates(["cell", "stage"]).set_index(["cell", "stage"])["value"]
     lines = lines.join(starts.rename("start"), on=["cell", "stage"])
     lines = lines.assign(share=lines["value"] / lines["start"])

@@ -13,12 +13,13 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, draw_slice, first_example, outlines
+from ssl_bench.report.pictures.gallery import PREDICTION, TRUTH, draw_slice, outlines
+from ssl_bench.report.pictures.kept import kept_by_column
 from ssl_bench.report.pictures.matches import SCALE_INCHES, add_scale
-from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
+from ssl_bench.report.pictures.measures import column_name, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.pretext import draw_grid
-from ssl_bench.report.pictures.style import finish, name_line, new_figure, origin_of, place_legend, plain
+from ssl_bench.report.pictures.style import finish, name_line, new_image_lines, origin_of, place_legend, plain
 from ssl_bench.report.table import Column, Row, Table
 from ssl_bench.store.example_file import Examples, LaidPair
 
@@ -27,33 +28,19 @@ ERRORS = "YlOrRd"
 
 def laid_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Picture]:
     """One picture a task: each row's first pair of test cases."""
-    pictures = []
-    for columns in columns_by_protocol(table).values():
-        for column in columns:
-            found = {row: first_example(table, row, column, examples).laid for row in table.rows}
-            shown = {row: laid for row, laid in found.items() if laid is not None}
-            if shown:
-                pictures.append(_laid(table, column, shown))
-    return pictures
+    kept = kept_by_column(table, examples, lambda one: one.laid)
+    return [_laid(table, column, shown) for column, shown in kept]
 
 
 def _laid(table: Table, column: Column, shown: dict[Row, LaidPair]) -> Picture:
     known = [laid.error_mm for laid in shown.values() if laid.error_mm is not None]
     across = 3 if known else 2
-    blocks = 2 if len(shown) > 4 else 1
-    down = -(-len(shown) // blocks)
     title = f"One subject laid onto another, {in_words(table, column)}"
-    width = 7.4 if blocks == 2 else 5.2
     ratio = float(np.mean([np.divide(*own.image.shape) * np.divide(*own.pixel_mm) for own in shown.values()]))
-    height = np.clip(ratio, 0.4, 2.5) * (width - 0.25 * blocks - SCALE_INCHES) / (across * blocks) + 0.2
-    figure = new_figure(title, origin_of(table), down * height, width, entries=2)
-    panels = figure.subplots(down, across * blocks, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
+    aspect = float(np.clip(ratio, 0.4, 2.5))
+    figure, lines = new_image_lines(title, origin_of(table), len(shown), across, aspect, beside=SCALE_INCHES)
     scale = Normalize(0, max([1.0, *(_largest(error) for error in known)]))
-    for index, (row, laid) in enumerate(shown.items()):
-        block, place = divmod(index, down)
-        line = panels[place, across * block : across * (block + 1)]
+    for line, (row, laid) in zip(lines, shown.items(), strict=False):
         draw_slice(line[0], laid)
         line[0].set_title(plain(f"{laid.partner} on {laid.case}", 24), fontsize=7, pad=2)
         draw_grid(line[1], laid.displacement, laid.pixel_mm[0] / laid.pixel_mm[1])
@@ -63,7 +50,7 @@ def _laid(table: Table, column: Column, shown: dict[Row, LaidPair]) -> Picture:
             line[2].set_title(f"error, median {_median(laid.error_mm):.1f} mm", fontsize=7, pad=2)
         name_line(line[0], row)
     if known:
-        add_scale(figure, panels, scale, ERRORS, "error, mm")
+        add_scale(figure, lines, scale, ERRORS, "error, mm")
     handles = [Line2D([], [], color=TRUTH, linewidth=2), Line2D([], [], color=PREDICTION, linewidth=1)]
     place_legend(figure, handles, ["reference", "laid onto it"])
     error = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,16 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
-from numpy.typing import NDArray
 
-from ssl_bench.report.pictures.gallery import TRUTH, draw_grey, first_example
-from ssl_bench.report.pictures.measures import column_name, columns_by_protocol, in_words
+from ssl_bench.report.pictures.gallery import TRUTH, draw_grey
+from ssl_bench.report.pictures.kept import kept_by_column
+from ssl_bench.report.pictures.measures import column_name, in_words
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import (
     add_legend,
     finish,
     name_line,
-    new_figure,
+    new_image_lines,
     new_panels,
     origin_of,
     place_legend,
@@ -40,38 +40,23 @@ LEAST_MM = 0.5
 
 def match_pictures(table: Table, examples: Mapping[str, Examples]) -> list[Picture]:
     """Two pictures a task: each row's points of one pair, and how far off all of its points are."""
-    pictures = []
-    for columns in columns_by_protocol(table).values():
-        for column in columns:
-            found = {row: first_example(table, row, column, examples).matches for row in table.rows}
-            shown = {row: matches for row, matches in found.items() if matches is not None}
-            if shown:
-                pictures += [_points(table, column, shown), _curves(table, column, shown)]
-    return pictures
+    kept = kept_by_column(table, examples, lambda one: one.matches)
+    return [draw(table, column, shown) for column, shown in kept for draw in (_points, _curves)]
 
 
 def _points(table: Table, column: Column, shown: dict[Row, Matches]) -> Picture:
-    blocks = 2 if len(shown) > 4 else 1
-    down = -(-len(shown) // blocks)
     title = f"Points found in another subject, {in_words(table, column)}"
-    width = 7.4 if blocks == 2 else 5.2
-    height = _aspect(shown) * (width - 0.25 * blocks - SCALE_INCHES) / (2 * blocks) + 0.2
-    figure = new_figure(title, origin_of(table), down * height, width, entries=2)
-    panels = figure.subplots(down, 2 * blocks, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
+    figure, lines = new_image_lines(title, origin_of(table), len(shown), 2, _aspect(shown), beside=SCALE_INCHES)
     # One scale for all rows, so that a colour is the same error everywhere.
     largest = max(float(matches.error_mm.max()) for matches in shown.values())
     scale = LogNorm(1, max(10.0, largest), clip=True)
-    for index, (row, matches) in enumerate(shown.items()):
-        block, place = divmod(index, down)
-        pair = panels[place, 2 * block : 2 * block + 2]
-        draw_pair(pair[0], pair[1], matches, scale)
-        pair[0].set_title(plain(matches.source, 18), fontsize=7.5, pad=2)
-        pair[1].set_title(f"{plain(matches.target, 18)}, median {np.median(matches.error_mm):.1f} mm",
-                          fontsize=7.5, pad=2)  # fmt: skip
-        name_line(pair[0], row)
-    add_scale(figure, panels, scale, ERRORS, "error, mm (log scale)")
+    for (source, target), (row, matches) in zip(lines, shown.items(), strict=False):
+        draw_pair(source, target, matches, scale)
+        source.set_title(plain(matches.source, 18), fontsize=7.5, pad=2)
+        target.set_title(f"{plain(matches.target, 18)}, median {np.median(matches.error_mm):.1f} mm",
+                         fontsize=7.5, pad=2)  # fmt: skip
+        name_line(source, row)
+    add_scale(figure, lines, scale, ERRORS, "error, mm (log scale)")
     handles = [
         Line2D([], [], color=TRUTH, marker="o", linestyle="", markersize=5, markerfacecolor="none"),
         Line2D([], [], color="#ff8000", marker="o", linestyle="", markersize=4),
@@ -111,9 +96,10 @@ SCALE_INCHES = 0.8
 """Of a figure's width, that `add_scale` takes."""
 
 
-def add_scale(figure: Figure, panels: NDArray[Any], scale: Normalize, colours: str, label: str) -> None:
-    """What the colours of `panels` mean, right of them."""
-    bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels.flat), aspect=40, pad=0.01, fraction=0.03)
+def add_scale(figure: Figure, lines: Sequence[Sequence[Axes]], scale: Normalize, colours: str, label: str) -> None:
+    """What the colours in `lines` of images mean, right of them."""
+    every = [axes for line in lines for axes in line]
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=every, aspect=40, pad=0.01, fraction=0.03)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
     bar.ax.yaxis.set_major_formatter(ScalarFormatter())

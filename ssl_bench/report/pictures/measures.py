@@ -8,6 +8,7 @@ import textwrap
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ssl_bench.report.comparison import summarise
 from ssl_bench.report.pictures.style import plain
@@ -35,6 +36,13 @@ def measured(table: Table, column: Column) -> dict[Row, Measured]:
                 value, low, high = (float(part) for part in summaries[place].estimate[:3])
             found[row] = Measured(*(factor * part for part in (here.mean if math.isnan(value) else value, low, high)))
     return found
+
+
+def pretraining_curves(table: Table) -> pd.DataFrame:
+    """The points of `StoreFrames.pretraining_curves` behind `table`, with the label of the row as ``row``."""
+    curves, rows = table.frames.pretraining_curves, table.pretrainings["row"]
+    found = curves[curves["cell"].isin(rows.index)]
+    return found.assign(row=found["cell"].map(rows))
 
 
 def axis_of(table: Table, *columns: Column) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
+from ssl_bench.report.pictures.measures import pretraining_curves
 from ssl_bench.report.pictures.picture import Picture
 from ssl_bench.report.pictures.style import GREY, finish, new_panels, origin_of, place_legend, plain, row_styles
-from ssl_bench.report.table import Row, Table
+from ssl_bench.report.table import Table
 
 TRAINING, HELD_OUT = "training loss", "held-out loss"
 PANELS_A_LINE = 4
@@ -48,20 +50,13 @@ def pretext_loss_pictures(table: Table) -> list[Picture]:
 
 def losses_by_row(table: Table) -> pd.DataFrame:
     """Columns ``row`` (its label), ``curve``, ``step`` and ``value``: the mean over the pre-trainings of a row."""
-    every, curves = table.frames.pretrainings, table.frames.pretraining_curves
-    here = every[every["key"].isin(table.pretraining_keys)]
-    lines = curves[curves["cell"].isin(here.index) & curves["curve"].isin([TRAINING, HELD_OUT])]
-    labels = [Row("", *names).label for names in zip(here["method"], here["options"], strict=True)]
-    lines = lines.assign(row=lines["cell"].map(dict(zip(here.index, labels, strict=True))))
-    lines = lines[np.isfinite(lines["value"].astype(float))]
+    curves = pretraining_curves(table)
+    lines = curves[curves["curve"].isin([TRAINING, HELD_OUT]) & np.isfinite(curves["value"].astype(float))]
     return lines.groupby(["row", "curve", "step"], sort=False, observed=True)["value"].mean().reset_index()
 
 
-def _averaged(line: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values, averaged over at most `POINTS` stretches."""
-    steps, values = line["step"].to_numpy(float), line["value"].to_numpy(float)
-    stretches = np.array_split(np.arange(len(steps)), max(1, min(POINTS, len(steps))))
-    return (
-        np.array([steps[stretch].mean() for stretch in stretches if stretch.size]),
-        np.array([values[stretch].mean() for stretch in stretches if stretch.size]),
-    )
+def _averaged(line: pd.DataFrame) -> NDArray[np.float64]:
+    """(2, points): steps and values, averaged over at most `POINTS` stretches."""
+    points = line[["step", "value"]].to_numpy(float)
+    stretches = np.array_split(points, max(1, min(POINTS, len(points))))
+    return np.reshape([stretch.mean(axis=0) for stretch in stretches if len(stretch)], (-1, 2)).T

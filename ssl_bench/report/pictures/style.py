@@ -111,6 +111,24 @@ def new_panels(
     return figure, panels[:count]
 
 
+def new_image_lines(
+    title: str, origin: str, count: int, across: int, aspect: float, beside: float = 0.0
+) -> tuple[Figure, list[Sequence[Axes]]]:
+    """A figure of `count` lines of `across` images, more than four in two blocks beside each other, no axes drawn.
+
+    `aspect` is an image's height over its width; `beside` are inches of the width for a scale. What is left over of the
+    last block stands behind the lines.
+    """
+    blocks, width = (2, 7.4) if count > 4 else (1, 5.2)
+    down = -(-count // blocks)
+    height = aspect * (width - 0.25 * blocks - beside) / (across * blocks) + 0.2
+    figure = new_figure(title, origin, down * height, width, entries=2)
+    panels = figure.subplots(down, across * blocks, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    return figure, [line[across * block : across * (block + 1)] for block in range(blocks) for line in panels]
+
+
 def finish(
     figure: Figure, name: Sequence[str], title: str, caption: str, description: str, format_: Literal["svg", "png"]
 ) -> Picture:
