@@ -65,9 +65,9 @@ class Voxels(Protocol):
         """All of it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """One volume as the network sees it."""
+    """One volume as the network sees it. Volumes do not compare: a case is equal to itself alone."""
 
     identifier: str
     image: Voxels

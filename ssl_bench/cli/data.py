@@ -16,9 +16,9 @@ from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ssl_bench.api.cases import Doubt, Problem, SourceCase
+    from ssl_bench.api.cases import Problem, SourceCase
     from ssl_bench.data.folder_source import FolderSource
     from ssl_bench.data.preprocessing.arrays import CaseReport
     from ssl_bench.data.preprocessing.channels import ChannelReport
@@ -85,7 +85,8 @@ def check(
             typer.echo(_who_was_scanned(folder.found.cases))
         _list_label_maps(seen.label_maps)
         _list(seen.problems, folder.name)
-        _warn_of({report.case.identifier: report.doubts for report in seen.reports}, folder.name)
+        for line in doubt_lines(folder.name, {report.case.identifier: report.doubts for report in seen.reports}):
+            warn(line)
     if seen.problems:
         raise typer.Exit(2)
 
@@ -108,8 +109,8 @@ def prepare(
 
     Example: ssl-bench data prepare shc --data-root MM-WHS --workers 8
     """
+    from ssl_bench.data.folder_source import warnings_about
     from ssl_bench.data.layouts.label_names import label_maps_among
-    from ssl_bench.data.leaks import held_again
     from ssl_bench.data.preprocessing.prepared import prepare as prepare_cases
 
     folder = _open(task, data_root, preset, set_, take_labels)
@@ -124,8 +125,7 @@ def prepare(
     typer.echo(f"{len(prepared)} of {len(cases) - len(label_maps) + len(folder.found.label_maps)} cases are ready")
     _list_label_maps(label_maps)
     _list(problems, folder.name)
-    _warn_of({case.identifier: case.doubts for case in prepared}, folder.name)
-    if line := held_again(prepared):
+    for line in warnings_about(prepared, folder.name):
         warn(line)
     if problems:
         raise typer.Exit(2)
@@ -296,11 +296,6 @@ def _values(channel: ChannelReport) -> str:
     """The range of a channel's values; of several with its name and its recipe."""
     low, high = channel.value_range
     return f"{channel.name} ({channel.intensity}) {low:g} to {high:g}" if channel.name else f"{low:g} to {high:g}"
-
-
-def _warn_of(doubts: Mapping[str, Sequence[Doubt]], name: str) -> None:
-    for line in doubt_lines(name, doubts):
-        warn(line)
 
 
 def _list(problems: list[Problem], name: str) -> None:

@@ -107,9 +107,9 @@ def placed(
 
 def check_start(start: Start, methods: Sequence[str], option: str) -> None:
     """Raise UserError where ``--init`` would change nothing, since none of `methods`, which `option` names, trains."""
-    if start.init is None or any(
-        METHODS.load(name).facts.pretrains != "nothing" for name in methods if name not in CONTROL_ROWS
-    ):
+    from ssl_bench.planning.pairs import pre_trains
+
+    if start.init is None or any(map(pre_trains, methods)):
         return
     raise UserError(
         f"--init {start.init}: nothing is pre-trained by {option} {','.join(methods)}; to measure these weights as "

@@ -109,10 +109,7 @@ class FolderSource(DataSource[Spec]):
                 f"{self.place}: {left_out}, and are left out (the first: {label_maps[0].path}); ssl-bench data check "
                 "lists them with why, --take-labels takes them as scans"
             )
-        lines = doubt_lines(self.name, {case.identifier: case.doubts for case in prepared})
-        if again := held_again(prepared):
-            lines.append(again)
-        for line in lines:
+        for line in warnings_about(prepared, self.name):
             preparation.warn(f"{self.place}: {line}")
         return {case.identifier: case for case in prepared}, problems
 
@@ -147,3 +144,9 @@ def _summary(problems: Sequence[Problem]) -> str:
     first = problems[0]
     others = f" (and {len(problems) - 1} more; ssl-bench data check lists them)" if len(problems) > 1 else ""
     return f"{first.path}: {first.reason}; or leave such cases out with --skip-problems{others}"
+
+
+def warnings_about(prepared: Sequence[PreparedCase], name: str) -> list[str]:
+    """What is suspicious about the cases of data set `name`, one line each, and which are there twice."""
+    again = held_again(prepared)
+    return [*doubt_lines(name, {case.identifier: case.doubts for case in prepared}), *([again] if again else [])]

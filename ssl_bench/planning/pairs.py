@@ -44,7 +44,12 @@ def possible_pairs(
     return with_sense(pairs, why_not, "{}; choose others")
 
 
+def pre_trains(row: str) -> bool:
+    """Whether anything is pre-trained for `row`, a method or a control."""
+    return row not in CONTROL_ROWS and METHODS.load(row).facts.pretrains != "nothing"
+
+
 def _why_no_start(method: str, backbone: str, start: str) -> str:
-    if start in ("", backbone) or method in CONTROL_ROWS or METHODS.load(method).facts.pretrains == "nothing":
+    if start in ("", backbone) or not pre_trains(method):
         return ""
     return f"--init holds weights of {start}, from which no pre-training of {backbone} can start"

@@ -6,6 +6,7 @@ is how far the most similar feature lies from it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from ssl_bench.api.cases import Case
 from ssl_bench.api.measurement import Descriptor, Measured, Measurement, Rows
 from ssl_bench.api.protocol import ProtocolFacts
 from ssl_bench.api.settings import Settings
-from ssl_bench.protocols.geometry.pairs import known_partners, pairs_of, points_in, remembering, row_of
+from ssl_bench.protocols.geometry.pairs import known_partners, pairs_of, points_in, row_of
 from ssl_bench.protocols.geometry.search import coarse_to_fine, nearest
 from ssl_bench.protocols.geometry.unit_vectors import Level, UnitVectors
 
@@ -58,12 +59,13 @@ class MatchV1(Measurement):
         truth = known_partners(data)
         vectors = descriptor and UnitVectors(descriptor, data.train)
 
-        def describe(case: Case) -> _Described:
+        kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
+
+        @lru_cache(maxsize=kept)
+        def described(case: Case) -> _Described:
             assert vectors
             return _Described(vectors.local(case), vectors.levels(case))
 
-        # Neighbours in the order of pairs share their cases.
-        described = remembering(describe, self.settings.partners + 1)
         rows = []
         for one, other in pairs_of(len(data.test), self.settings.partners):
             source, target = data.references[one], data.test[other]

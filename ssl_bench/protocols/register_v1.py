@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -19,7 +20,6 @@ from ssl_bench.protocols.geometry.pairs import (
     known_partners,
     pairs_of,
     points_in,
-    remembering,
     row_of,
     spread_over,
     voxels_of,
@@ -59,12 +59,13 @@ class RegisterV1(Measurement):
         vectors = descriptor and UnitVectors(descriptor, data.train)
         truth = known_partners(data) if data.control == "truth" else data.truth()
 
-        def describe(case: Case) -> Tensor:
+        kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
+
+        @lru_cache(maxsize=kept)
+        def local(case: Case) -> Tensor:
             assert vectors
             return vectors.local(case)
 
-        # Neighbours in the order of pairs share their cases.
-        local = remembering(describe, self.settings.partners + 1)
         rows = []
         for one, other in pairs_of(len(data.test), self.settings.partners):
             fixed, moving = data.references[one], data.test[other]

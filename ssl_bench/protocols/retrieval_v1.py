@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -60,22 +60,19 @@ class RetrievalV1(Measurement):
     def measure(self, data: Measured, descriptor: Descriptor | None) -> Rows:
         """One row a test case: the mean over its windows."""
         assert descriptor is not None
-        count, same = len(data.test), data.references is data.test
-        # Of the searched cases and, where they are others, those that search.
-        cases = [*data.references, *(() if same else data.test)]
-        windows = windows_of(cases)
-        found = self._of_windows(data, descriptor, cases, windows)
-        cosine = (found @ found.T).double().numpy()
-        case, structure = (np.array([window[at] for window in windows]) for at in range(2))
+        of_windows = self._describing(data, descriptor)
+        searched, windows = windows_of(data.references), windows_of(data.test)
+        found = of_windows(data.references, searched)
+        asked = found if data.references is data.test else of_windows(data.test, windows)
+        cosine = (asked @ found.T).double().numpy()
+        case, structure = (np.array([window[at] for window in searched]) for at in range(2))
         precisions: dict[int, dict[str, float]] = defaultdict(dict)
         for at, window in enumerate(windows):
-            if window.case < len(cases) - count:
-                continue
-            others = (case < count) & (case != window.case % count)
+            others = case != window.case
             wanted = structure[others] == window.structure
             if wanted.any():
                 name = data.facts.classes[window.structure - 1]
-                precisions[window.case % count][name] = average_precision(cosine[at, others], wanted)
+                precisions[window.case][name] = average_precision(cosine[at, others], wanted)
         return [
             {
                 "case": one.identifier,
@@ -85,16 +82,24 @@ class RetrievalV1(Measurement):
             for at, one in enumerate(data.test)
         ]
 
-    def _of_windows(
-        self, data: Measured, descriptor: Descriptor, cases: Sequence[Case], windows: Sequence[Window]
-    ) -> Tensor:
-        """(windows of `cases`, channels), of length one; of the control, each window's middle in its volume."""
+    def _describing(
+        self, data: Measured, descriptor: Descriptor
+    ) -> Callable[[Sequence[Case], Sequence[Window]], Tensor]:
+        """From cases and their windows to (windows, channels), of length one; of the control, to each one's middle."""
         if isinstance(descriptor, Position):
-            places = [descriptor.local(volume_of(cases[w.case]))[0][:, *w.centre] for w in windows]
-            return F.normalize(torch.stack(places), dim=1)
+
+            def places(cases: Sequence[Case], windows: Sequence[Window]) -> Tensor:
+                found = [descriptor.local(volume_of(cases[w.case]))[0][:, *w.centre] for w in windows]
+                return F.normalize(torch.stack(found), dim=1)
+
+            return places
         vectors, train = UnitVectors(descriptor, data.train), data.train[:STANDARDISED_BY]
         fitted = vectors.pooled(self._batches(data, train, windows_of(train)))
-        return vectors.standardised(vectors.pooled(self._batches(data, cases, windows)), fitted)
+
+        def pooled(cases: Sequence[Case], windows: Sequence[Window]) -> Tensor:
+            return vectors.standardised(vectors.pooled(self._batches(data, cases, windows)), fitted)
+
+        return pooled
 
     def _batches(self, data: Measured, cases: Sequence[Case], windows: Sequence[Window]) -> Iterator[Tensor]:
         """Those windows, (B, C, side, side, side), in order; all of a case in batches of their own."""

@@ -129,8 +129,7 @@ def _segmented(case: Case, row: dict[str, Any], prediction: NDArray[Any]) -> Seg
         hung(np.asarray(plane), step).copy() for plane in (case.channels[0, level], truth[level], prediction[level])
     )
     planes = in_bytes(image), indices(truth), indices(predicted)
-    height, width = (step * size for size in case.spacing_mm[1:])
-    return SegmentedSlice("", case.identifier, row["dsc"], *planes, (height, width))
+    return SegmentedSlice("", case.identifier, row["dsc"], *planes, pixel_mm(case, step))
 
 
 def _local(case: Case, local_features: Callable[[Tensor], Tensor], crop: int) -> LocalFeatures:
@@ -155,9 +154,7 @@ def _pretext(shown: dict[str, Tensor]) -> PretextExample:
     images = np.stack([in_bytes(hung(image, step)) for image in middle.values()])
     moved = None
     if displacement is not None:
-        in_plane = displacement[1:, displacement.shape[1] // 2]
-        # Turning a slice by half a turn turns its arrows too.
-        moved = np.stack([-hung(component, step) / step for component in in_plane]).astype(np.float16)
+        moved = arrows(displacement[1:, displacement.shape[1] // 2], step)
     return PretextExample(tuple(middle), images, moved)
 
 
@@ -194,6 +191,18 @@ def stride(shape: Sequence[int], largest: int) -> int:
 def hung(plane: NDArray[Any], step: int) -> NDArray[Any]:
     """An axial slice (anterior, right) as it is hung: front up, the patient's right on the left."""
     return plane[::-step, ::-step]
+
+
+def arrows(in_plane: NDArray[Any], step: int) -> NDArray[np.float16]:
+    """A displacement (2, anterior, right) within a slice, in voxels, on the hung slice and in its pixels."""
+    # Turning a slice by half a turn turns its arrows too.
+    return np.stack([-hung(component, step) / step for component in in_plane]).astype(np.float16)
+
+
+def pixel_mm(case: Case, step: int) -> tuple[float, float]:
+    """Height and width of a pixel of an axial slice of which each `step`th is kept."""
+    height, width = (step * size for size in case.spacing_mm[1:])
+    return height, width
 
 
 def indices(classes: NDArray[Any]) -> ClassIndices:

@@ -16,7 +16,7 @@ from ssl_bench.api.rng import numpy_generator
 from ssl_bench.api.task import TaskFacts
 from ssl_bench.protocols.geometry.pairs import known_labels, spread_over
 from ssl_bench.store.example_file import LaidPair, Matches
-from ssl_bench.training.examples import best_effort, hung, in_bytes, indices, stride
+from ssl_bench.training.examples import arrows, best_effort, hung, in_bytes, indices, pixel_mm, stride
 from ssl_bench.training.labels import drawn
 
 SHOWN_POINTS = 24
@@ -38,10 +38,9 @@ class PairExamples(Show):
 
     def points(self, source: Case, target: Case, points: Tensor, partners: Tensor, found: Tensor) -> None:
         """See `Show`: of the first pair the points nearest to the slice are kept, of all the errors."""
-        path, self.path = self.path, None
-        if path is None or not len(points):
-            self.path = path
+        if self.path is None or not len(points):
             return
+        path, self.path = self.path, None
         with best_effort(path):
             errors = ((found - partners) * torch.tensor(target.spacing_mm)).norm(dim=1).numpy().astype(np.float32)
             self._errors.append(errors)
@@ -59,11 +58,12 @@ class PairExamples(Show):
 
     def laid(self, fixed: Case, moving: Case, field: Tensor, labels: Tensor, truth: KnownPartners | None) -> None:
         """See `Show`."""
+        if self.path is None or self.first_laid is not None:
+            return
         path, self.path = self.path, None
-        if path is not None:
-            with best_effort(path):
-                self.first_laid = self.first_laid or _laid(self.facts, fixed, moving, field, labels, truth)
-                self.path = path
+        with best_effort(path):
+            self.first_laid = _laid(self.facts, fixed, moving, field, labels, truth)
+            self.path = path
 
 
 def _matches(
@@ -85,8 +85,8 @@ def _matches(
         partners=_in_pixels(partners[chosen], target),
         found=_in_pixels(found[chosen], target),
         error_mm=errors[chosen],
-        source_pixel_mm=_pixel_mm(source),
-        target_pixel_mm=_pixel_mm(target),
+        source_pixel_mm=pixel_mm(source, _step(source)),
+        target_pixel_mm=pixel_mm(target, _step(target)),
         every_error_mm=errors,
     )
 
@@ -111,10 +111,9 @@ def _laid(
         image=_image(np.nan_to_num(image).reshape(size)),
         truth=indices(hung(true, step)),
         prediction=indices(hung(carried, step)),
-        # Turning a slice by half a turn turns its arrows too.
-        displacement=np.stack([-hung(part.numpy(), step) / step for part in field[1:, level]]).astype(np.float16),
+        displacement=arrows(field[1:, level].numpy(), step),
         error_mm=None if error is None else hung(error, step).astype(np.float16),
-        pixel_mm=_pixel_mm(fixed),
+        pixel_mm=pixel_mm(fixed, step),
     )
 
 
@@ -134,8 +133,3 @@ def _in_pixels(places: NDArray[np.float32], case: Case) -> NDArray[np.float32]:
     """(N, 2), down and right on the slice as it is hung, from (N, 3) voxels."""
     last = np.array(case.size[1:], np.float32) - 1
     return ((last - places[:, 1:]) / _step(case)).astype(np.float32)
-
-
-def _pixel_mm(case: Case) -> tuple[float, float]:
-    height, width = (_step(case) * size for size in case.spacing_mm[1:])
-    return height, width

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +13,6 @@ from ssl_bench.api.cases import IGNORED, Case
 from ssl_bench.api.measurement import KnownPartners, Measured
 from ssl_bench.api.rng import numpy_generator
 from ssl_bench.errors import UserError
-
-Found = TypeVar("Found")
-
-
-def remembering(describe: Callable[[Case], Found], kept: int) -> Callable[[Case], Found]:
-    """`describe` of a case, remembered for the last `kept` case objects that were asked for."""
-    known: OrderedDict[int, tuple[Case, Found]] = OrderedDict()
-
-    def described(case: Case) -> Found:
-        # With what it describes, so that no other object gets its number.
-        known[id(case)] = known.pop(id(case)) if id(case) in known else (case, describe(case))
-        if len(known) > kept:
-            known.popitem(last=False)
-        return known[id(case)][1]
-
-    return described
 
 
 def pairs_of(count: int, partners: int) -> list[tuple[int, int]]:
