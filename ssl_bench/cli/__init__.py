@@ -72,7 +72,8 @@ def main() -> None:
             raise
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         hint = "" if isinstance(error, UserError) else "; see ssl-bench --help"
-        sys.stderr.write(f"ssl-bench: {' '.join(message.split())}{hint}\n")
+        line = " ".join(message.split())
+        sys.stderr.write(f"ssl-bench: {line.removesuffix('.') if hint else line}{hint}\n")
         code = 2
     except (typer.Abort, KeyboardInterrupt, Stopped):
         sys.stderr.write("ssl-bench: interrupted; the same command goes on where it stopped\n")
@@ -80,12 +81,18 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ssl-bench {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    # Told by a callback of the option: the group's own runs only where a command is named.
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the tracebacks of errors and failures.")] = False,
 ) -> None:
     """Self-supervised learning methods for 3D medical images, compared on equal terms."""
-    if version:
-        typer.echo(f"ssl-bench {__version__}")
-        raise typer.Exit

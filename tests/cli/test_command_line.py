@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ def test_help_imports_no_torch() -> None:
     assert "HEAVY []" in done.stdout
     for name in ("run", "matrix", "cell", "pretrain", "evaluate", "report", "methods", "tasks", "protocols", "data"):
         assert f"\n  {name} " in done.stdout
+
+
+def test_the_version_is_printed_without_a_command(command: Command) -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"ssl-bench {version('ssl-bench')}\n", "")
 
 
 @pytest.mark.parametrize(
