@@ -128,6 +128,7 @@ class GVSL(Method):
     """Restoration + Z-matching: mean squared error + normalised cross-correlation + weighted smoothness."""
 
     Config: ClassVar[type[PairConfig]] = GVSLConfig
+    matching_modules: ClassVar[tuple[str, ...]] = ("affine_head", "deformable_head")
     facts = MethodFacts(
         title="GVSL",
         paper="He et al., Geometric Visual Similarity Learning in 3D Medical Image Self-supervised Pre-training, "
@@ -171,6 +172,10 @@ class GVSL(Method):
         else:
             matching, title = self.match(a, of_a, of_b), "A warped onto B"
         return {"A": a, "B": b, title: matching.warped, "displacement": matching.whole}
+
+    def displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Z-matching of the two as they are, affine and deformation in one field."""
+        return self.match(moving, self.backbone(moving), self.backbone(fixed)).whole
 
     def losses(self, corrupted: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """Algorithm 1 of the supplement: encode the corrupted A and B in one call, restore A, match the pair."""

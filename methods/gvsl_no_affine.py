@@ -17,6 +17,7 @@ class GVSLNoAffine(GVSL):
     """The deformable map is the whole map, predicted from features that were not aligned before."""
 
     Config = PairConfig
+    matching_modules = ("deformable_head",)
     facts = dataclasses.replace(GVSL.facts, title="GVSL without affine head", version=2)
 
     def __init__(self, backbone: Backbone, config: PairConfig, crop: int) -> None:

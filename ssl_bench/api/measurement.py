@@ -48,6 +48,13 @@ class KnownPartners(Interface):
         """(N, 3): where `voxels` (N, 3) of the case called `source` lie in `target`, in voxels; NaN for outside it."""
 
 
+class OwnMap(Interface):
+    """How the method that made a backbone lays one volume onto another by itself, with the heads it pre-trained."""
+
+    def __call__(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Two volumes (1, C, D, H, W) of one size -> (3, D, H, W), float32: in voxels, where each of `fixed` lies."""
+
+
 class Describe(Interface):
     """Scores a prediction as the protocols that train do."""
 
@@ -90,6 +97,8 @@ class Measured:
     """To be called after each of `Measurement.looks`, with a few words."""
     show: Show = field(default_factory=Show)
     """To be told of every pair."""
+    own_map: Callable[[], OwnMap | None] = lambda: None
+    """The method's own; None for one that matches nothing, and where its heads were not kept."""
     references: Sequence[Case] = ()
     """The test cases with which those of `test` are compared: the first of each pair, or what is searched. The same
     unless they are given; where `test` is under a shift, as they were without."""

@@ -91,6 +91,9 @@ class Method(nn.Module, ABC):
 
     facts: ClassVar[MethodFacts]
     Config: ClassVar[type[MethodConfig]] = MethodConfig
+    matching_modules: ClassVar[tuple[str, ...]] = ()
+    """The attributes that hold what `displacement` needs besides the backbone; empty where the method matches nothing.
+    They are kept beside the backbone that a pre-training leaves."""
     refresh_every: int | None = None
     """Steps between calls of `refresh`; None for never."""
 
@@ -131,6 +134,14 @@ class Method(nn.Module, ABC):
         without gradients, when the pre-training has ended.
         """
         return None
+
+    def displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Where each voxel of `fixed` lies in `moving`, both (B, C, D, H, W), as the method itself matches the two.
+
+        (B, 3, D, H, W) in voxels, channels (D, H, W). Asked of a method with `matching_modules` alone, without
+        gradients, with volumes of any size.
+        """
+        raise NotImplementedError
 
     def optimised_parameters(self) -> list[nn.Parameter]:
         """What the harness's optimiser updates; a method that leaves some out updates those in `after_step`."""

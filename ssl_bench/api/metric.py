@@ -87,6 +87,9 @@ METRICS: Mapping[str, Metric] = {
         Metric("one-shot DSC", "DSC with a single annotated case", "%", True, 1),
         Metric("TRE", "target registration error: mean distance to the true partner", "mm", False, 2, highest=inf),
         Metric("folded", "share of voxels at which a displacement folds", "%", False, 2),
+        Metric("own map DSC", "DSC by the map of the method's own heads", "%", True, 1),
+        Metric("own map TRE", "target registration error of the method's own map", "mm", False, 2, highest=inf),
+        Metric("own map folded", "share of voxels at which the method's own map folds", "%", False, 2),
     )
 }
 """By name: those of `MetricName`, by which rows are ranked, and those that are shown beside them."""

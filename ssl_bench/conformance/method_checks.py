@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
+from torch import nn
 
 from ssl_bench.api.rng import Draws, numpy_generator
 from ssl_bench.conformance import Check, checks_of
@@ -95,6 +96,21 @@ def example_can_be_shown(subject: MethodUnderTest) -> str | None:
     return None
 
 
+def own_map_fits(subject: MethodUnderTest) -> str | None:
+    """A method with `matching_modules` gives a finite displacement between volumes of any one size."""
+    method, _ = subject.ready()
+    if not method.matching_modules:
+        return None
+    if missing := [name for name in method.matching_modules if not isinstance(getattr(method, name, None), nn.Module)]:
+        return f"matching_modules names {some(missing)}, which hold no module"
+    fixed, moving = subject.centred(method, 2)[:, :, :-1, :-3, :-8].split(1)
+    with torch.no_grad():
+        found = method.displacement(fixed, moving)
+    if found.shape != (1, 3, *fixed.shape[2:]):
+        return f"displacement gives shape {tuple(found.shape)} between volumes of {tuple(fixed.shape)}; (B, 3, D, H, W)"
+    return None if found.isfinite().all() else "displacement gives values that are not finite"
+
+
 def three_channels_work(subject: MethodUnderTest) -> str | None:
     """On volumes of three channels all that was asked for one holds too."""
     three = subject.with_channels(3)
@@ -108,6 +124,7 @@ def three_channels_work(subject: MethodUnderTest) -> str | None:
             draws_follow_the_volume,
             held_out_step_works,
             example_can_be_shown,
+            own_map_fits,
         ):
             if problem := promise(three):
                 return f"on three channels {problem}"
@@ -130,6 +147,7 @@ METHOD_CHECKS: tuple[Check[MethodUnderTest], ...] = checks_of(
     windows_are_in_range,
     held_out_step_works,
     example_can_be_shown,
+    own_map_fits,
     three_channels_work,
     essential=loss_is_finite,
 )

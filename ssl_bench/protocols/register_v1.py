@@ -24,7 +24,7 @@ from ssl_bench.protocols.geometry.pairs import (
     spread_over,
     voxels_of,
 )
-from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
+from ssl_bench.protocols.geometry.unit_vectors import UnitVectors, volume_of
 
 
 class RegisterV1Settings(Settings):
@@ -43,7 +43,13 @@ class RegisterV1(Measurement):
     metrics: ClassVar = {"segmentation": "DSC", "sparse segmentation": "DSC", "region segmentation": "DSC"}
     controls = ("identity", "patches", "mind", "truth")
     compares_cases = True
-    beside: ClassVar = {"TRE": "tre_mm", "folded": "folded"}
+    beside: ClassVar = {
+        "TRE": "tre_mm",
+        "folded": "folded",
+        "own map DSC": "own_dsc",
+        "own map TRE": "own_tre_mm",
+        "own map folded": "own_folded",
+    }
     facts = ProtocolFacts(
         title="Registration: one subject laid onto another by features, coupled convex optimisation",
         source="ssl-bench; the solver after Heinrich et al. (WBIR 2014)",
@@ -58,6 +64,7 @@ class RegisterV1(Measurement):
         """One row a pair: `subject` lies still, `partner` is laid onto it."""
         vectors = descriptor and UnitVectors(descriptor, data.train)
         truth = known_partners(data) if data.control == "truth" else data.truth()
+        own_map = data.own_map()
 
         kept: int = self.settings.partners + 1  # neighbours in the order of pairs share their cases
 
@@ -78,7 +85,12 @@ class RegisterV1(Measurement):
             labels = _carried(moving, fixed, field)
             data.show.laid(fixed, moving, field, labels, truth)
             row = data.describe(fixed, labels) | row_of(fixed, moving)
-            rows.append(row | {"folded": folded_share(field), "tre_mm": self._error(data, truth, fixed, moving, field)})
+            row |= {"folded": folded_share(field), "tre_mm": self._error(data, truth, fixed, moving, field)}
+            if own_map:
+                own = own_map(volume_of(fixed), _resized(volume_of(moving), fixed.size))
+                row["own_dsc"] = data.describe(fixed, _carried(moving, fixed, own), ranked=False)["dsc"]
+                row |= {"own_folded": folded_share(own), "own_tre_mm": self._error(data, truth, fixed, moving, own)}
+            rows.append(row)
             data.advance("pairs")
         return rows
 
@@ -98,9 +110,12 @@ class RegisterV1(Measurement):
 
 def _at_size(vectors: Tensor, size: tuple[int, int, int]) -> Tensor:
     """(channels, D, H, W) on a grid of `size` over the same extent: places of equal relative place meet."""
-    if vectors.shape[1:] == size:
-        return vectors
-    return F.normalize(F.interpolate(vectors[None], size=size, mode="trilinear"), dim=1)[0]
+    return vectors if vectors.shape[1:] == size else F.normalize(_resized(vectors[None], size), dim=1)[0]
+
+
+def _resized(volume: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """(1, C, D, H, W) on a grid of `size` over the same extent."""
+    return volume if volume.shape[2:] == size else F.interpolate(volume, size=size, mode="trilinear")
 
 
 def _true_field(truth: KnownPartners, fixed: Case, moving: Case) -> Tensor:

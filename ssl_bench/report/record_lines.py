@@ -26,6 +26,9 @@ BESIDE = {
     "one-shot DSC": "one_shot_dsc",
     "TRE": "tre_mm",
     "folded": "folded",
+    "own map DSC": "own_dsc",
+    "own map TRE": "own_tre_mm",
+    "own map folded": "own_folded",
 }
 """What is shown beside some metrics, with the name of its column."""
 PRETRAINING_COLUMNS = (

@@ -1,4 +1,4 @@
-"""The snapshots of a pre-training as files: where each lies, and whether those that are wanted are there."""
+"""What a pre-training keeps beside its backbone as files: its snapshots, and the heads by which its method matches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 def snapshot_file(folder: Path, step: int) -> Path:
     """The file of the snapshot after so many steps, in the folder of a pre-training's snapshots."""
     return folder / f"{step}.safetensors"
+
+
+def matching_file(folder: Path) -> Path:
+    """The file of the heads by which the method matches, in the folder of a pre-training's backbone."""
+    return folder / "matching.safetensors"
 
 
 def has_snapshots(record: AnyRecord, steps: Sequence[int], folder: Path) -> bool:

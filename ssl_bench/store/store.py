@@ -20,7 +20,7 @@ from ssl_bench.errors import UserError
 from ssl_bench.files import TEMPORARY_SUFFIX, atomic_write, clear_temporaries, publish_first, set_aside
 from ssl_bench.spec.cell import Cell
 from ssl_bench.spec.record import SCHEMA, AnyRecord, EvaluationRecord, PretrainingRecord
-from ssl_bench.store.snapshots import has_snapshots, snapshot_file
+from ssl_bench.store.snapshots import has_snapshots, matching_file, snapshot_file
 from ssl_bench.weights.digest import tensors_digest
 
 CELL_KEY = re.compile(r"[0-9a-f]{16}")
@@ -181,6 +181,7 @@ class Store:
             self.record_path(cell),
             self.backbone_path(cell.key),
             self.examples_path(cell.key),
+            matching_file(self.backbone_path(cell.key).parent),
             *(snapshot_file(self.snapshots_folder(cell.key), step) for step in cell.snapshots),
         ):
             clear_temporaries(path)

@@ -11,7 +11,7 @@ from typing import Any
 from ssl_bench.errors import UserError
 from ssl_bench.files import atomic_write, set_aside
 from ssl_bench.store.lease import is_anothers
-from ssl_bench.store.snapshots import snapshot_file
+from ssl_bench.store.snapshots import matching_file, snapshot_file
 
 State = dict[str, Any]
 """Tensors, numbers, text, and lists and dictionaries of them."""
@@ -116,7 +116,13 @@ class Attempt:
 
         One that cannot be written ends nothing: a warning says so, and whoever needs it pre-trains once more.
         """
-        path = self.snapshot_path(step)
+        self._keep(self.snapshot_path(step), write, "the snapshot")
+
+    def keep_matching(self, write: Callable[[Path], None]) -> None:
+        """Have `write` make the file of the heads by which the method matches, as in `keep_snapshot`."""
+        self._keep(self.snapshots and matching_file(self.snapshots.parent), write, "the method's own map")
+
+    def _keep(self, path: Path | None, write: Callable[[Path], None], what: str) -> None:
         if path is None:
             return
         self.confirm()
@@ -124,7 +130,7 @@ class Attempt:
             write(path)
         except (OSError, RuntimeError, UserError) as error:  # Neither has safetensors an error of its own.
             said = str(error).splitlines()[0]
-            print(f"warning: {path}: the snapshot could not be kept: {said}", file=sys.stderr)  # noqa: T201
+            print(f"warning: {path}: {what} could not be kept: {said}", file=sys.stderr)  # noqa: T201
 
     def forget(self) -> None:
         """Remove the checkpoint of a cell that has ended."""

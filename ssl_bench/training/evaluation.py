@@ -68,7 +68,7 @@ def evaluate(
     facts = TASKS.load(spec.task).facts
     protocol_class = PROTOCOLS.load(spec.protocol)
     if issubclass(protocol_class, Measurement):
-        return measure(cell, runtime, progress, _backbone(spec, weights), volumes_seen, attempt)
+        return measure(cell, runtime, progress, _backbone(spec, weights), volumes_seen, attempt, weights)
     settings = protocol_class.Settings.model_validate(spec.protocol_settings)
     protocol = protocol_class(settings, spec.seed)
     # A trial is over when it has validated: nothing reads its test cases.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.training.collapse import collapse_of_backbone
 from ssl_bench.training.descent import on_device
 from ssl_bench.training.examples import EvaluationExamples
+from ssl_bench.training.own_map import own_map
 from ssl_bench.training.pair_examples import PairExamples
 from ssl_bench.training.progress import Progress
 from ssl_bench.training.robustness import shifted_measures, trained_on_shifts
@@ -35,6 +36,8 @@ from ssl_bench.weights.entrance import Entrance
 from ssl_bench.weights.loading import module_report, scene_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lightning_fabric import Fabric
 
     from ssl_bench.api.backbone import Backbone
@@ -54,8 +57,9 @@ def measure(
     loaded: tuple[Backbone, Match, str],
     volumes_seen: int,
     attempt: Attempt,
+    weights: Path | None,
 ) -> EvaluationRecord:
-    """Run the measurement `cell`; `loaded` is the backbone, how its weights fitted, and their licence.
+    """Run the measurement `cell`; `loaded` is the backbone, how its `weights` fitted, and their licence.
 
     Raises UserError for data that the protocol cannot measure.
     """
@@ -87,6 +91,7 @@ def measure(
             describes,
             advance,
             pairs,
+            cache(lambda: own_map(fabric, spec, weights)),
         )
         rows = protocol.measure(measured, descriptor)
     metric = protocol.metrics[facts.kind]

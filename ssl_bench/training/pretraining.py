@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_bench.api.backbone import Backbone
 from ssl_bench.api.method import Method, Windows
@@ -116,6 +116,8 @@ def pretrain(
         provenance=provenance(runtime, spec.precision),
     )
     save(weights)
+    if method.matching_modules:
+        attempt.keep_matching(partial(save_matching, method, cell))
     keep_pretraining_examples(attempt.examples, fabric, method, held_out)
     return record
 
@@ -255,18 +257,21 @@ def save_backbone(
     backbone: Backbone, cell: Cell, path: Path, further: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Write the backbone's weights, float32, with the spec that made them and what is `further` to say as metadata."""
+    made_by = {SPEC_ENTRY: cell.spec.model_dump_json(), ORIGIN_ENTRY: origin_of(cell).model_dump_json()}
+    _save(backbone, cell, path, {**made_by, **further})
+
+
+def save_matching(method: Method, cell: Cell, path: Path) -> None:
+    """Write the heads by which `method` matches, float32; `ssl_bench.training.own_map` reads them."""
+    _save(nn.ModuleDict({name: getattr(method, name) for name in method.matching_modules}), cell, path, {})
+
+
+def _save(module: nn.Module, cell: Cell, path: Path, metadata: Mapping[str, str]) -> None:
     from safetensors.torch import save_file
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    metadata = {
-        "format": "pt",
-        KEY_ENTRY: cell.key,
-        SPEC_ENTRY: cell.spec.model_dump_json(),
-        ORIGIN_ENTRY: origin_of(cell).model_dump_json(),
-        **further,
-    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        save_file(tensors, temporary, {"format": "pt", KEY_ENTRY: cell.key, **metadata})
 
 
 def _centred(count: int) -> Windows:

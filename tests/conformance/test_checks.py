@@ -102,6 +102,7 @@ def test_every_protocol_keeps_its_promises(name: str, check: Check[ProtocolUnder
             "held_out_step_works",
             "raises AttributeError: 'CannotBeWatched' object has no attribute",
         ),
+        ("cannot_be_watched", "own_map_fits", "between volumes of (1, 1, 31, 29, 24); (B, 3, D, H, W)"),
         ("cannot_be_watched", "example_can_be_shown", "'displacement' of shape (2, 1, 32, 32, 32); all are (B, 3, D,"),
     ],
 )

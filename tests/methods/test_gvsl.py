@@ -102,6 +102,19 @@ def test_direction_decides_which_image_moves(monkeypatch: pytest.MonkeyPatch) ->
         assert torch.equal(moved[0], expected)
 
 
+def test_its_own_map_is_that_of_the_pair_as_it_is() -> None:
+    method = gvsl()
+    with torch.no_grad():
+        for head in (method.affine_head, method.deformable_head):
+            for weight in head.parameters():
+                weight.copy_(0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+        pair = volumes(2, 16, 16, 16)
+        shown = method.example(pair, Draws.keyed("example", samples=range(2)))
+        found = method.displacement(fixed=pair[:1], moving=pair[1:])
+    assert found.abs().max() > 0.5
+    torch.testing.assert_close(found, shown["displacement"], atol=1e-4, rtol=1e-4)
+
+
 def test_smoothness_is_of_the_deformation_or_of_the_whole_map() -> None:
     a, b = volumes(2), volumes(2).flip(2)
     values = {}

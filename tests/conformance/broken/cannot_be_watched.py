@@ -9,6 +9,8 @@ from ssl_bench.nn.heads import RestorationHead
 class CannotBeWatched(Method):
     facts = MethodFacts("Cannot be watched", "nobody", 2023, 1, "centroid-hidden", "encoder and decoder")
 
+    matching_modules = ("restoration",)
+
     def __init__(self, backbone, config, crop):
         super().__init__(backbone, config, crop)
         self.restoration = RestorationHead(backbone.local_channels, backbone.channels_in)
@@ -20,6 +22,9 @@ class CannotBeWatched(Method):
 
     def held_out_step(self, volumes, draws):
         return {"loss": self.no_such_loss}
+
+    def displacement(self, fixed, moving):
+        return self.backbone(fixed).local
 
     def example(self, volumes, draws):
         return {"clean": volumes, "displacement": volumes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from ssl_bench.api.cases import Case
 from ssl_bench.api.controls import Control
 from ssl_bench.api.kinds import KINDS, Kind
-from ssl_bench.api.measurement import Measured, Measurement, Rows
+from ssl_bench.api.measurement import Measured, Measurement, OwnMap, Rows
 from ssl_bench.api.registry import PROTOCOLS
 from ssl_bench.api.rng import Draws
 from ssl_bench.api.task import TaskFacts
@@ -82,10 +83,11 @@ def measured(
     control: Control = "",
     kind: Kind = "segmentation",
     descriptor: Any = Planted,
+    own_map: OwnMap | None = None,
     **settings: Any,
 ) -> Rows:
     """What the protocol `name` makes of cases with planted features."""
-    data = data_of(test, train, points, control, kind)
+    data = replace(data_of(test, train, points, control, kind), own_map=lambda: own_map)
     return protocol_of(name, **settings).measure(data, descriptor() if descriptor else None)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from ssl_bench.protocols.geometry.neighbours import Bank, most_voted, nearest_in
 from ssl_bench.protocols.geometry.pairs import pairs_of, points_in
 from ssl_bench.protocols.geometry.search import coarse_to_fine
 from ssl_bench.protocols.geometry.unit_vectors import UnitVectors
+from ssl_bench.protocols.register_v1 import _true_field
 from ssl_bench.protocols.retrieval_v1 import average_precision
 
 from .planted import CLASSES, EXTENT_MM, SHAPE, SPACING, Planted, cases, measured, subjects
@@ -192,6 +195,35 @@ def test_registration_by_coordinates_beats_identity_and_truth_beats_both() -> No
     assert dsc["identity"] < dsc["features"] < dsc["truth"]
     assert error["truth"] < 1e-3 < error["features"] < 0.7 * error["identity"]
     assert all(row["folded"] == 0 for row in (*rows["identity"], *rows["truth"]))
+
+
+def test_a_methods_own_map_is_measured_as_the_solvers_is() -> None:
+    test = cases(POINTS)
+    best = measured("register-v1", test, points=POINTS, control="truth", descriptor=None)
+    still = measured("register-v1", test, points=POINTS, control="identity", descriptor=None)
+    named = {case.identifier: case for case in test}
+    fields = iter([_true_field(Truth(POINTS), named[row["subject"]], named[row["partner"]]) for row in best])
+    for rows, own_map in ((best, lambda *_: next(fields)), (still, lambda fixed, _: torch.zeros(3, *fixed.shape[2:]))):
+        found = measured("register-v1", test, points=POINTS, own_map=own_map)
+        for row, expected in zip(found, rows, strict=True):
+            for name in ("dsc", "tre_mm", "folded"):
+                assert row[f"own_{name}"] == pytest.approx(expected[name], abs=1e-4)
+    assert "own_dsc" not in still[0]
+
+
+def test_the_moving_case_meets_an_own_map_on_the_grid_of_the_fixed_one() -> None:
+    (case,) = cases(subjects(1))
+    longer = replace(case, identifier="longer", image=case.image.repeat(2, 1), label=case.label.repeat(2, 0))
+    met = []
+
+    def own_map(fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        met.append((fixed.shape, moving.shape))
+        return torch.zeros(3, *fixed.shape[2:])
+
+    rows = measured("register-v1", [case, longer], own_map=own_map)
+    assert all(fixed == moving for fixed, moving in met)
+    # The same subject twice, one of them sampled twice as finely along the first axis: nothing is to be moved.
+    assert [row["own_dsc"] for row in rows] == pytest.approx([1.0] * len(rows), abs=0.02)
 
 
 def test_mind_and_patches_describe_what_they_say() -> None:

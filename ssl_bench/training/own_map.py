@@ -1,0 +1,70 @@
+"""How the method that made a backbone lays one volume onto another by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ssl_bench.api.registry import METHODS
+from ssl_bench.errors import UserError
+from ssl_bench.spec.specification import PretrainingSpec
+from ssl_bench.store.snapshots import matching_file
+from ssl_bench.training.descent import on_device
+from ssl_bench.training.pretraining import build_method
+from ssl_bench.weights.loading import load_weights
+from ssl_bench.weights.origin import KEY_ENTRY
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from ssl_bench.api.method import Method
+    from ssl_bench.spec.specification import EvaluationSpec
+
+
+class OfMethod:
+    """The map of `method`, see `ssl_bench.api.measurement.OwnMap`, at the cell's precision."""
+
+    def __init__(self, fabric: Fabric, method: Method) -> None:
+        self._fabric = fabric
+        self._method = fabric.to_device(method).eval()
+
+    def __call__(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """See `OwnMap`."""
+        with torch.no_grad(), self._fabric.autocast():
+            found: Tensor = self._method.displacement(*(on_device(self._fabric, one) for one in (fixed, moving)))
+        return found[0].float().cpu()
+
+
+def own_map(fabric: Fabric, spec: EvaluationSpec, weights: Path | None) -> OfMethod | None:
+    """That of the method which made the backbone in `weights`, a file of the store.
+
+    None for controls, for a method that matches nothing, for weights from elsewhere or made on other channels, and for
+    a pre-training that kept no heads. Raises UserError for heads that do not read, or are another pre-training's.
+    """
+    made_by = spec.backbone
+    if spec.control or spec.stem or weights is None or not isinstance(made_by, PretrainingSpec):
+        return None
+    path = matching_file(weights.parent)
+    if not METHODS.load(made_by.method).matching_modules or not path.exists():
+        return None
+    method = build_method(made_by.model_copy(update={"init": None}))
+    load_weights(method.backbone, weights, made_by.network)
+    _load_heads(method, path, made_by.key)
+    return OfMethod(fabric, method)
+
+
+def _load_heads(method: Method, path: Path, key: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            made_by = (file.metadata() or {}).get(KEY_ENTRY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if made_by != key:
+            raise UserError(f"{path}: holds heads of the pre-training {made_by}; delete it, and pre-train anew")
+        method.load_state_dict(method.state_dict() | tensors)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path}: does not read as the heads of its method; delete it, and pre-train anew") from error
