@@ -58,18 +58,26 @@ def report(
     pictures: Annotated[
         Path | None, typer.Option(help="A folder to write every picture to, as SVG or PNG.", metavar="DIR")
     ] = None,
+    leave_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--leave-out",
+            help="A text file with a test case a line: what every number would be without them.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Methods by paradigm as rows, task x protocol as columns, from the records alone.
 
     Example: ssl-bench report --format md --out leaderboard.md
     """
     if compare is not None:
-        others = (results, published or None, baseline, pictures, single_folds or None)
+        others = (results, published or None, baseline, pictures, single_folds or None, leave_out)
         if any(option is not None for option in others) or (format_, family) != (Format.md, Family.column):
             raise UserError("--compare DIR_A DIR_B: takes --out only; leave out the other options")
         text = _changes(*compare)
     else:
-        text = _written(format_, results, published, baseline, family, pictures, single_folds)
+        text = _written(format_, results, published, baseline, family, pictures, single_folds, leave_out)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -88,6 +96,7 @@ def _written(
     family: Family,
     pictures: Path | None,
     single_folds: bool,
+    leave_out: Path | None,
 ) -> str:
     """The report of one results folder; its pictures go to the folder `pictures`."""
     if baseline is not None and format_ is Format.csv:
@@ -106,6 +115,10 @@ def _written(
     from ssl_bench.store.store import results_folder
 
     store = _store(results_folder(results), "--results")
+    if leave_out is not None:
+        from ssl_bench.report.without_cases import WithoutCases, names_in
+
+        store = WithoutCases(store, names_in(leave_out))
     if pictures is not None:
         from ssl_bench.report.pictures.writing import write_pictures
 

@@ -103,7 +103,8 @@ def own_map_fits(subject: MethodUnderTest) -> str | None:
         return None
     if missing := [name for name in method.matching_modules if not isinstance(getattr(method, name, None), nn.Module)]:
         return f"matching_modules names {some(missing)}, which hold no module"
-    fixed, moving = subject.centred(method, 2)[:, :, :-1, :-3, :-8].split(1)
+    pair = subject.centred(method, 2)[:, :, :-1, :-3, :-8]
+    fixed, moving = pair[:1], pair[1:]
     with torch.no_grad():
         found = method.displacement(fixed, moving)
     if found.shape != (1, 3, *fixed.shape[2:]):

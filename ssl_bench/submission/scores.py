@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from ssl_bench.api.kinds import KINDS, Kind
-from ssl_bench.api.measurement import Measurement
-from ssl_bench.api.registry import PROTOCOLS, TASKS
 from ssl_bench.api.task import TaskFacts
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.submission.finding import Finding, refused, unvouched
-from ssl_bench.training.measuring import beside_of, score_of
-from ssl_bench.training.scoring import beside
+from ssl_bench.training.aggregates import aggregates, facts_of, is_known, measurement_of
+from ssl_bench.training.measuring import score_of
 
 ROUNDING = 1e-6
 """How far a recomputed number may lie from a recorded one: other versions of a library add in another order."""
@@ -34,9 +30,8 @@ def score_findings(record: EvaluationRecord) -> Iterator[Finding]:
 
 
 def _aggregates(record: EvaluationRecord, facts: TaskFacts) -> Iterator[Finding]:
-    yield from _compared("score", record.score, score_of(facts, record.metric, record.cases))
-    protocol = measurement_of(record)
-    found = beside_of(protocol.beside, facts, record.cases) if protocol else beside(facts, record.cases)
+    score, found = aggregates(record, facts, record.cases)
+    yield from _compared("score", record.score, score)
     for name in {**found, **record.beside}:
         # Records made before a number was shown beside the score have none.
         if record.beside:
@@ -52,34 +47,12 @@ def _aggregates(record: EvaluationRecord, facts: TaskFacts) -> Iterator[Finding]
         yield from _compared(named, grade.score, score_of(facts, record.metric, grade.cases))
 
 
-def facts_of(record: EvaluationRecord) -> TaskFacts:
-    """Those of the record's task; of one that is not known here, what its metric and its cases say."""
-    if record.spec.task in TASKS.names():
-        return TASKS.load(record.spec.task).facts
-    kind: Kind = next((kind for kind, facts in KINDS.items() if facts.metric == record.metric), "segmentation")
-    classes: tuple[str, ...] = ()
-    for row in record.cases[:1]:
-        classes = tuple(row.get("probabilities") or row.get("dsc_per_class") or ())
-    return TaskFacts(record.spec.task, kind, KINDS[kind].metric, classes, "CT", "")
-
-
 def metric_of(record: EvaluationRecord, facts: TaskFacts) -> str:
     """By which metric the record's protocol ranks its task, as far as the protocol is known here."""
     protocol = measurement_of(record)
     if protocol is None:
         return facts.metric if is_known(record) else record.metric
     return protocol.metrics.get(facts.kind, "nothing")
-
-
-def measurement_of(record: EvaluationRecord) -> type[Measurement] | None:
-    """The record's protocol where it is one that trains nothing, and known here."""
-    found: Any = PROTOCOLS.load(record.spec.protocol) if is_known(record) else None
-    return found if found is not None and issubclass(found, Measurement) else None
-
-
-def is_known(record: EvaluationRecord) -> bool:
-    """Whether the record's protocol is built in."""
-    return record.spec.protocol_source is None and record.spec.protocol in PROTOCOLS.names()
 
 
 def _compared(name: str, recorded: float | None, recomputed: float) -> Iterator[Finding]:

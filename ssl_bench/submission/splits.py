@@ -11,7 +11,7 @@ from ssl_bench.protocols.geometry.pairs import pairs_of
 from ssl_bench.spec.folds import CrossValidation
 from ssl_bench.spec.record import EvaluationRecord
 from ssl_bench.submission.finding import Finding, at, refused, unvouched
-from ssl_bench.submission.scores import measurement_of
+from ssl_bench.training.aggregates import measurement_of
 
 Placed = Mapping[str, EvaluationRecord]
 """Evaluations by their paths in the bundle."""

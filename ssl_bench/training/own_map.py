@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ssl_bench.api.registry import METHODS
 from ssl_bench.errors import UserError
-from ssl_bench.spec.specification import PretrainingSpec
 from ssl_bench.store.snapshots import matching_file
 from ssl_bench.training.descent import on_device
 from ssl_bench.training.pretraining import build_method
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from ssl_bench.api.method import Method
-    from ssl_bench.spec.specification import EvaluationSpec
+    from ssl_bench.spec.cell import Cell
 
 
 class OfMethod:
@@ -38,16 +37,15 @@ class OfMethod:
         return found[0].float().cpu()
 
 
-def own_map(fabric: Fabric, spec: EvaluationSpec, weights: Path | None) -> OfMethod | None:
-    """That of the method which made the backbone in `weights`, a file of the store.
+def own_map(fabric: Fabric, cell: Cell, weights: Path | None) -> OfMethod | None:
+    """That of the method which made the backbone of the measurement `cell`, which lies in `weights`.
 
     None for controls, for a method that matches nothing, for weights from elsewhere or made on other channels, and for
     a pre-training that kept no heads. Raises UserError for heads that do not read, or are another pre-training's.
     """
-    made_by = spec.backbone
-    if spec.control or spec.stem or weights is None or not isinstance(made_by, PretrainingSpec):
+    if cell.pretraining is None or cell.evaluation.control or cell.evaluation.stem or weights is None:
         return None
-    path = matching_file(weights.parent)
+    made_by, path = cell.pretraining.pretraining_spec, matching_file(weights.parent)
     if not METHODS.load(made_by.method).matching_modules or not path.exists():
         return None
     method = build_method(made_by.model_copy(update={"init": None}))
