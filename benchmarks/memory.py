@@ -73,8 +73,7 @@ def _in_a_process(method: str, preset: str, precision: Precision, options: Optio
 def _cost(method: str, preset: str, precision: Precision, options: Options, checkpointing: bool) -> Cost:
     """The second of two steps, and the peak of this process so far."""
     spec = plan(method, precision, preset=preset)
-    step = Stepper(spec, options)
-    step.method.backbone.checkpointing = checkpointing
+    step = Stepper(spec, options, checkpointing=checkpointing)
     timed(step, options.device)
     seconds = timed(step, options.device)
     if step.fabric.device.type == "cuda":

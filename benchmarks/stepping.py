@@ -47,10 +47,14 @@ def plan(method: str, precision: Precision, overrides: Sequence[str] = (), prese
 class Stepper:
     """A method that pre-trains on random volumes; call it for one step: draws, views, loss, backward, update."""
 
-    def __init__(self, spec: PretrainingSpec, options: Options, channels_last: bool = True) -> None:
+    def __init__(
+        self, spec: PretrainingSpec, options: Options, channels_last: bool = True, checkpointing: bool = False
+    ) -> None:
         self.spec = spec
-        self.fabric = make_fabric(Runtime(options.device, options.threads), spec.precision)
+        runtime = Runtime(options.device, options.threads, checkpointing=checkpointing)
+        self.fabric = make_fabric(runtime, spec.precision)
         self.method: Method = build_method(spec)
+        self.method.backbone.checkpointing = checkpointing
         if not channels_last:
             self.method.to(memory_format=torch.contiguous_format)
         assert spec.optimiser is not None

@@ -116,7 +116,8 @@ def make_fabric(runtime: Runtime, precision: Precision) -> Fabric:
     from lightning_fabric.strategies import DDPStrategy
 
     torch.set_num_threads(runtime.threads)
-    _keep_freed_memory()
+    if not runtime.checkpointing:
+        _keep_freed_memory()
     kind, _, index = runtime.device.partition(":")
     devices: int | list[int] = [int(index)] if index else 1
     options: dict[str, object] = {}
@@ -136,7 +137,8 @@ def _keep_freed_memory() -> None:
     """Have the C library (glibc) use freed memory again instead of returning it to the system.
 
     By default every tensor above 32 MiB is mapped and unmapped anew, and clearing its pages took a tenth of a
-    pre-training step and a third of a probe's with many classes. A process keeps what it needed at its peak.
+    pre-training step and a third of a probe's with many classes. A process keeps what it needed at its peak, and more
+    than that, since what it keeps lies in pieces: whoever asks for less memory is not served so.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "gnu_get_libc_version"):

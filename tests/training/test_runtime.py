@@ -63,19 +63,25 @@ def test_seeded_initialisation_repeats_and_leaves_the_global_state() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+FAULTS = """
+import resource, sys, torch
+from ssl_bench.training.runtime import Runtime, make_fabric
+
+make_fabric(Runtime("cpu", 1, checkpointing=sys.argv[1] == "checkpointing"), "float32")
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+"""Prints how many pages of memory the system gave anew for 8 tensors of 64 MiB, one after the other."""
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="of glibc")
-def test_memory_of_freed_tensors_is_used_again() -> None:
-    """A page of memory that the system gives anew is a fault: freed and wanted again, 64 MiB cause none."""
-    make_fabric(Runtime("cpu", 1), "float32")
-
-    def faults(times: int) -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(times):
-            torch.ones(2**24)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    faults(8)
-    assert faults(8) < 2**24 * 4 / resource.getpagesize()
+@pytest.mark.parametrize("asked_for", ["speed", "checkpointing"])
+def test_memory_of_freed_tensors_is_used_again_unless_less_memory_is_asked_for(asked_for: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS, asked_for], capture_output=True, text=True, check=True)
+    assert (int(done.stdout) < 2**24 * 4 / resource.getpagesize()) == (asked_for == "speed")
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="of glibc")
@@ -101,15 +107,16 @@ def test_cores_that_the_process_may_not_use_are_not_counted(monkeypatch: pytest.
 def test_a_cell_costs_what_its_attempts_have_taken_together() -> None:
     before = {"wall_seconds": 100.0, "device_seconds": 200.0, "processor_seconds": 50.0, "peak_process_mib": 1e6}
     watch, resumed = Stopwatch(Runtime("cpu", 1, ranks=("cpu", "cpu"))), Stopwatch(Runtime("cpu", 1), before)
-    start = time.perf_counter()
-    while time.perf_counter() - start < 0.05:
+    # Of the processor, which others may use too.
+    start = time.process_time()
+    while time.process_time() - start < 0.06:
         pass
     cost, total = watch.read(), resumed.read()
     assert set(cost) == set(total) == set(before)
     assert 0.05 <= cost["wall_seconds"] < 5
     assert cost["device_seconds"] == pytest.approx(2 * cost["wall_seconds"], abs=0.002), "of two ranks"
     assert 0.01 < cost["processor_seconds"] < 5
-    assert 50 < cost["peak_process_mib"] <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 + 0.1
+    assert 50 < cost["peak_process_mib"] <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 + 1
     assert 100.05 <= total["wall_seconds"] < 105
     assert 200.05 <= total["device_seconds"] < 205
     assert 50.01 < total["processor_seconds"] < 55
