@@ -5,7 +5,7 @@
 # medpy.filter.image.resample lays the new first and last voxel upon the old ones: of 20 slices 5 mm apart (95 mm from the
 # first centre to the last) 100 slices are made, 95 / 99 = 0.96 mm apart. The header says 1 mm, and keeps its offset. All
 # structures lie wrong by a growing amount (nearly 3 mm for one in the upper part, up to 4 mm at the end) and are 4 % too
-# thick, so that volumes in ml are wrong too; of 8 thick slices it is 11 %. A label map drawn on the old grid, or resampled by
+# thick, so that volumes in ml are wrong too; of 8 thick slices it is 12 %. A label map drawn on the old grid, or resampled by
 # another tool, no longer fits the volume. SimpleITK, asked for 1 mm, leaves place and thickness alone.
 #
 # What helps: SimpleITK's Resample with a grid of one's own; or set the spacing to old * (n - 1) / (new n - 1).
