@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ssl_bench.errors import UserError
+from ssl_bench.executors.cells.run_cell import CLAIMED_SECONDS
 from ssl_bench.executors.cells.stopping import Stop
 from ssl_bench.executors.inline import run_cells
 from ssl_bench.executors.workers.scheduler import Limits, Scheduler
@@ -281,9 +282,12 @@ def test_a_cell_that_another_process_works_on_comes_last(planner: Planner, tmp_p
             assert process.poll() is None, "it ended without the cell"
             time.sleep(0.1)
         assert not store.has_succeeded(theirs)
+        # It is asked for again meanwhile.
+        time.sleep(2.5 * CLAIMED_SECONDS)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    assert f"{theirs.title}: process {os.getpid()} on " in said
+    assert said.count(f"{theirs.title}: process {os.getpid()} on ") == 1
+    assert said.count(f": {theirs.title}\n") == 1
     assert store.has_succeeded(theirs)
 
 

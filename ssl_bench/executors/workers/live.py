@@ -48,10 +48,11 @@ class LiveView:
         self.console.print(Text(line), soft_wrap=True)
 
     def started(self, slot: int, cell: Cell) -> None:
-        """The worker of a slot has a cell."""
+        """The worker of a slot has a cell; one that another process works on is asked for again and again."""
+        new = cell.key not in self._began
         self._began[cell.key] = time.monotonic()
         self._doing[slot] = cell.title
-        if not self.console.is_terminal:
+        if new and not self.console.is_terminal:
             self.say(f"{self.slots[slot]}: {cell.title}")
 
     def step(self, slot: int, cell: Cell, step: int, steps: int, words: str) -> None:

@@ -156,7 +156,8 @@ class Scheduler:
                     self._settle(number, model.model_validate(event["record"]))
                     return
                 case "taken":
-                    self.view.say(f"{job.cell.title}: {event['reason']}; it comes last")
+                    if not job.not_before:
+                        self.view.say(f"{job.cell.title}: {event['reason']}; it comes last")
                     self._again(number, replace(job, not_before=time.monotonic() + CLAIMED_SECONDS))
                     return
                 case "refused":
