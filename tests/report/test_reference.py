@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import statistics
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -15,6 +17,8 @@ from ssl_bench.report.cells_csv import write_csv
 from ssl_bench.report.markdown import write_markdown
 from ssl_bench.report.published import read_published
 from ssl_bench.report.results import load_results
+from ssl_bench.report.statistics_csv import write_statistics_csv
+from ssl_bench.report.without_cases import WithoutCases
 from ssl_bench.spec.record import EvaluationRecord, PretrainingRecord
 from ssl_bench.spec.specification import NUMERICS_VERSION, PretrainingSpec
 from ssl_bench.store.store import Store
@@ -218,3 +222,32 @@ def test_the_readme_shows_what_the_records_say() -> None:
                 score = by_row[row] * (1 if protocol == "match-v1" else 100)
                 assert text.strip("*") == f"{score:.1f}", (name, protocol)
                 assert (text[0] == "*") == (by_row[row] == winner), (name, protocol)
+
+
+def interval(line: pd.Series, name: str, sign: str = "") -> str:
+    """``81.9 [80.7, 82.6]``, as the README prints the score or the difference of a line."""
+    value, low, high = (100 * line[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
+def test_the_table_of_real_brains_is_what_the_records_say() -> None:
+    store = Store(FOLDER / "brains")
+    unseen = WithoutCases(store, (FOLDER / "seen-before.txt").read_text("utf-8").split())
+    everyone, others = (
+        pd.read_csv(io.StringIO(write_statistics_csv(one))).set_index(["protocol", "row"]) for one in (store, unseen)
+    )
+    lines = [line for line in (FOLDER / "README.md").read_text("utf-8").splitlines() if line.count("|") == 7]
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert header[0] == "row"
+    named = {METHODS.load(name).facts.title: name for name in BRAIN_METHODS} | {"scratch": "scratch"}
+    controls = {"place in the volume alone": "position", "patches of raw intensities": "patches", "MIND": "mind"}
+    assert len(rows) == len(BRAIN_METHODS) + len(controls)
+    for title, *cells in rows:
+        if title in controls:
+            carried = everyone.loc["transfer-v1", f"control:{controls[title]}"]
+            assert cells == ["", "", "", interval(carried, "score"), ""]
+            continue
+        tuned, carried = (everyone.loc[protocol, named[title]] for protocol in ("finetune-v2", "transfer-v1"))
+        unlike = [tuned, others.loc["finetune-v2", named[title]], carried]
+        differences = ["" if named[title] == "scratch" else interval(line, "difference", "+") for line in unlike]
+        assert cells == [interval(tuned, "score"), *differences[:2], interval(carried, "score"), differences[2]]
