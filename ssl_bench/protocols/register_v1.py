@@ -85,14 +85,21 @@ class RegisterV1(Measurement):
             labels = _carried(moving, fixed, field)
             data.show.laid(fixed, moving, field, labels, truth)
             row = data.describe(fixed, labels) | row_of(fixed, moving)
-            row |= {"folded": folded_share(field), "tre_mm": self._error(data, truth, fixed, moving, field)}
+            row |= self._of_field(data, truth, fixed, moving, field)
             if own_map:
                 own = own_map(volume_of(fixed), _resized(volume_of(moving), fixed.size))
-                row["own_dsc"] = data.describe(fixed, _carried(moving, fixed, own), ranked=False)["dsc"]
-                row |= {"own_folded": folded_share(own), "own_tre_mm": self._error(data, truth, fixed, moving, own)}
+                scored = data.describe(fixed, _carried(moving, fixed, own), ranked=False)
+                said = {"dsc": scored["dsc"]} | self._of_field(data, truth, fixed, moving, own)
+                row |= {f"own_{name}": value for name, value in said.items()}
             rows.append(row)
             data.advance("pairs")
         return rows
+
+    def _of_field(
+        self, data: Measured, truth: KnownPartners | None, fixed: Case, moving: Case, field: Tensor
+    ) -> dict[str, float | None]:
+        """What is said of a `field` itself."""
+        return {"folded": folded_share(field), "tre_mm": self._error(data, truth, fixed, moving, field)}
 
     def _error(
         self, data: Measured, truth: KnownPartners | None, fixed: Case, moving: Case, field: Tensor

@@ -91,7 +91,7 @@ def measure(
             describes,
             advance,
             pairs,
-            cache(lambda: own_map(fabric, cell, weights)),
+            cache(lambda: own_map(fabric, cell, backbone, weights)),
         )
         rows = protocol.measure(measured, descriptor)
     metric = protocol.metrics[facts.kind]

@@ -12,13 +12,13 @@ from ssl_bench.api.registry import METHODS
 from ssl_bench.errors import UserError
 from ssl_bench.store.snapshots import matching_file
 from ssl_bench.training.descent import on_device
-from ssl_bench.training.pretraining import build_method
-from ssl_bench.weights.loading import load_weights
+from ssl_bench.training.pretraining import build_method, matching_heads
 from ssl_bench.weights.origin import KEY_ENTRY
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from ssl_bench.api.backbone import Backbone
     from ssl_bench.api.method import Method
     from ssl_bench.spec.cell import Cell
 
@@ -37,8 +37,8 @@ class OfMethod:
         return found[0].float().cpu()
 
 
-def own_map(fabric: Fabric, cell: Cell, weights: Path | None) -> OfMethod | None:
-    """That of the method which made the backbone of the measurement `cell`, which lies in `weights`.
+def own_map(fabric: Fabric, cell: Cell, backbone: Backbone, weights: Path | None) -> OfMethod | None:
+    """That of the method which made the `backbone` of the measurement `cell`, whose file is `weights`.
 
     None for controls, for a method that matches nothing, for weights from elsewhere or made on other channels, and for
     a pre-training that kept no heads. Raises UserError for heads that do not read, or are another pre-training's.
@@ -49,7 +49,7 @@ def own_map(fabric: Fabric, cell: Cell, weights: Path | None) -> OfMethod | None
     if not METHODS.load(made_by.method).matching_modules or not path.exists():
         return None
     method = build_method(made_by.model_copy(update={"init": None}))
-    load_weights(method.backbone, weights, made_by.network)
+    method.backbone.load_state_dict(backbone.state_dict())
     _load_heads(method, path, made_by.key)
     return OfMethod(fabric, method)
 
@@ -63,6 +63,6 @@ def _load_heads(method: Method, path: Path, key: str) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if made_by != key:
             raise UserError(f"{path}: holds heads of the pre-training {made_by}; delete it, and pre-train anew")
-        method.load_state_dict(method.state_dict() | tensors)
+        matching_heads(method).load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{path}: does not read as the heads of its method; delete it, and pre-train anew") from error

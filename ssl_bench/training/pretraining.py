@@ -263,7 +263,12 @@ def save_backbone(
 
 def save_matching(method: Method, cell: Cell, path: Path) -> None:
     """Write the heads by which `method` matches, float32; `ssl_bench.training.own_map` reads them."""
-    _save(nn.ModuleDict({name: getattr(method, name) for name in method.matching_modules}), cell, path, {})
+    _save(matching_heads(method), cell, path, {})
+
+
+def matching_heads(method: Method) -> nn.ModuleDict:
+    """The modules by which `method` matches, without its backbone; they stay its own."""
+    return nn.ModuleDict({name: getattr(method, name) for name in method.matching_modules})
 
 
 def _save(module: nn.Module, cell: Cell, path: Path, metadata: Mapping[str, str]) -> None:

@@ -89,3 +89,24 @@ def test_heads_that_are_no_heads_of_it_are_named(
         save_file(load_file(path) | other, path, {"ssl_bench_key": made_by or cell.key})
     with pytest.raises(UserError, match=f"{path.name}: {reason}"):
         registered(planner, store, runtime, "gvsl")
+
+
+def test_heads_of_which_a_part_is_missing_are_named(planner: Planner, tmp_path: Path, runtime: Runtime) -> None:
+    store, cell = Store(tmp_path), planner.pretraining("gvsl", 0)
+    run_cell(cell, store, runtime, SILENT)
+    path = heads(planner, store, "gvsl")
+    tensors = load_file(path)
+    del tensors["affine_head.fc_rot.0.weight"]
+    save_file(tensors, path, {"ssl_bench_key": cell.key})
+    with pytest.raises(UserError, match="does not read as the heads of its method"):
+        registered(planner, store, runtime, "gvsl")
+
+
+def test_the_map_is_of_the_backbone_that_is_measured(planner: Planner, tmp_path: Path, runtime: Runtime) -> None:
+    store = Store(tmp_path)
+    (whole,) = registered(planner, store, runtime, "gvsl").cases
+    cell = planner.evaluation("gvsl", "shc", "register", 0, reset="decoder")
+    record = run_cell(cell, store, runtime, SILENT)
+    assert isinstance(record, EvaluationRecord)
+    (pair,) = record.cases
+    assert pair["own_tre_mm"] != whole["own_tre_mm"]

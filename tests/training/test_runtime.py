@@ -116,6 +116,7 @@ def test_a_cell_costs_what_its_attempts_have_taken_together() -> None:
     assert 0.05 <= cost["wall_seconds"] < 5
     assert cost["device_seconds"] == pytest.approx(2 * cost["wall_seconds"], abs=0.002), "of two ranks"
     assert 0.01 < cost["processor_seconds"] < 5
+    # The kernel adds pages up in batches, so that a peak that is read later may be a little lower.
     assert 50 < cost["peak_process_mib"] <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 + 1
     assert 100.05 <= total["wall_seconds"] < 105
     assert 200.05 <= total["device_seconds"] < 205
