@@ -70,11 +70,11 @@ class UpTransition(nn.Module):
 
 
 class OutTransition(nn.Module):
-    """The pretext's last layer: held so that the file loads whole; no feature passes through it."""
+    """The pretext's last layer: held so that the file loads whole; no feature passes through it, and nothing trains it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.final_conv = nn.Conv3d(channels, 1, 1)
+        self.final_conv = nn.Conv3d(channels, 1, 1).requires_grad_(False)
 
 
 class ModelsGenesis(Backbone):

@@ -29,7 +29,7 @@ VOLUMES = 16
 class MethodUnderTest:
     """A registered method, built small, on real volumes: windows of the embedded chest CT."""
 
-    def __init__(self, name: str, channels: int = 1, backbone: str | None = None) -> None:
+    def __init__(self, name: str, channels: int = 1, backbone: str | None = None, crop: int = CROP) -> None:
         """Raises UserError if there is no such method or it does not import, or if it cannot pre-train `backbone`.
 
         Of several `channels` the first holds the volumes themselves, and each further one those of the one before with
@@ -37,6 +37,7 @@ class MethodUnderTest:
         """
         self.name = name
         self.channels = channels
+        self.crop = crop
         self.plugin = METHODS.load(name)
         self.facts = self.plugin.facts
         self.backbone = backbone or load_preset("smoke").backbone
@@ -47,17 +48,17 @@ class MethodUnderTest:
         """Sixteen volumes of the embedded corpus."""
         cohort = load_preset("smoke").cohort.model_copy(update={"corpus": VOLUMES})
         volumes = DataSources(Locations(), cohort).corpus.load()["corpus"]
-        return Corpus([self._with_channels(np.asarray(volume.image)) for volume in volumes], CROP, "cpu")
+        return Corpus([self._with_channels(np.asarray(volume.image)) for volume in volumes], self.crop, "cpu")
 
     @property
     def batch(self) -> int:
         """Volumes a step."""
         return max(4, self.facts.smallest_batch)
 
-    def build(self, seed: int = 0, crop: int = CROP) -> Method:
+    def build(self, seed: int = 0) -> Method:
         """The method around a fresh backbone."""
         with seeded_initialisation(seed):
-            return self.plugin(self.fresh_backbone(), self.plugin.Config(), crop)
+            return self.plugin(self.fresh_backbone(), self.plugin.Config(), self.crop)
 
     def fresh_backbone(self) -> Backbone:
         """The backbone, small, before any training."""
@@ -65,7 +66,13 @@ class MethodUnderTest:
 
     def with_channels(self, channels: int) -> MethodUnderTest:
         """The same method and backbone, on volumes of so many channels."""
-        return MethodUnderTest(self.name, channels, self.backbone)
+        return MethodUnderTest(self.name, channels, self.backbone, self.crop)
+
+    def with_crop(self, crop: int) -> MethodUnderTest:
+        """The same method and backbone, on windows of side `crop` of the same volumes."""
+        other = MethodUnderTest(self.name, self.channels, self.backbone, crop)
+        other.corpus = self.corpus.of_side(crop)
+        return other
 
     def ready(self, seed: int = 0, batch: int | None = None) -> tuple[Method, Tensor]:
         """A method that has refreshed itself, and the first batch it chose, (B, C, D, H, W)."""
