@@ -70,7 +70,7 @@ class UpTransition(nn.Module):
 
 
 class OutTransition(nn.Module):
-    """The pretext's last layer: held so that the file loads whole; no feature passes through it, and nothing trains it."""
+    """The pretext's last layer, held so that the file loads whole: no feature passes through it, nothing trains it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from ssl_bench.api.metric import Metric
 from ssl_bench.report.collapse import collapse_notes
 from ssl_bench.report.family import Family
 from ssl_bench.report.fold_notes import fold_notes
+from ssl_bench.report.rates_at_the_edge import edge_notes
 from ssl_bench.report.statistics import ENOUGH_SEEDS
 from ssl_bench.report.table import Table
 from ssl_bench.report.tuned_rows import tuning_notes
@@ -128,6 +129,7 @@ def data_notes(table: Table, code: Written, text: Written) -> Iterator[str]:
     for task in sorted(set(by_case["task"])):
         yield f"{text(task)}: split by case, for nothing says which scans are of one patient."
     yield from collapse_notes(table, text)
+    yield from edge_notes(table, text)
     for row in table.rows:
         if row.paradigm == "external":
             first = table.cells[table.cells["_row"] == table.rows.index(row)].iloc[0]

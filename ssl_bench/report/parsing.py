@@ -39,6 +39,7 @@ class EvaluationFields(TypedDict, total=False):
     best_step: int
     steps_made: int
     learning_rate: float | None
+    learning_rate_interior: bool | None
     converged: bool
     never_predicted: list[str] | None
     licence: str

@@ -42,8 +42,8 @@ CELL_COLUMNS = (
     "steps_made", "converged", "learning_rate", "decoder",
     "wall_seconds", "peak_process_mib", "precision", "device", "key", "device_seconds", "feature_std",
     "effective_rank", "commit", "cohort",
-    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_provenance", "cases_digest",
-    "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
+    "_setting", "_data", "_overlap", "_left_out", "_split_by", "_trains_everything", "_rate_at_edge", "_provenance",
+    "cases_digest", "reset", "_policy", "shifts", "_trained_on", "subjects", "folds", "_pool",
     "_downstream", "_backbone", "method", "options", "network", "corpus", "pretraining", "_version",
     "trained_on",
 )  # fmt: skip
@@ -115,6 +115,7 @@ def evaluation_line(
         left_out,
         fields.get("split_by", ""),
         bool(modules and not modules.frozen),
+        fields.get("learning_rate_interior") is False,
         made,
         fields.get("cases_digest", ""),
         fields.get("reset", ""),
