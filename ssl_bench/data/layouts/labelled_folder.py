@@ -100,7 +100,8 @@ def _find(folder: Path, kind: str) -> Found:
         text = row.cells[labels.column]
         label, patient = labels.value(text), row.cells[column] if column else identifier
         if label is None:
-            reason = f"{labels.column} is {text!r}, {labels.expected}; correct it or remove the row"
+            said = f"{text!r}, {labels.expected}" if text else "empty, or says that nothing is known"
+            reason = f"{labels.column} is {said}; correct it or remove the row"
             problems.append(Problem(table, f"line {row.line}: {reason}"))
         elif not patient:
             problems.append(Problem(table, f"line {row.line}: {column} is empty; name who was scanned"))
