@@ -13,6 +13,10 @@ from ssl_bench.errors import UserError
 
 _VECTOR = re.compile(r"\([^)]*\)|none")
 _QUOTED = re.compile(r'"([^"]*)"')
+_OF_THE_BODY = re.compile(
+    r"(right|left)-(anterior|posterior)-(superior|inferior)(-time)?|[rl][ap][si]t?", re.IGNORECASE
+)
+"""Spaces whose axes have names; those of ``scanner-xyz`` and ``3D-right-handed`` lie anyhow in a body."""
 
 
 def read_nrrd(path: Path) -> Volume:
@@ -77,7 +81,8 @@ def _words(text: str) -> list[str]:
 
 
 def _notes(header: dict[str, str]) -> tuple[str, ...]:
-    notes = [] if "spacedirections" in header and "space" in header else [NO_ORIENTATION]
+    is_oriented = "spacedirections" in header and _OF_THE_BODY.fullmatch(header.get("space", ""))
+    notes = [] if is_oriented else [NO_ORIENTATION]
     if limits := [
         f"{name} {header[name.replace(' ', '')]}" for name in ("old min", "old max") if name.replace(" ", "") in header
     ]:
