@@ -124,6 +124,15 @@ def of_a_class(label: Voxels | float) -> NDArray[np.bool_]:
     return found & (values != IGNORED) if values.dtype == np.uint16 else found
 
 
+def lost_values(labels: Labels, kept: NDArray[Any], rule: LabelRule) -> list[int]:
+    """The values of a label file whose class is nowhere in `kept` (D, H, W), its cropped and resampled classes."""
+    found = np.zeros(IGNORED + 1, np.bool_)
+    for section in kept:  # Indices are wide: of a slice at a time.
+        found[section] = True
+    index = rule.classes()
+    return [value for value in labels.voxels if index[value] not in (0, IGNORED) and not found[index[value]]]
+
+
 def without_class(rule: LabelRule) -> str:
     """What is said of a label that is all background."""
     return f"holds no voxel of any class ({_some(rule.values, 30)})"

@@ -268,6 +268,17 @@ def test_a_class_that_the_box_leaves_out_is_said(tmp_path: Path) -> None:
         with_label(tmp_path, labels, region="centre", size=(4, 4, 4))
 
 
+def test_a_class_that_resampling_loses_beside_another_is_doubted(tmp_path: Path) -> None:
+    labels = np.zeros((12, 14, 16), np.int16)
+    labels[2:8, 2:8, 2:8] = 205
+    labels[9, 9, 9] = 500
+    case, report = with_label(tmp_path, labels, spacing_mm=3.0)
+    assert set(np.unique(case.label)) == {0, 1}
+    (said,) = [doubt for doubt in report.doubts if "is gone once it is cropped and resampled" in doubt.what]
+    assert said.figures == "value 500, voxels: 1"
+    assert not any("is gone" in doubt.what for doubt in with_label(tmp_path, labels)[1].doubts)
+
+
 def test_without_a_rule_label_files_are_left_alone(tmp_path: Path) -> None:
     case = SourceCase("a", save(tmp_path / "a.nii", ct()), tmp_path / "missing.nii", "a")
     assert prepare_case(case, declared(), None)[0].label == 0
