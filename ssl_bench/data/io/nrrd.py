@@ -30,13 +30,13 @@ def read_nrrd(path: Path) -> Volume:
     reader = open_image(path, "NrrdImageIO")
     _require_spacing(path, header, min(3, reader.GetDimension()))
     volume = read_image(path, reader, _unit_mm(path, header))
-    return replace(volume, notes=_notes(header))
+    return replace(volume, notes=_notes(header), value_names=_value_names(header))
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     """The fields of the header, named without spaces, and its length in bytes.
 
-    It ends with an empty line, or with the file.
+    It ends with an empty line, or with the file. Remarks of the writer's, "key:=value", are named "key:=".
     """
     header: dict[str, str] = {}
     with path.open("rb") as file:
@@ -44,7 +44,9 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
             raise UserError(f"{path}: is no NRRD file, whatever its name says; convert it or correct its suffix")
         while line := file.readline(2**16).decode("utf-8", "replace").strip():
             key, _, value = line.partition(":")
-            if not value.startswith("="):  # "key:=value" is a remark of the writer's.
+            if value.startswith("="):
+                header[f"{key}:="] = value[1:].strip()
+            else:
                 header[key.replace(" ", "").lower()] = value.strip()
         return header, file.tell()
 
@@ -74,6 +76,13 @@ def _unit_mm(path: Path, header: dict[str, str]) -> float:
     if len(lengths) > 1:
         raise UserError(f"{path}: its axes count in different units ({', '.join(units)}); write the file again in mm")
     return lengths.pop() if lengths else 1.0
+
+
+def _value_names(header: dict[str, str]) -> dict[int, str]:
+    """What 3D Slicer calls the values of a segmentation, which it counts in each file anew."""
+    names = {match[1]: name for key, name in header.items() if (match := re.fullmatch(r"Segment(\d+)_Name:=", key))}
+    values = {number: header.get(f"Segment{number}_LabelValue:=", "") for number in names}
+    return {int(values[number]): name for number, name in names.items() if values[number].isdecimal()}
 
 
 def _words(text: str) -> list[str]:

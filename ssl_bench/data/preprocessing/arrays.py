@@ -25,6 +25,7 @@ from ssl_bench.data.preprocessing.labels import (
     on_same_grid,
     read_classes,
     require_same_grid,
+    require_same_names,
     without_class,
 )
 from ssl_bench.data.preprocessing.lungs import Lungs, lung_mask
@@ -143,6 +144,7 @@ def _read_labels(case: SourceCase, scan: Volume, rule: LabelRule | None, preproc
         return None
     label = _label_on(scan, case.image, case.label, preprocessing)
     labels = read_classes(label.voxels, rule, case.label)
+    require_same_names(labels, label.value_names, rule, case.label)
     return labels._replace(notes=(*(f"label: {note}" for note in label.notes), *labels.notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,8 @@ class LabelRule(Settings):
     """The values of each region, where those may overlap; then a voxel's label has a bit for each."""
     ignored: int | None = None
     """The value of voxels that enter neither loss nor score; their label is `IGNORED`."""
+    names: dict[int, str] = Field(default_factory=dict, exclude=True)
+    """What the data set calls its values: files that call them otherwise are refused, others read the same."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class LabelRule(Settings):
             background=dataset.background_values,
             regions=dataset.label_regions,
             ignored=dataset.ignored_value,
+            names=dict(dataset.value_names),
         )
 
     def classes(self) -> dict[int, int]:
@@ -115,6 +118,18 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     if not any(index[value] not in (0, IGNORED) for value in voxels):
         notes.append(without_class(rule))
     return Labels(classes, voxels, tuple(notes))
+
+
+def require_same_names(labels: Labels, names: Mapping[int, str], rule: LabelRule, path: Path) -> None:
+    """Raise UserError where the file at `path` has voxels of a value that it names as the data set names another."""
+    of_name = {name.casefold(): value for value, name in rule.names.items()}
+    for value in labels.voxels:
+        meant = of_name.get(names.get(value, "").casefold(), value)
+        if meant != value:
+            raise UserError(
+                f"{path}: its header calls {value} {names[value]!r}, which dataset.json has as {meant}; give all files "
+                "the same values, or leave the case out"
+            )
 
 
 def of_a_class(label: Voxels | float) -> NDArray[np.bool_]:
