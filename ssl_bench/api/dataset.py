@@ -36,6 +36,8 @@ class Dataset(ABC):
     """Label values that are no class of the task, besides 0."""
     label_regions: tuple[tuple[int, ...], ...] = ()
     """Of a region segmentation: the label values of each region."""
+    value_names: Mapping[int, str] = field(default_factory=dict)
+    """What the data set itself calls its label values, where files may call them too."""
     ignored_value: int | None = None
     """The label value of voxels that enter neither loss nor score; None where all do."""
 

@@ -64,18 +64,20 @@ def check(
 
     Example: ssl-bench data check shc --data-root MM-WHS
     """
+    from ssl_bench.data.checking import absent_values
     from ssl_bench.data.checking import check as check_cases
 
     folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
         seen = check_cases(folder.found, folder.root, folder.preprocessing, folder.rule, _count(workers), advance)
+    absent = absent_values(seen.reports, folder.rule)
     if as_json:
         listed = {
             what: [{"path": str(each.path), "reason": named(each.reason, folder.name)} for each in problems]
             for what, problems in (("problems", seen.problems), ("label_maps", seen.label_maps))
         }
         cases = [_as_json(report, folder.name) for report in seen.reports]
-        typer.echo(json.dumps({"cases": cases, **listed}, indent=1))
+        typer.echo(json.dumps({"cases": cases, **listed, "absent_values": absent}, indent=1))
     else:
         facts = None if task == "corpus" else TASKS.load(folder.name).facts
         for line in _as_table(seen.reports, facts.classes if facts and facts.kind == "multi-class" else ()):
@@ -87,6 +89,9 @@ def check(
         _list(seen.problems, folder.name)
         for line in doubt_lines(folder.name, {report.case.identifier: report.doubts for report in seen.reports}):
             warn(line)
+        if absent:
+            values = ", ".join(map(str, absent))
+            warn(f"{task}: no label holds a voxel of {values}, which the task names: such a class cannot be learnt")
     if seen.problems:
         raise typer.Exit(2)
 

@@ -59,6 +59,14 @@ def _look(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule | None
     return prepare_case(case, preprocessing, rule)[1]
 
 
+def absent_values(reports: Sequence[CaseReport], rule: LabelRule | None) -> list[int]:
+    """The values of the task's classes that no label holds; none where no label holds any class, which is a problem."""
+    if rule is None or not any(report.has_class for report in reports):
+        return []
+    held = {rule.synonyms.get(value, value) for report in reports for value in report.label_voxels}
+    return [value for value in rule.values if value not in held]
+
+
 def _duplicates(reports: Sequence[CaseReport]) -> list[Problem]:
     """Each scan that an earlier case holds already, in the same channel."""
     scans = {report.case.identifier: report for report in reports}

@@ -18,7 +18,8 @@ from ssl_bench.files import atomic_write
 def read_splits(path: Path, task: str, cases: Sequence[SourceCase], counts: SplitCounts) -> Splits:
     """The splits of `cases` in a file of ours, or of nnU-Net's, see `read_nnunet_splits`.
 
-    Raises UserError if it does not read, names a case that is not there, or parts the cases of a patient.
+    Raises UserError if it does not read, names a case that is not there or one twice, or parts the cases of a
+    patient.
     """
     try:
         text = path.read_bytes()
@@ -45,10 +46,11 @@ def write_splits(splits: Splits, path: Path) -> None:
 
 
 def _require_whole(splits: Splits, path: Path, cases: Sequence[SourceCase]) -> None:
-    """Raise UserError if a fold in the file `path` names a case that is not in `cases`, or parts those of a patient."""
+    """Raise UserError if a fold in the file `path` names a case that is not there or one twice, or parts a patient."""
     patients = {case.identifier: case.patient for case in cases}
     for number, fold in enumerate(splits.folds):
         where: dict[str, tuple[str, str]] = {}
+        named: set[str] = set()
         for name in SPLITS:
             for identifier in getattr(fold, name):
                 if identifier not in patients:
@@ -63,3 +65,6 @@ def _require_whole(splits: Splits, path: Path, cases: Sequence[SourceCase]) -> N
                         f"{identifier}); keep a patient's cases together, give another --split, or say by --subjects "
                         "who was scanned"
                     )
+                if identifier in named:
+                    raise UserError(f"--split {path}: fold {number}: case {identifier!r} is twice in {name}; keep one")
+                named.add(identifier)

@@ -46,11 +46,13 @@ def with_subjects(found: Found, root: Path, subjects: str = "") -> Found:
     """`found` in the folder `root` with the patients that `subjects` says, or names where nothing else says it.
 
     `subjects` is a regular expression, searched in a case's identifier and then in its path below `root`, whose first
-    group or else whole match is the patient; or a CSV with the columns ``case`` and ``subject``. Raises UserError for
-    one that does not read, or that does not say a patient for every case.
+    group or else whole match is the patient; or a CSV with the columns ``case`` and ``subject``. Patients of one
+    `spelling` are one, under the first of their names. Raises UserError for a `subjects` that does not read, or that
+    does not say a patient for every case.
     """
     said = _reader(subjects) if subjects else None
     cases = []
+    first: dict[str, str] = {}
     for case in found.cases:
         if said:
             patient = said(case, path_below(case, root))
@@ -59,8 +61,21 @@ def with_subjects(found: Found, root: Path, subjects: str = "") -> Found:
         else:
             names = () if case.patient_is_known else (case.patient, path_below(case, root))
             patient = next(filter(None, map(named_patient, names)), None)
-        cases.append(_of(case, patient) if patient else case)
+        known = _of(case, patient) if patient else case
+        if known.patient_is_known:
+            known = replace(known, patient=first.setdefault(spelling(known.patient), known.patient))
+        cases.append(known)
     return found._replace(cases=cases)
+
+
+def spelling(patient: str) -> str:
+    """What the spellings of one name have in common: ``p1`` of P001, p-01 and P_1, ``7`` of 007 and 7.0.
+
+    Capitals, separators between a letter and a digit, leading zeros and the fraction that pandas gives to whole numbers
+    do not count. Two people who are taken for one only stay together in a split; one who is taken for two leaks.
+    """
+    text = re.sub(r"[\s_-]+", "-", re.sub(r"^(\d+)\.0$", r"\1", patient.casefold()))
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"(?<=[^\W\d])-(?=\d)", "", text))
 
 
 def scans_of(
@@ -68,19 +83,20 @@ def scans_of(
 ) -> list[tuple[SourceCase, str]]:
     """The scans in a corpus' folder `root` that are of one of these patients, each with the patient.
 
-    What `subjects` says counts first, see `with_subjects`; then the corpus' own table, a known layout's name, and
-    folders and files that are called as the patient, or begin so. A name of digits alone, which anybody may have,
-    counts only `beside` the patients: in the same data set.
+    What `subjects` says counts first, see `with_subjects`; then the corpus' own table, both in any `spelling`; then a
+    known layout's name, and folders and files that are called as the patient, or begin so. A name of digits alone,
+    which anybody may have, counts only `beside` the patients: in the same data set.
     """
     said = _reader(subjects) if subjects else None
+    spelt = {spelling(patient): patient for patient in patients}
     telling = {patient for patient in patients if beside or (re.search(r"\d", patient) and re.search(r"\D", patient))}
     found = []
     for scan in scans:
         below = path_below(scan, root)
-        known = scan.patient if scan.patient_is_known else named_patient(below)
+        known = spelt.get(spelling(scan.patient)) if scan.patient_is_known else named_patient(below)
         candidates = [*_beginnings(root.name), *(name for part in below.split("/") for name in _beginnings(part))]
-        patient = said(scan, below) if said else None
-        if patient not in patients:
+        patient = spelt.get(spelling(said(scan, below) or "")) if said else None
+        if patient is None:
             patient = known if known in telling else next((name for name in candidates if name in telling), None)
         if patient is not None:
             found.append((scan, patient))

@@ -8,7 +8,7 @@ import pytest
 
 from ssl_bench.api.cases import Found, Problem, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
-from ssl_bench.data.checking import check
+from ssl_bench.data.checking import absent_values, check
 from ssl_bench.data.preprocessing.arrays import CaseReport
 from ssl_bench.data.preprocessing.labels import LabelRule
 from tests.data.files import ct, heart, labelled, save
@@ -37,6 +37,16 @@ def test_a_report_says_what_the_files_hold(tmp_path: Path) -> None:
     # Voxels of 0.8 mm^3.
     assert report.label_ml == pytest.approx({0: 2559 * 0.0008, 500: 125 * 0.0008, 501: 4 * 0.0008})
     assert report.notes == ("501 read as 500 (voxels: 4)",)
+
+
+def test_a_class_that_no_label_holds_is_named(tmp_path: Path) -> None:
+    labels = heart()
+    labels[labels == 500] = 501
+    save(tmp_path / "b.nii", labels)
+    (report,), _ = look([SourceCase("a", save(tmp_path / "a.nii", ct()), tmp_path / "b.nii", "a")])
+    assert absent_values([report], RULE) == []  # 501 stands for 500.
+    assert absent_values([report], RULE.model_copy(update={"values": (500, 7, 8)})) == [7, 8]
+    assert absent_values([replace(report, has_class=False)], RULE.model_copy(update={"values": (7,)})) == []
 
 
 def test_classes_of_whole_volumes_need_no_label_file(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def fold(train: str = "c0000", validation: str = "c0002", test: str = "c0004") -
         (fold(test="nobody"), "'nobody' is not in the data"),
         (fold(test="c0001"), "patient 'p0' is in train and in test (c0000 and c0001)"),
         (fold(validation="c0000"), "patient 'p0' is in train and in validation"),
+        (fold().replace('["c0004"]', '["c0004", "c0004"]'), "fold 0: case 'c0004' is twice in test; keep one"),
     ],
 )
 def test_a_split_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
@@ -189,6 +190,7 @@ def test_nnunets_folds_leave_the_data_sets_own_test_cases_alone(tmp_path: Path) 
         ([{"train": ["c0000", "x"], "val": ["c0001"]}], "fold 0: case 'x' is not in the data"),
         ([{"train": ["c0000"], "val": ["c0004"]}], "fold 0: has too few train cases to validate on"),
         ([{"train": ["c0000", "c0002", "c0004"], "val": ["c0001"]}], "patient 'p0' is in"),
+        ([{"train": ["c0000", "c0002"], "val": ["c0004", "c0004"]}], "fold 0: case 'c0004' is twice in test"),
     ],
 )
 def test_nnunets_folds_that_do_not_fit_are_refused(folds: object, said: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ssl_bench.api.cases import Found, SourceCase
 from ssl_bench.api.settings import SplitCounts
 from ssl_bench.data.splits import make_splits, split_by
-from ssl_bench.data.subjects import named_patient, scans_of, with_subjects
+from ssl_bench.data.subjects import named_patient, scans_of, spelling, with_subjects
 from ssl_bench.errors import UserError
 
 ROOT = Path("data")
@@ -78,6 +78,24 @@ def test_frames_of_one_patient_are_dealt_together() -> None:
         for fold in splits.folds:
             parts = [{name[:10] for name in part} for part in (fold.train, fold.validation, fold.test)]
             assert sum(map(len, parts)) == len(set.union(*parts)) == 10
+
+
+@pytest.mark.parametrize(
+    "names", [("P001", "p001", "P1", "P-01", "p_1", "P 1"), ("007", "7", "7.0"), ("patient_12", "Patient012")]
+)
+def test_one_patient_may_be_spelt_in_several_ways(names: tuple[str, ...]) -> None:
+    assert len({spelling(name) for name in names}) == 1
+    cases = [SourceCase(f"c{number}", ROOT / f"{number}.nii", 0, name) for number, name in enumerate(names)]
+    others = [SourceCase(f"x{number}", ROOT / f"x{number}.nii", 0, f"other{number}") for number in range(8)]
+    found = with_subjects(Found([*cases, *others], []), ROOT).cases
+    assert {case.patient for case in found[: len(names)]} == {names[0]}
+    (fold,) = make_splits("x", found, COUNTS).folds
+    assert sum(any(name.startswith("c") for name in part) for part in (fold.train, fold.validation, fold.test)) == 1
+
+
+def test_other_numbers_are_other_patients() -> None:
+    names = ("1", "10", "100", "1-11", "11-1", "1.05", "1.5", "a10", "a1", "a-b1", "ab1", "sub-01/a", "sub-02/a")
+    assert len({spelling(name) for name in names}) == len(names)
 
 
 def test_a_split_by_case_says_so() -> None:
@@ -167,6 +185,12 @@ def test_a_bare_number_is_a_patient_within_the_same_data_set_alone() -> None:
     scans = corpus("12/a.nii", "120/a.nii", "later/12_b.nii")
     assert scans_of({"12"}, scans, ROOT, False) == []
     assert [scan.identifier for scan, _ in scans_of({"12"}, scans, ROOT, True)] == ["12/a.nii", "later/12_b.nii"]
+
+
+def test_a_corpus_whose_table_spells_a_patient_otherwise_is_found() -> None:
+    scans = [SourceCase("s", ROOT / "s.nii", 0, "p-7"), SourceCase("t", ROOT / "t.nii", 0, "p70")]
+    found = scans_of({"P007"}, scans, ROOT, beside=False)
+    assert [(scan.identifier, patient) for scan, patient in found] == [("s", "P007")]
 
 
 def test_what_the_user_says_of_the_cases_holds_for_the_corpus(tmp_path: Path) -> None:

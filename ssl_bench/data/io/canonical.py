@@ -57,7 +57,7 @@ def canonical(path: Path, volume: Volume) -> Volume:
     # Minimum and maximum are NaN where any voxel is: no temporary of the volume's size.
     if not np.isfinite([voxels.min(), voxels.max()]).all():
         raise UserError(f"{path}: holds voxels that are NaN or infinite; replace them by numbers first")
-    return Volume(voxels, affine, volume.notes, FileGrid(volume.voxels.shape, volume.affine))
+    return Volume(voxels, affine, volume.notes, FileGrid(volume.voxels.shape, volume.affine), volume.value_names)
 
 
 def canonical_size(grid: FileGrid) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
@@ -80,7 +80,7 @@ def moved(path: Path, volume: Volume, grid: FileGrid) -> Volume:
         raise UserError(f"{path}: holds {sizes[0]} voxels and its image {sizes[1]}; resample the label to its image")
     apart = voxels_apart(grid.shape, grid.affine, volume.affine)
     note = f"its own header, up to {apart:.1f} voxels off, gave way to the image's"
-    return Volume(volume.voxels, grid.affine, (note,))
+    return Volume(volume.voxels, grid.affine, (note,), value_names=volume.value_names)
 
 
 def compact_type(voxels: NDArray[Any]) -> np.dtype[Any]:

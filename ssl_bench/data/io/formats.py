@@ -12,6 +12,8 @@ from ssl_bench.errors import UserError
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Suffixes of files that hold one volume each; DICOM is known by its content, for its files often have no suffix."""
+_POINTERS = {b"version https://git-lfs": "git lfs pull", b"/annex/objects/": "git annex get"}
+"""How a few words begin that stand for a file's content elsewhere, and what brings it."""
 
 
 def read_volume(path: Path, instead: FileGrid | None = None) -> Volume:
@@ -92,11 +94,17 @@ def _volumes(root: Path) -> Iterator[Path]:
 
 
 def _reader(path: Path) -> Callable[[Path], Volume]:
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path}: is a link to nothing; fetch its content, of a DataLad data set by git annex get")
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; correct the path")
     with path.open("rb") as file:
-        if not file.read(1):
-            raise UserError(f"{path}: is empty; copy or download it again")
+        first = file.read(max(map(len, _POINTERS)))
+    if not first:
+        raise UserError(f"{path}: is empty; copy or download it again")
+    for words, command in _POINTERS.items():
+        if first.startswith(words):
+            raise UserError(f"{path}: is a pointer to the scan and not the scan; fetch it with {command}")
     name = path.name.lower()
     if name.endswith((".nii", ".nii.gz")):
         from ssl_bench.data.io.nifti import read_nifti

@@ -13,6 +13,10 @@ from ssl_bench.errors import UserError
 
 _VECTOR = re.compile(r"\([^)]*\)|none")
 _QUOTED = re.compile(r'"([^"]*)"')
+_OF_THE_BODY = re.compile(
+    r"(right|left)-(anterior|posterior)-(superior|inferior)(-time)?|[rl][ap][si]t?", re.IGNORECASE
+)
+"""Spaces whose axes have names; those of ``scanner-xyz`` and ``3D-right-handed`` lie anyhow in a body."""
 
 
 def read_nrrd(path: Path) -> Volume:
@@ -26,13 +30,13 @@ def read_nrrd(path: Path) -> Volume:
     reader = open_image(path, "NrrdImageIO")
     _require_spacing(path, header, min(3, reader.GetDimension()))
     volume = read_image(path, reader, _unit_mm(path, header))
-    return replace(volume, notes=_notes(header))
+    return replace(volume, notes=_notes(header), value_names=_value_names(header))
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     """The fields of the header, named without spaces, and its length in bytes.
 
-    It ends with an empty line, or with the file.
+    It ends with an empty line, or with the file. Remarks of the writer's, "key:=value", are named "key:=".
     """
     header: dict[str, str] = {}
     with path.open("rb") as file:
@@ -40,7 +44,9 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
             raise UserError(f"{path}: is no NRRD file, whatever its name says; convert it or correct its suffix")
         while line := file.readline(2**16).decode("utf-8", "replace").strip():
             key, _, value = line.partition(":")
-            if not value.startswith("="):  # "key:=value" is a remark of the writer's.
+            if value.startswith("="):
+                header[f"{key}:="] = value[1:].strip()
+            else:
                 header[key.replace(" ", "").lower()] = value.strip()
         return header, file.tell()
 
@@ -72,12 +78,20 @@ def _unit_mm(path: Path, header: dict[str, str]) -> float:
     return lengths.pop() if lengths else 1.0
 
 
+def _value_names(header: dict[str, str]) -> dict[int, str]:
+    """What 3D Slicer calls the values of a segmentation, which it counts in each file anew."""
+    names = {match[1]: name for key, name in header.items() if (match := re.fullmatch(r"Segment(\d+)_Name:=", key))}
+    values = {number: header.get(f"Segment{number}_LabelValue:=", "") for number in names}
+    return {int(values[number]): name for number, name in names.items() if values[number].isdecimal()}
+
+
 def _words(text: str) -> list[str]:
     return _QUOTED.findall(text) or text.split()
 
 
 def _notes(header: dict[str, str]) -> tuple[str, ...]:
-    notes = [] if "spacedirections" in header and "space" in header else [NO_ORIENTATION]
+    is_oriented = "spacedirections" in header and _OF_THE_BODY.fullmatch(header.get("space", ""))
+    notes = [] if is_oriented else [NO_ORIENTATION]
     if limits := [
         f"{name} {header[name.replace(' ', '')]}" for name in ("old min", "old max") if name.replace(" ", "") in header
     ]:

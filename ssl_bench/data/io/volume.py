@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class Volume:
     """What is suspicious about the file, one line each."""
     file_grid: FileGrid | None = None
     """Of a canonical volume: the grid of its file, before any axis was turned."""
+    value_names: Mapping[int, str] = field(default_factory=dict)
+    """What the header of a label file calls its values, where it does."""
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

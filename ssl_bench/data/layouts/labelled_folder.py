@@ -74,9 +74,11 @@ def labelled_folder_task(folder: Path, kind: str = "auto") -> type[Task]:
 
 def _labels(table: Path | Problem, kind: str) -> TableLabels:
     """How the labels of a `table` are read; without one as 0 and 1, and `_find` says what is wrong."""
-    rows = [] if isinstance(table, Problem) else read_table(table, _columns(table))[0]
+    if isinstance(table, Problem):
+        return read_labels((), (), (), kind)
+    rows, _ = read_table(table, _columns(table))
     labels, targets = ([row.cells.get(name, "") for row in rows] for name in (CLASSES, NUMBERS))
-    return read_labels(list(rows[0].cells) if rows else (), labels, targets, kind)
+    return read_labels(table_header(table), labels, targets, kind)
 
 
 def _find(folder: Path, kind: str) -> Found:
@@ -100,7 +102,8 @@ def _find(folder: Path, kind: str) -> Found:
         text = row.cells[labels.column]
         label, patient = labels.value(text), row.cells[column] if column else identifier
         if label is None:
-            reason = f"{labels.column} is {text!r}, {labels.expected}; correct it or remove the row"
+            said = f"{text!r}, {labels.expected}" if text else "empty, or says that nothing is known"
+            reason = f"{labels.column} is {said}; correct it or remove the row"
             problems.append(Problem(table, f"line {row.line}: {reason}"))
         elif not patient:
             problems.append(Problem(table, f"line {row.line}: {column} is empty; name who was scanned"))

@@ -79,6 +79,7 @@ def nnunet_task(folder: Path) -> type[Task]:
             split_counts=PROPORTIONS,
             label_values=described.labels.values,
             label_regions=described.labels.regions,
+            value_names=described.labels.value_names,
             ignored_value=described.labels.ignored,
             ending=described.ending,
             listed=described.listed,

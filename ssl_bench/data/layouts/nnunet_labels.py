@@ -35,6 +35,11 @@ class DescribedLabels(NamedTuple):
         return tuple(dict.fromkeys(value for values in self.classes.values() for value in values))
 
     @property
+    def value_names(self) -> dict[int, str]:
+        """The classes by their values; empty for regions, whose values have no names."""
+        return {} if self.order else {value: name for name, (value,) in self.classes.items()}
+
+    @property
     def regions(self) -> tuple[tuple[int, ...], ...]:
         """The values of every region; empty for classes."""
         return tuple(self.classes.values()) if self.order else ()

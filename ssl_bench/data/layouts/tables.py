@@ -13,6 +13,8 @@ from ssl_bench.api.cases import Problem
 
 PATIENT_COLUMNS = {f"{who}{ending}" for who in ("patient", "subject", "participant") for ending in ("", "id", "name")}
 """Without blanks, underscores and hyphens, in small letters."""
+NOTHING = frozenset(("n/a", "#n/a", "na", "<na>", "nan", "null"))
+"""What stands in a cell of which nothing is known, in small letters: BIDS, spreadsheets, R, pandas and databases."""
 
 
 class Row(NamedTuple):
@@ -21,11 +23,14 @@ class Row(NamedTuple):
     line: int
     """The line's number in the file, counted from 1."""
     cells: dict[str, str]
-    """The cells by column, without surrounding blanks; a missing cell is empty."""
+    """The cells by column, without surrounding blanks; one that is missing or holds a word of `NOTHING` is empty."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Problem]]:
-    """The rows of a comma-separated UTF-8 file that has at least `columns`; or the problem that makes it useless."""
+    """The rows of a comma-separated UTF-8 file that has at least `columns`; or the problem that makes it useless.
+
+    A row with more cells than columns is a problem of its own: a comma within a cell has moved what comes after it.
+    """
     try:
         text = path.read_text("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -38,8 +43,16 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[Row], list[Prob
     missing = [column for column in columns if column not in header]
     if missing:
         return [], [Problem(path, _without_columns(header, missing, columns))]
-    rows = [Row(line, dict.fromkeys(header, "") | _cells(header, cells)) for line, cells in lines]
-    return rows, [] if rows else [Problem(path, "has a header and no rows; add one row for each scan")]
+    twice = [
+        name for name in dict.fromkeys(header) if header.count(name) > 1 and (name in columns or _is_patient(name))
+    ]
+    if twice:
+        return [], [Problem(path, f"has the column {twice[0]} {header.count(twice[0])} times; keep one of them")]
+    if not lines:
+        return [], [Problem(path, "has a header and no rows; add one row for each scan")]
+    longer = {line: len(cells) for line, cells in lines if any(cell.strip() for cell in cells[len(header) :])}
+    rows = [Row(line, dict.fromkeys(header, "") | _cells(header, cells)) for line, cells in lines if line not in longer]
+    return rows, [_too_long(path, line, count, len(header)) for line, count in longer.items()]
 
 
 def table_header(path: Path) -> list[str]:
@@ -57,7 +70,7 @@ def patient_column(header: Iterable[str]) -> str | None:
     Raises ValueError, which lists them, where there are several.
     """
     names = list(header)
-    found = [name for name in names if re.sub(r"[ _-]", "", name).lower() in PATIENT_COLUMNS]
+    found = [name for name in names if _is_patient(name)]
     if "patient" in found or len(found) < 2:
         return "patient" if "patient" in found else next(iter(found), None)
     raise ValueError(f"several columns say who was scanned ({', '.join(found)}); call the one that counts patient")
@@ -122,8 +135,18 @@ def exists(path: Path) -> bool:
         return False
 
 
+def _is_patient(column: str) -> bool:
+    return re.sub(r"[ _-]", "", column).lower() in PATIENT_COLUMNS
+
+
 def _cells(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    return {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+    stripped = ((name, cell.strip()) for name, cell in zip(header, cells, strict=False))
+    return {name: "" if cell.lower() in NOTHING else cell for name, cell in stripped}
+
+
+def _too_long(path: Path, line: int, cells: int, columns: int) -> Problem:
+    counts = f"has {cells} cells and the header {columns} columns"
+    return Problem(path, f"line {line}: {counts}; put a text with a comma into quotes, and write 12.5 for 12,5")
 
 
 def _without_columns(header: Sequence[str], missing: Sequence[str], columns: Sequence[str]) -> str:

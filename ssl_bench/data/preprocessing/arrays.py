@@ -20,10 +20,12 @@ from ssl_bench.data.preprocessing.contrast import HU_OFFSET, Contrast, doubts_of
 from ssl_bench.data.preprocessing.labels import (
     LabelRule,
     Labels,
+    lost_values,
     of_a_class,
     on_same_grid,
     read_classes,
     require_same_grid,
+    require_same_names,
     without_class,
 )
 from ssl_bench.data.preprocessing.lungs import Lungs, lung_mask
@@ -103,6 +105,7 @@ def prepare_case(case: SourceCase, preprocessing: Preprocessing, rule: LabelRule
         label = grid.read(labels.classes, box, "nearest")
         if of_a_class(labels.classes).any() and not of_a_class(label).any():
             raise UserError(f"{case.label}: no class is left after cropping and resampling; choose another region")
+        doubts += _of_lost_classes(labels, label, rule)
         label = _padded(label, preprocessing)
     depth, height, width = scan.voxels.shape
     report = CaseReport(
@@ -141,7 +144,18 @@ def _read_labels(case: SourceCase, scan: Volume, rule: LabelRule | None, preproc
         return None
     label = _label_on(scan, case.image, case.label, preprocessing)
     labels = read_classes(label.voxels, rule, case.label)
+    require_same_names(labels, label.value_names, rule, case.label)
     return labels._replace(notes=(*(f"label: {note}" for note in label.notes), *labels.notes))
+
+
+def _of_lost_classes(labels: Labels, kept: NDArray[Any], rule: LabelRule | None) -> list[Doubt]:
+    """A doubt about classes that fall between the voxels that are `kept`, or lie outside of the region."""
+    lost = lost_values(labels, kept, rule) if rule else []
+    if not lost:
+        return []
+    sizes = ", ".join(f"value {value}, voxels: {labels.voxels[value]}" for value in lost[:3])
+    what = "a class of the label is gone once it is cropped and resampled, and counts as not there"
+    return [Doubt(what, sizes, "keep it with a finer --set data.TASK.spacing_mm, or another region")]
 
 
 def _kept(

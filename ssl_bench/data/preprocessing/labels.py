@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,8 @@ class LabelRule(Settings):
     """The values of each region, where those may overlap; then a voxel's label has a bit for each."""
     ignored: int | None = None
     """The value of voxels that enter neither loss nor score; their label is `IGNORED`."""
+    names: dict[int, str] = Field(default_factory=dict, exclude=True)
+    """What the data set calls its values: files that call them otherwise are refused, others read the same."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialised: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class LabelRule(Settings):
             background=dataset.background_values,
             regions=dataset.label_regions,
             ignored=dataset.ignored_value,
+            names=dict(dataset.value_names),
         )
 
     def classes(self) -> dict[int, int]:
@@ -117,11 +120,32 @@ def read_classes(values: NDArray[Any], rule: LabelRule, path: Path) -> Labels:
     return Labels(classes, voxels, tuple(notes))
 
 
+def require_same_names(labels: Labels, names: Mapping[int, str], rule: LabelRule, path: Path) -> None:
+    """Raise UserError where the file at `path` has voxels of a value that it names as the data set names another."""
+    of_name = {name.casefold(): value for value, name in rule.names.items()}
+    for value in labels.voxels:
+        meant = of_name.get(names.get(value, "").casefold(), value)
+        if meant != value:
+            raise UserError(
+                f"{path}: its header calls {value} {names[value]!r}, which dataset.json has as {meant}; give all files "
+                "the same values, or leave the case out"
+            )
+
+
 def of_a_class(label: Voxels | float) -> NDArray[np.bool_]:
     """Which voxels of a label (see `Case`) are of a class: not background, not ignored; or whether the volume is."""
     values = np.asarray(label)
     found: NDArray[np.bool_] = values != 0
     return found & (values != IGNORED) if values.dtype == np.uint16 else found
+
+
+def lost_values(labels: Labels, kept: NDArray[Any], rule: LabelRule) -> list[int]:
+    """The values of a label file whose class is nowhere in `kept` (D, H, W), its cropped and resampled classes."""
+    found = np.zeros(IGNORED + 1, np.bool_)
+    for section in kept:  # Indices are wide: of a slice at a time.
+        found[section] = True
+    index = rule.classes()
+    return [value for value in labels.voxels if index[value] not in (0, IGNORED) and not found[index[value]]]
 
 
 def without_class(rule: LabelRule) -> str:

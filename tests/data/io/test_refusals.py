@@ -219,3 +219,12 @@ def test_what_may_not_be_read_is_refused(tmp_path, request, look):
     request.getfixturevalue("nobody")
     with pytest.raises(UserError, match="may not be read; change its permissions"):
         look(tmp_path / "a.nii")
+
+
+def test_a_file_that_was_not_fetched_says_what_fetches_it(tmp_path):
+    (tmp_path / "a.nii.gz").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    (tmp_path / "b.mha").write_text("/annex/objects/MD5E-s1--00.mha\n")
+    (tmp_path / "c.nii.gz").symlink_to(".git/annex/objects/c.nii.gz")
+    for name, said in (("a.nii.gz", "git lfs pull"), ("b.mha", "git annex get"), ("c.nii.gz", "is a link to nothing")):
+        with pytest.raises(UserError, match=rf"{name}: .*{said}"):
+            read_volume(tmp_path / name)

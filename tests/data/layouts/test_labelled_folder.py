@@ -73,8 +73,11 @@ def test_the_only_csv_may_have_any_name_and_among_several_labels_csv_is_taken(tm
         ("b.nii.gz,1", "b.nii.gz stands in line 2 already; keep one of the rows"),
         ("./b.nii.gz,1", "stands in line 2 already"),
         ("a.mha,2", "label is '2', neither 0 nor 1; correct it or remove the row"),
-        ("a.mha", "label is ''"),
+        ("a.mha", "label is empty"),
+        ("a.mha,n/a", "label is empty, or says that nothing is known; correct it or remove the row"),
         ("a.mha,1, ", "patient is empty; name who was scanned"),
+        ("a.mha,1,NaN", "patient is empty; name who was scanned"),
+        ("a.mha,1,p,q", "has 4 cells and the header 3 columns; put a text with a comma into quotes"),
     ],
 )
 def test_a_row_that_cannot_be_a_case_is_a_problem_of_its_line(row: str, said: str, tmp_path: Path) -> None:
@@ -91,11 +94,22 @@ def test_a_row_that_cannot_be_a_case_is_a_problem_of_its_line(row: str, said: st
     [
         ("image;label\na.mha;1\n", "separates its columns by ';'"),
         ("image,class\na.mha,1\n", "has no column label, only image, class; name the columns image, label"),
+        ("image,label,label\na.mha,1,0\n", "has the column label 2 times; keep one of them"),
+        ("image,label,patient,patient\na.mha,1,p,q\n", "has the column patient 2 times; keep one of them"),
     ],
 )
 def test_a_table_in_another_form_is_a_problem(table: str, said: str, tmp_path: Path) -> None:
     (problem,) = find(folder(tmp_path, table)).problems
     assert said in problem.reason
+
+
+def test_a_decimal_comma_makes_no_other_number_and_an_unknown_class_is_none(tmp_path: Path) -> None:
+    for other in ("47", "47,5"):
+        (problem, *_) = find(folder(tmp_path, f"image,target\na.mha,61,5\nb.nii.gz,{other}\n")).problems
+        assert problem.reason.startswith("line 2: has 3 cells and the header 2 columns")
+    found = find(folder(tmp_path, "image,label,site\na.mha,benign,,\nb.nii.gz,malignant,x\ndeep/c.nrrd,NA,x\n"))
+    assert [case.label for case in found.cases] == [0, 1]
+    assert [problem.reason.partition(":")[0] for problem in found.problems] == ["line 4"]
 
 
 @pytest.mark.parametrize(

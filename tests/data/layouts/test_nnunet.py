@@ -104,6 +104,7 @@ def test_label_values_are_read_however_nnunet_takes_them(labels: dict[str, Any],
         "edge": 2,
         "core": 1,
     }
+    assert described(root).value_names == {2: "edge", 1: "core"}
 
 
 def test_cases_that_the_description_lists_are_the_training_cases(
