@@ -118,7 +118,7 @@ def test_new_writes_a_method_that_passes_its_own_test_and_runs(command: Command,
     assert command("new", "method", "wiped_planes").returncode == 0
     done = command("check", "method", "wiped_planes", "--plugin", "wiped_planes.py")
     assert done.returncode == 0, done.stdout
-    assert "16 of 16 promises kept" in done.stdout
+    assert "17 of 17 promises kept" in done.stdout
     run = ("--method", "wiped_planes", "--task", "shc", "--protocol", "linear", "--preset", "smoke", "--quiet")
     done = command("run", *run, "--plugin", "wiped_planes.py")
     assert done.returncode == 0, done.stderr
