@@ -66,6 +66,7 @@ def check(
     """
     from ssl_bench.data.checking import absent_values
     from ssl_bench.data.checking import check as check_cases
+    from ssl_bench.data.layouts.table_labels import unlikely_numbers
 
     folder = _open(task, data_root, preset, set_, take_labels, subjects)
     with _progress(quiet).track(f"checking {task}", len(folder.found.cases)) as advance:
@@ -89,6 +90,8 @@ def check(
         _list(seen.problems, folder.name)
         for line in doubt_lines(folder.name, {report.case.identifier: report.doubts for report in seen.reports}):
             warn(line)
+        if unlikely := unlikely_numbers(report.case.label for report in seen.reports):
+            warn(f"{task}: {unlikely}")
         if absent:
             values = ", ".join(map(str, absent))
             warn(f"{task}: no label holds a voxel of {values}, which the task names: such a class cannot be learnt")

@@ -16,6 +16,7 @@ from ssl_bench.api.preprocessing import Preprocessing
 from ssl_bench.api.settings import validated
 from ssl_bench.data.doubts import doubt_lines, named
 from ssl_bench.data.layouts.label_names import label_maps_among
+from ssl_bench.data.layouts.table_labels import unlikely_numbers
 from ssl_bench.data.leaks import held_again
 from ssl_bench.data.preprocessing.case_folder import PreparedCase
 from ssl_bench.data.preprocessing.labels import LabelRule
@@ -148,5 +149,5 @@ def _summary(problems: Sequence[Problem]) -> str:
 
 def warnings_about(prepared: Sequence[PreparedCase], name: str) -> list[str]:
     """What is suspicious about the cases of data set `name`, one line each, and which are there twice."""
-    again = held_again(prepared)
-    return [*doubt_lines(name, {case.identifier: case.doubts for case in prepared}), *([again] if again else [])]
+    doubts = doubt_lines(name, {case.identifier: case.doubts for case in prepared})
+    return [*doubts, *filter(None, (held_again(prepared), unlikely_numbers(case.label for case in prepared)))]

@@ -161,6 +161,13 @@ def test_an_option_says_what_labels_are(invoke: Invoke, tmp_path: Path) -> None:
     assert "--set data.shc.kind=regression: is for the labels of a folder:DIR task" in done.err
 
 
+def test_a_code_for_nothing_among_numbers_is_warned_of(invoke: Invoke, tmp_path: Path) -> None:
+    root = write_table(tmp_path / "ages", "target", [*(f"{40.5 + number}" for number in range(6)), "999"], [0.0] * 7)
+    done = invoke("data", "check", f"folder:{root}", "--quiet")
+    assert done.code == 0, done.err
+    assert "1 of 7 targets are 999, and the others lie from 40.5 to 45.5" in done.err
+
+
 def write_regions(root: Path, cases: int = 6) -> Path:
     """Tumours in the layout of BraTS: whole, core, enhancing, one within the other, and slices that nobody labelled."""
     for number in range(cases):

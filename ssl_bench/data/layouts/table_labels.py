@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
+from statistics import quantiles
 from typing import Literal, NamedTuple
 
 from ssl_bench.data.io.formats import natural_key
@@ -12,6 +13,8 @@ from ssl_bench.data.layouts.tables import binary_label
 TableKind = Literal["classification", "multi-class", "regression"]
 MOST_NUMBERS = 10
 """More different numbers may be grades as well as measurements: nothing is guessed."""
+FEWEST_OTHERS = 4
+"""Targets without which nothing is said of what is unlikely among them."""
 CLASSES, NUMBERS = "label", "target"
 """The columns: one with classes, one with numbers."""
 SAY = "say what they are with --set data.TASK.kind=multi-class or kind=regression"
@@ -83,6 +86,29 @@ def read_labels(
     if problem := _doubtful(column, numbers, words):
         return TableLabels("multi-class", column, tuple(found), problem)
     return TableLabels("multi-class", column, tuple(found))
+
+
+def unlikely_numbers(labels: Iterable[object]) -> str:
+    """What is said of targets in nines, such as 999 and -9, that lie far from all others; empty without such.
+
+    Tables write them where nothing is known. Far is three times the distance of the quartiles beyond them (Tukey 1977).
+    """
+    targets = [label for label in labels if isinstance(label, float)]
+    others = [target for target in targets if not _in_nines(target)]
+    if len(others) < FEWEST_OTHERS:
+        return ""
+    low, _, high = quantiles(others, n=4)
+    reach = 3 * (high - low)
+    far = [target for target in targets if _in_nines(target) and not low - reach <= target <= high + reach]
+    if not far:
+        return ""
+    values = " or ".join(f"{value:g}" for value in sorted(set(far)))
+    told = f"{len(far)} of {len(targets)} targets are {values}, and the others lie from {min(others):g} to {max(others):g}"
+    return f"{told}; where that says that nothing is known, empty those cells"
+
+
+def _in_nines(target: float) -> bool:
+    return target.is_integer() and set(f"{abs(int(target))}") == {"9"}
 
 
 def _in_capitals_alone(texts: Sequence[str]) -> list[str]:

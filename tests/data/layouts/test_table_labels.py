@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ssl_bench.data.layouts.table_labels import read_labels
+from ssl_bench.data.layouts.table_labels import read_labels, unlikely_numbers
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,28 @@ def test_words_that_differ_in_capitals_alone_are_no_classes_of_their_own(cells: 
     assert all(repr(text) in problem for text in cells[:2])
     assert "write them alike" in problem
     assert read_labels(["image", "label"], cells, [], "multi-class").problem == ""
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ([41.0, 55.5, 60.0, 72.0, 80.0, 999.0, 999.0], "2 of 7 targets are 999, and the others lie from 41 to 80"),
+        ([1.5, 2.0, 2.5, 3.0, -9.0, 99.0], "2 of 6 targets are -9 or 99, and the others lie from 1.5 to 3"),
+    ],
+)
+def test_nines_far_from_all_other_targets_are_doubted(targets: list[float], said: str) -> None:
+    assert unlikely_numbers(targets) == f"{said}; where that says that nothing is known, empty those cells"
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [41.0, 55.5, 60.0, 72.0, 80.0, 99.0],
+        [41.0, 55.5, 60.0, 72.0, 80.0, 1000.0],
+        [1.0, 2.0, 3.0, 999.0],
+        [0, 1, 9, 9],
+    ],
+    ids=["an age of 99", "far but not nines", "too few to say", "classes"],
+)
+def test_other_targets_are_not(targets: list[float]) -> None:
+    assert not unlikely_numbers(targets)
