@@ -103,7 +103,8 @@ def unlikely_numbers(labels: Iterable[object]) -> str:
     if not far:
         return ""
     values = " or ".join(f"{value:g}" for value in sorted(set(far)))
-    told = f"{len(far)} of {len(targets)} targets are {values}, and the others lie from {min(others):g} to {max(others):g}"
+    there = f"the others lie from {min(others):g} to {max(others):g}"
+    told = f"{len(far)} of {len(targets)} targets are {values}, and {there}"
     return f"{told}; where that says that nothing is known, empty those cells"
 
 
