@@ -164,4 +164,4 @@ def test_check_exits_1_for_a_broken_method(command: Command) -> None:
     assert "the loss is nan on a batch of real volumes" in done.stdout
     assert done.stdout.count("FAIL") == 1
     assert f"1 of {len(METHOD_CHECKS)} promises kept; {len(METHOD_CHECKS) - 2} not examined" in done.stdout
-    assert f"[1/{len(METHOD_CHECKS)}]" not in done.stderr, "a line that a terminal writes over again and again, in a log"
+    assert f"[1/{len(METHOD_CHECKS)}]" not in done.stderr, "a line that a terminal writes over, in a log"
