@@ -40,6 +40,18 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_to_a_heading_lead_to_one(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+        headings = re.findall(r"^#+ (.*)$", (page.parent / target if target else page).read_text("utf-8"), re.M)
+        assert anchor in map(anchor_of, headings), f"{target}#{anchor}"
+
+
+def anchor_of(heading: str) -> str:
+    """As the site and GitHub make it; several headings of one text are not told apart."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_files_and_modules_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for path in PATH_IN_TEXT.findall(text):
@@ -55,6 +67,20 @@ def _found(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+def test_every_page_that_another_links_to_is_in_the_sites_navigation() -> None:
+    """As the site's hook finds pages: from the first ones along their links."""
+    waiting = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + [*ROOT.glob("docs/*.md")]
+    found: set[Path] = set()
+    while waiting:
+        page = waiting.pop().resolve()
+        if page not in found:
+            found.add(page)
+            targets = re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8"))
+            waiting += [page.parent / target for target in targets]
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M))
+    assert {str(page.relative_to(ROOT)) for page in found} == listed
 
 
 def test_the_readme_has_a_line_for_every_folder_of_the_package() -> None:
