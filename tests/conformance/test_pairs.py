@@ -19,7 +19,7 @@ RUNNABLE = [name for name in BACKBONES.names() if name not in ("unet3d", "primus
 """Without the shared one, on which every method is examined anyway, and the full sizes of the others."""
 PAIRS = possible_pairs([name for name in METHODS.names() if name != "scratch"], RUNNABLE)[0]
 ALWAYS = [("mae", "resenc"), ("gvsl", "primus"), ("byol", "models_genesis")]
-SLOW = [("simclr", "resenc"), ("simclr", "swinunetr"), ("gvsl", "primus")]
+SLOW = [("simclr", "resenc"), ("gvsl", "primus")]
 SOME_OR_ALL = [
     pytest.param(*pair, marks=pytest.mark.slow if pair in SLOW else pytest.mark.exhaustive) for pair in PAIRS
 ]
