@@ -9,7 +9,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from ssl_bench.api.cases import Case, SourceCase
 from ssl_bench.api.preprocessing import Preprocessing
@@ -267,43 +266,6 @@ def test_a_class_that_the_box_leaves_out_is_said(tmp_path: Path) -> None:
     labels[0, 0, 0] = 500
     with pytest.raises(UserError, match=r"b.nii: no class is left"):
         with_label(tmp_path, labels, region="centre", size=(4, 4, 4))
-
-
-def test_a_class_that_resampling_loses_beside_another_is_doubted(tmp_path: Path) -> None:
-    labels = np.zeros((12, 14, 16), np.int16)
-    labels[2:8, 2:8, 2:8] = 205
-    labels[9, 9, 9] = 500
-    case, report = with_label(tmp_path, labels, spacing_mm=3.0)
-    assert set(np.unique(case.label)) == {0, 1}
-    (said,) = [doubt for doubt in report.doubts if "is gone once it is cropped and resampled" in doubt.what]
-    assert said.figures == "value 500, voxels: 1"
-    assert not any("is gone" in doubt.what for doubt in with_label(tmp_path, labels)[1].doubts)
-
-
-def slicers(path: Path, *names: str) -> Path:
-    """`heart()` as 3D Slicer writes a segmentation, its values 205 and 500 named so, or else not."""
-    values = heart()
-    values[0, 0, 0] = 205
-    image = sitk.GetImageFromArray(values)
-    for number, (value, name) in enumerate(zip((205, 500), names, strict=False)):
-        image.SetMetaData(f"Segment{number}_LabelValue", str(value))
-        image.SetMetaData(f"Segment{number}_Name", name)
-    sitk.WriteImage(image, path)
-    return path
-
-
-def test_a_segmentation_of_slicers_that_calls_a_value_as_another_class_is_refused(tmp_path: Path) -> None:
-    rule = RULE.model_copy(update={"names": {205: "aorta", 500: "myocardium"}})
-    sitk.WriteImage(sitk.GetImageFromArray(ct()), tmp_path / "a.nrrd")
-    for names in ((), ("Aorta", "myocardium"), ("Segment_1", "scar")):
-        case = SourceCase("a", tmp_path / "a.nrrd", slicers(tmp_path / "b.seg.nrrd", *names), "a")
-        assert prepare_case(case, declared(), rule)[1].label_voxels.keys() == {0, 205, 500}
-    slicers(tmp_path / "b.seg.nrrd", "Myocardium", "aorta")
-    with pytest.raises(
-        UserError, match=r"b\.seg\.nrrd: its header calls 205 'Myocardium', which dataset\.json has as 500"
-    ):
-        prepare_case(case, declared(), rule)
-    assert rule.model_dump() == RULE.model_dump()  # Prepared cases keep their names.
 
 
 def test_without_a_rule_label_files_are_left_alone(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from ssl_bench.api.cases import SourceCase
 from ssl_bench.data.io.formats import read_volume
+from ssl_bench.data.preprocessing.arrays import prepare_case
 from ssl_bench.data.preprocessing.labels import LabelRule, Labels, read_classes
 from ssl_bench.data.preprocessing.prepared import prepare
 from ssl_bench.data.windows import CaseBatches
@@ -16,6 +18,7 @@ from tests.data.files import ct, heart, labelled, save
 from tests.data.preprocessing.preparation import PREPROCESSING, RULE, prepare_all, silent
 
 WHOLE = PREPROCESSING.model_copy(update={"region": "whole"})
+CLASSES = LabelRule(values=(205, 500))
 
 
 def stored(path: Path, values: np.ndarray, dtype: type) -> Labels:
@@ -91,3 +94,41 @@ def test_what_is_cropped_to_the_label_needs_one(tmp_path: Path) -> None:
     assert problems[0].path == case.label
     assert "holds no voxel of any class (500) to crop to; name the right label file" in problems[0].reason
     assert "region=whole" in problems[0].reason
+
+
+def test_a_class_that_resampling_loses_beside_another_is_doubted(tmp_path: Path) -> None:
+    labels = np.zeros((12, 14, 16), np.int16)
+    labels[2:8, 2:8, 2:8] = 205
+    labels[9, 9, 9] = 500
+    source = SourceCase("a", save(tmp_path / "a.nii", ct()), save(tmp_path / "b.nii", labels), "a")
+    case, report = prepare_case(source, WHOLE.model_copy(update={"spacing_mm": 3.0}), CLASSES)
+    assert set(np.unique(case.label)) == {0, 1}
+    (said,) = [doubt for doubt in report.doubts if "is gone once it is cropped and resampled" in doubt.what]
+    assert said.figures == "value 500, voxels: 1"
+    assert not any("is gone" in doubt.what for doubt in prepare_case(source, WHOLE, CLASSES)[1].doubts)
+
+
+def slicers(path: Path, *names: str) -> Path:
+    """`heart()` as 3D Slicer writes a segmentation, its values 205 and 500 named so, or else not."""
+    values = heart()
+    values[0, 0, 0] = 205
+    image = sitk.GetImageFromArray(values)
+    for number, (value, name) in enumerate(zip((205, 500), names, strict=False)):
+        image.SetMetaData(f"Segment{number}_LabelValue", str(value))
+        image.SetMetaData(f"Segment{number}_Name", name)
+    sitk.WriteImage(image, path)
+    return path
+
+
+def test_a_segmentation_of_slicers_that_calls_a_value_as_another_class_is_refused(tmp_path: Path) -> None:
+    rule = CLASSES.model_copy(update={"names": {205: "aorta", 500: "myocardium"}})
+    sitk.WriteImage(sitk.GetImageFromArray(ct()), tmp_path / "a.nrrd")
+    for names in ((), ("Aorta", "myocardium"), ("Segment_1", "scar")):
+        case = SourceCase("a", tmp_path / "a.nrrd", slicers(tmp_path / "b.seg.nrrd", *names), "a")
+        assert prepare_case(case, WHOLE, rule)[1].label_voxels.keys() == {0, 205, 500}
+    slicers(tmp_path / "b.seg.nrrd", "Myocardium", "aorta")
+    with pytest.raises(
+        UserError, match=r"b\.seg\.nrrd: its header calls 205 'Myocardium', which dataset\.json has as 500"
+    ):
+        prepare_case(case, WHOLE, rule)
+    assert rule.model_dump() == CLASSES.model_dump()  # Prepared cases keep their names.
